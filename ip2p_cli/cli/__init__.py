@@ -1,0 +1,1 @@
+"""Command line: parse, build a dataclass, call one workflow, print."""

@@ -1,0 +1,138 @@
+"""Training pairs from a folder of photos, painted on the fly.
+
+A batch is a pure function of (seed, step, rank): nothing has to be stored to resume, and any number of
+reader processes gives the same data.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import InputError
+from . import Image, looks
+from .phrasing import vary
+
+PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+AMOUNTS = {"slightly": 0.5, "much": 1.6}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """What is cut from a photo whose shorter side is `side` pixels; as large as that, it is a photo of its own.
+
+    per_photo: how many cuts are taken from one painted photo.
+    """
+
+    height: int
+    width: int
+    side: int
+    per_photo: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether positions in the cut are positions in a photo."""
+        return min(self.height, self.width) >= self.side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """A batch: before and after (N, H, W, 3) float32 in [0, 1], and what was asked."""
+
+    before: npt.NDArray[np.float32]
+    after: npt.NDArray[np.float32]
+    instructions: tuple[str, ...]
+
+
+def list_photos(folder: Path) -> list[Path]:
+    """The photos in `folder`, sorted by name; raises InputError where there are none."""
+    photos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS) if folder.is_dir() else []
+    if not photos:
+        raise InputError(f"{folder}: no photos there. Give a folder with {', '.join(sorted(PHOTO_ENDINGS))} files.")
+    return photos
+
+
+def split_photos(photos: Sequence[Path], hold_out_every: int) -> tuple[list[Path], list[Path]]:
+    """(for training, held out): every `hold_out_every`-th photo in the order of names is held out; 0 holds out none."""
+    if not hold_out_every:
+        return list(photos), []
+    held = [p for i, p in enumerate(photos) if i % hold_out_every == hold_out_every - 1]
+    return [p for i, p in enumerate(photos) if i % hold_out_every != hold_out_every - 1], held
+
+
+def read_photo(path: Path, side: int) -> Image:
+    """A photo whose shorter side is `side` pixels, float32 RGB in [0, 1]."""
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise InputError(f"{path}: not a picture that can be read; remove it from the training folder.")
+    scale = side / min(bgr.shape[:2])
+    size = (max(side, round(bgr.shape[1] * scale)), max(side, round(bgr.shape[0] * scale)))
+    bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return np.ascontiguousarray(bgr[..., ::-1], dtype=np.float32) / 255
+
+
+@lru_cache(maxsize=2000)  # bytes, not floats: a thousand photos of 256 px fit in a quarter of a gigabyte
+def _read_bytes(path: Path, side: int) -> npt.NDArray[np.uint8]:
+    return (read_photo(path, side) * 255).round().astype(np.uint8)
+
+
+class LooksStream:
+    """Pairs of a photo and one of its looks, with one of the look's wordings.
+
+    A cut of less than the whole photo is taken after painting, so that a look has the scale and the
+    place that it has in a whole photo.
+    """
+
+    def __init__(self, photos: Sequence[Path], *, seed: int) -> None:
+        self.photos, self.seed = list(photos), seed
+        self.names = tuple(looks())
+
+    def batch(self, step: int, count: int, cut: Cut, rank: int = 0) -> Pairs:
+        """The `count` pairs of training step `step` for process `rank`."""
+        items: list[tuple[Image, Image, str]] = []
+        while len(items) < count:
+            items += self._pairs(random.Random(f"{self.seed}/{step}/{rank}/{len(items)}"), cut)
+        return Pairs(
+            before=np.stack([before for before, _, _ in items[:count]]),
+            after=np.stack([after for _, after, _ in items[:count]]),
+            instructions=tuple(text for _, _, text in items[:count]),
+        )
+
+    def _pairs(self, rng: random.Random, cut: Cut) -> list[tuple[Image, Image, str]]:
+        photo: npt.NDArray[np.generic] = _read_bytes(rng.choice(self.photos), cut.side)
+        if rng.random() < 0.5:
+            photo = photo[:, ::-1]
+        if cut.whole:  # the cut is a photo of its own: cut first, then paint
+            photo = _cut(photo, cut, rng)
+        before: Image = photo.astype(np.float32) / 255
+        look = looks()[rng.choice(self.names)]
+        wordings, amount = look.wordings, 1.0
+        for strength, graded in (("slightly", look.slightly), ("much", look.much)):
+            if graded and rng.random() < 0.15:
+                wordings, amount = graded, AMOUNTS[strength]
+        after = look.paint(before, amount, np.random.default_rng(rng.getrandbits(32)))
+        if cut.whole:
+            return [(before, after, vary(rng.choice(wordings), rng))]
+        both = np.concatenate([before, after], axis=2)
+        pairs = []
+        for _ in range(cut.per_photo):
+            window: Image = _cut(both, cut, rng).astype(np.float32)
+            pairs.append((window[..., :3], window[..., 3:], vary(rng.choice(wordings), rng)))
+        return pairs
+
+
+def _cut(picture: npt.NDArray[np.generic], cut: Cut, rng: random.Random) -> npt.NDArray[np.generic]:
+    """A random window of the stage's size; a photo too narrow for it is first mirrored at its edges."""
+    short = max(0, cut.height - picture.shape[0]), max(0, cut.width - picture.shape[1])
+    if any(short):
+        picture = np.pad(picture, ((0, short[0]), (0, short[1]), (0, 0)), mode="reflect")
+    y = rng.randint(0, picture.shape[0] - cut.height)
+    x = rng.randint(0, picture.shape[1] - cut.width)
+    return picture[y : y + cut.height, x : x + cut.width]

@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: guidance, sampling, editing, loss, detail."""

@@ -1,0 +1,115 @@
+"""Guidance by image and text: eq. 3 of the paper (arXiv:2211.09800), evaluating only what it needs."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ip2p_cli.diffusion.latents import ImageLatent
+from ip2p_cli.errors import UsageError
+
+
+class Branch(enum.Enum):
+    """What a prediction is conditioned on."""
+
+    NEITHER = "e(0,0)"
+    IMAGE = "e(I,0)"
+    IMAGE_TEXT = "e(I,T)"
+
+
+def coefficients(cfg_text: float, cfg_image: float) -> dict[Branch, float]:
+    """The weights of eq. 3, gathered by prediction; only those that are not zero. They sum to 1.
+
+    e = (1 - s_I) e(0,0) + (s_I - s_T) e(I,0) + s_T e(I,T), with s_T = cfg_text and s_I = cfg_image,
+    for any finite scales (no gate at 1). Raises UsageError for a scale that is not finite.
+    """
+    if not (math.isfinite(cfg_text) and math.isfinite(cfg_image)):
+        raise UsageError(f"guidance scales must be finite numbers, not text {cfg_text}, image {cfg_image}")
+    weights = {
+        Branch.NEITHER: 1.0 - cfg_image,
+        Branch.IMAGE: cfg_image - cfg_text,
+        Branch.IMAGE_TEXT: cfg_text,
+    }
+    return {branch: weight for branch, weight in weights.items() if weight != 0.0}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a UNet batch: the prediction `branch` of `item`, and its weight in eq. 3."""
+
+    item: int
+    branch: Branch
+    weight: float
+
+
+class GuidedDenoiser:
+    """Callable: (scaled latent (N, C, h, w), timestep) -> guided model output (N, C, h, w), float32.
+
+    Every item has its own scales. Each call runs the UNet on `rows` rows in all, at most `max_rows`
+    at a time (None: all at once). To change predictions, wrap the callable.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        image: ImageLatent,
+        text: torch.Tensor,
+        null_text: torch.Tensor,
+        cfg_text: Sequence[float],
+        cfg_image: Sequence[float],
+        *,
+        max_rows: int | None = None,
+    ) -> None:
+        """Gather the conditions. text: (N, L, D); null_text: (1, L, D), the empty instruction's."""
+        count = image.tensor.shape[0]
+        if not text.shape[0] == len(cfg_text) == len(cfg_image) == count:
+            raise ValueError(
+                f"{count} images, {text.shape[0]} texts, {len(cfg_text)} and {len(cfg_image)} scales: one each per item"
+            )
+        if max_rows is not None and max_rows < 1:
+            raise UsageError(f"at least one row must fit in a UNet call, not {max_rows}")
+        self._unet = unet
+        self._plan = [
+            _Row(item, branch, weight)
+            for item, scales in enumerate(zip(cfg_text, cfg_image, strict=True))
+            for branch, weight in coefficients(*scales).items()
+        ]
+        blank = torch.zeros_like(image.tensor[0])
+        images = [blank if row.branch is Branch.NEITHER else image.tensor[row.item] for row in self._plan]
+        texts = [text[row.item] if row.branch is Branch.IMAGE_TEXT else null_text[0] for row in self._plan]
+        self._image = torch.stack(images).to(unet.device, unet.dtype)
+        self._text = torch.stack(texts).to(unet.device, unet.dtype)
+        self._chunk = max_rows or len(self._plan)
+
+    @property
+    def rows(self) -> int:
+        """UNet evaluations per call, counted in batch rows."""
+        return len(self._plan)
+
+    def __call__(self, latent: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        """Predict; latent is already scaled by the scheduler's `scale_model_input`."""
+        guided = torch.zeros_like(latent, dtype=torch.float32)
+        for start in range(0, self.rows, self._chunk):
+            rows = self._plan[start : start + self._chunk]
+            predictions = self._predict(latent, timestep, rows, start)
+            # Row after row: index_add_ would sum in no fixed order on CUDA, and a seed would not repeat exactly.
+            for row, prediction in zip(rows, predictions, strict=True):
+                guided[row.item].add_(prediction, alpha=row.weight)
+        return guided
+
+    def _predict(self, latent: torch.Tensor, timestep: torch.Tensor, rows: list[_Row], start: int) -> torch.Tensor:
+        stop = start + len(rows)
+        noisy = latent[[row.item for row in rows]].to(self._image.dtype)
+        output = self._unet(
+            torch.cat([noisy, self._image[start:stop]], dim=1),
+            timestep,
+            encoder_hidden_states=self._text[start:stop],
+            return_dict=False,
+        )
+        prediction: torch.Tensor = output[0]
+        return prediction.float()

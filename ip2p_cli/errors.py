@@ -1,0 +1,46 @@
+"""Exceptions whose text is made for the user: one line that names the file or value and the fix.
+
+`cli.app.main` prints the text and leaves with `exit_code`; `--debug` shows the traceback too.
+"""
+
+
+class Ip2pError(Exception):
+    """Base of everything ip2p tells the user about. Raise a subclass."""
+
+    exit_code = 1
+
+
+class UsageError(Ip2pError):
+    """A value on the command line, in a recipe or in a config file is not possible."""
+
+    exit_code = 2
+
+
+class InputError(Ip2pError):
+    """An input file is missing, unreadable or not what it says it is."""
+
+    exit_code = 3
+
+
+class OutputError(Ip2pError):
+    """An output cannot be written, or exists already."""
+
+    exit_code = 4
+
+
+class ModelError(Ip2pError):
+    """A model is unknown, incomplete, or cannot be fetched."""
+
+    exit_code = 5
+
+
+class DeviceError(Ip2pError):
+    """The device or number format asked for is not there."""
+
+    exit_code = 6
+
+
+class TrainingError(Ip2pError):
+    """A training run cannot start or go on."""
+
+    exit_code = 7

@@ -1,0 +1,1 @@
+"""What models there are, where they lie, and how they are loaded."""

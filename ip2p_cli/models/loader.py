@@ -1,0 +1,317 @@
+"""From a ModelSpec to an Editor: fetch the files where they are missing, check them, load each component."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ip2p_cli.errors import ModelError
+from ip2p_cli.models.device import torch_dtype
+from ip2p_cli.types import ModelSpec
+
+# Component folder -> stem of its weight files.
+_WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+_SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Editor:
+    """A loaded model: a handle on its parts, without behaviour of its own.
+
+    scheduler_config: the model's own, as read; `diffusion.samplers` builds samplers from it. dtype: the UNet's
+    and text encoder's; the VAE keeps its own where the model asks for float32.
+    """
+
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    scheduler_config: Mapping[str, Any]
+    spec: ModelSpec
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def vae_factor(self) -> int:
+        """Pixels per latent pixel, in each direction."""
+        patch_size = getattr(self.vae.config, "patch_size", None)
+        return int(patch_size or 2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def scaling_factor(self) -> float:
+        """Sampled latents are the VAE's latents times this."""
+        return float(self.vae.config.scaling_factor)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent; the UNet takes twice as many."""
+        return int(self.vae.config.latent_channels)
+
+    @property
+    def text_length(self) -> int:
+        """Tokens of an instruction, its start and end marks included."""
+        # A tokenizer without a stated limit reports 1e30.
+        return min(int(self.tokenizer.model_max_length), int(self.text_encoder.config.max_position_embeddings))
+
+
+def load_editor(spec: ModelSpec, *, device: str, dtype: str) -> Editor:
+    """Load `spec` onto `device` ("cuda", "mps", "cpu") in `dtype` ("fp32", "fp16", "bf16"), ready for inference.
+
+    Files come from a local folder or the hub's cache, else from the hub, unless IP2P_OFFLINE or HF_HUB_OFFLINE
+    is set. Only safetensors are read, never pickles.
+    Raises ModelError where the model cannot be fetched, is incomplete or corrupt, or is no editing model.
+    """
+    number = torch_dtype(dtype)
+    variants = _variants(spec, dtype)
+    folder = _folder(spec, variants)
+    configs = _read_configs(spec, folder)
+    _check_is_editing_model(spec, folder, configs)
+    vae_number = number
+    # Said by the config itself: diffusers' default is True, for models that overflow in fp16 and those that do not.
+    if configs["vae"].get("force_upcast") and number is torch.float16:
+        vae_number = torch.float32
+    with _quiet():
+        from diffusers import UNet2DConditionModel
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        vae_class = _vae_class(configs["vae"].get("_class_name"), folder)
+        tokenizer = _load_tokenizer(CLIPTokenizer, folder)
+        parts = {
+            "unet": _load(UNet2DConditionModel, folder, "unet", number, variants),
+            "vae": _load(vae_class, folder, "vae", vae_number, variants),
+            "text_encoder": _load(CLIPTextModel, folder, "text_encoder", number, variants),
+        }
+    return Editor(
+        **{name: part.eval().requires_grad_(False).to(device) for name, part in parts.items()},
+        tokenizer=tokenizer,
+        scheduler_config=configs["scheduler"],
+        spec=spec,
+        device=torch.device(device),
+        dtype=number,
+    )
+
+
+def _variants(spec: ModelSpec, dtype: str) -> tuple[str | None, str | None]:
+    """File variants in order of preference; None is the plain one. Half the bytes will do for half precision."""
+    half = spec.variant or "fp16"
+    return (half, None) if dtype == "fp16" else (None, half)
+
+
+# --- Where the files are
+
+
+def _folder(spec: ModelSpec, variants: tuple[str | None, str | None]) -> Path:
+    """The folder that holds `spec`; fetched from the hub where no complete one is on this machine."""
+    local = Path(spec.source)
+    if local.is_absolute():
+        if not local.is_dir():
+            raise ModelError(f"model {spec.name}: its folder {local} is missing; install ip2p again, or give --model")
+        return local
+    try:
+        from huggingface_hub import snapshot_download
+
+        cached = _cached_folder(spec, variants)
+        if cached is not None:
+            return cached
+        if _offline():
+            raise ModelError(_unreachable(spec, "working offline, as IP2P_OFFLINE or HF_HUB_OFFLINE says"))
+        for variant in variants:
+            with _download_bars():
+                folder = snapshot_download(spec.source, revision=spec.revision, allow_patterns=_patterns(variant))
+            if _has_weights(Path(folder), variants):
+                break
+        return Path(folder)
+    except ModelError:
+        raise
+    except Exception as error:
+        # Network, disk, login, missing repository: the hub client's exception tree differs from version to version.
+        raise ModelError(_unreachable(spec, _reason(error))) from error
+
+
+def _cached_folder(spec: ModelSpec, variants: tuple[str | None, str | None]) -> Path | None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(spec.source, revision=spec.revision, local_files_only=True))
+    except FileNotFoundError:
+        return None
+    return folder if _has_weights(folder, variants) else None
+
+
+def _offline() -> bool:
+    said = (os.environ.get(name, "") for name in ("IP2P_OFFLINE", "HF_HUB_OFFLINE"))
+    return any(value.strip().lower() not in ("", "0", "false", "no", "off") for value in said)
+
+
+def _patterns(variant: str | None) -> list[str]:
+    weights = [f"{part}/{name}" for part, stem in _WEIGHTS.items() for name in _weight_names(stem, variant)]
+    sharded = [f"{part}/{stem}-*-of-*.safetensors" for part, stem in _WEIGHTS.items()]
+    configs = [f"{part}/config.json" for part in _WEIGHTS]
+    return ["model_index.json", "ip2p.json", _SCHEDULER_CONFIG, "tokenizer/*", *configs, *weights, *sharded]
+
+
+def _weight_names(stem: str, variant: str | None) -> tuple[str, str]:
+    """One file with everything, or the index of several."""
+    middle = f".{variant}" if variant else ""
+    return f"{stem}{middle}.safetensors", f"{stem}.safetensors.index{middle}.json"
+
+
+def _has_weights(folder: Path, variants: tuple[str | None, str | None]) -> bool:
+    complete = all(_find_weights(folder / part, stem, variants) for part, stem in _WEIGHTS.items())
+    return complete and (folder / "tokenizer").is_dir() and (folder / _SCHEDULER_CONFIG).is_file()
+
+
+def _find_weights(part: Path, stem: str, variants: tuple[str | None, str | None]) -> tuple[Path, str | None] | None:
+    for variant in variants:
+        for name in _weight_names(stem, variant):
+            if (part / name).is_file():
+                return part / name, variant
+    return None
+
+
+def _unreachable(spec: ModelSpec, reason: str) -> str:
+    revision = f" --revision {spec.revision}" if spec.revision else ""
+    return (
+        f"model {spec.name} is not on this machine, and huggingface.co/{spec.source} could not be fetched ({reason}). "
+        f"On a machine with a network run `hf download {spec.source}{revision} --local-dir FOLDER`, copy FOLDER here "
+        "and give --model FOLDER; or use the built-in model: --model nano"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The part of an error that fits into one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+# --- What the files hold
+
+
+def _read_configs(spec: ModelSpec, folder: Path) -> dict[str, dict[str, Any]]:
+    index = _read_json(folder / "model_index.json")
+    if "text_encoder_2" in index:
+        raise ModelError(f"model {spec.name} has two text encoders (SDXL); ip2p loads models of Stable Diffusion 1.5")
+    configs = {part: _read_json(folder / part / "config.json") for part in _WEIGHTS}
+    return {**configs, "scheduler": _read_json(folder / _SCHEDULER_CONFIG)}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"the model lacks {path}; fetch or export it again, in diffusers layout") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({_reason(error)}); fetch the model again") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} must hold a JSON object; fetch the model again")
+    return content
+
+
+def _check_is_editing_model(spec: ModelSpec, folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> None:
+    latent = configs["vae"].get("latent_channels", 4)
+    takes = configs["unet"].get("in_channels", 4)
+    if takes == latent:
+        raise ModelError(
+            f"model {spec.name} is a text-to-image model: its UNet takes {takes} channels, an editing model's takes "
+            f"{2 * latent} ({folder / 'unet' / 'config.json'}). Use an InstructPix2Pix model, such as instruct-pix2pix"
+        )
+    if takes != 2 * latent:
+        raise ModelError(
+            f"model {spec.name} is no InstructPix2Pix model: its UNet takes {takes} channels instead of {2 * latent} "
+            f"({folder / 'unet' / 'config.json'}). Use one that is, such as instruct-pix2pix"
+        )
+
+
+def _vae_class(name: str | None, folder: Path) -> Any:
+    if name == "PatchAutoencoder":
+        from ip2p_cli.models.nano.autoencoder import PatchAutoencoder
+
+        return PatchAutoencoder
+    if name == "AutoencoderKL":
+        from diffusers import AutoencoderKL
+
+        return AutoencoderKL
+    config = folder / "vae" / "config.json"
+    raise ModelError(f"{config} names the class {name!r}; ip2p loads AutoencoderKL and PatchAutoencoder")
+
+
+def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: tuple[str | None, str | None]) -> Any:
+    """One component, with every tensor from the file: a model half random would run, and make nonsense."""
+    found = _find_weights(folder / part, _WEIGHTS[part], variants)
+    if found is None:
+        wanted = folder / part / f"{_WEIGHTS[part]}.safetensors"
+        raise ModelError(f"the model lacks {wanted}; ip2p reads safetensors only, never pickle files (.bin, .ckpt)")
+    path, variant = found
+    try:
+        model, info = cls.from_pretrained(
+            str(folder / part),
+            dtype=dtype,
+            variant=variant,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        # Truncated file, wrong shapes, wrong config: the libraries raise anything from OSError to RuntimeError.
+        raise ModelError(f"{path} cannot be loaded ({_reason(error)}); fetch or export the model again") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(f"{path} lacks {len(missing)} tensors, such as {missing[0]}; fetch or export the model again")
+    return model
+
+
+def _load_tokenizer(cls: Any, folder: Path) -> Any:
+    tokenizer = folder / "tokenizer"
+    # Without these transformers would make up an empty vocabulary.
+    if not any((tokenizer / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise ModelError(f"the model lacks {tokenizer / 'tokenizer.json'} (or vocab.json); fetch or export it again")
+    try:
+        return cls.from_pretrained(str(tokenizer), local_files_only=True)
+    except Exception as error:
+        raise ModelError(f"{tokenizer} cannot be loaded ({_reason(error)}); fetch or export the model again") from error
+
+
+# --- Keeping stderr to ourselves
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings and bars from diffusers and transformers; what matters in them, `_load` checks and raises."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity(library.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(before[0])
+        transformers_logging.set_verbosity(before[1])
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _download_bars() -> Iterator[None]:
+    """Gigabytes deserve a progress bar, but only where someone is watching."""
+    from huggingface_hub import utils
+
+    if sys.stderr.isatty() or utils.are_progress_bars_disabled():
+        yield
+        return
+    utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.enable_progress_bars()

@@ -1,0 +1,1 @@
+"""nano: the small InstructPix2Pix that ships inside the package."""

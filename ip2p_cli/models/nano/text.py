@@ -1,0 +1,169 @@
+"""nano's text encoder: a small CLIPTextModel with a vocabulary of its own, trained before the UNet.
+
+It learns to tell instructions apart by what they ask for and, where a teacher sentence encoder is at hand,
+to place free wordings where the teacher places them (distillation), so that synonyms nobody wrote down land
+near the look they mean. Afterwards it is frozen, as CLIP's is in the paper.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor, nn
+from transformers import AutoModel, AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+Teacher = Callable[[Sequence[str]], Tensor]  # texts -> (N, D) unit vectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextShape:
+    """Sizes of the text encoder. max_length counts tokens, start and end included."""
+
+    hidden_size: int = 192
+    layers: int = 3
+    heads: int = 4
+    vocabulary: int = 3000
+    max_length: int = 32
+
+
+def train_tokenizer(texts: Iterable[str], shape: TextShape) -> CLIPTokenizer:
+    """A CLIP tokenizer whose byte pairs are learned from `texts`; every byte stays representable."""
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=shape.vocabulary - len(alphabet) - 2,
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    learned = json.loads(bpe.to_str())["model"]
+    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in learned["merges"]]
+    pieces = alphabet + [a + "</w>" for a in alphabet] + ["".join(m) for m in merges] + [BOS, EOS]
+    vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=shape.max_length)
+
+
+def new_text_encoder(tokenizer: CLIPTokenizer, shape: TextShape) -> CLIPTextModel:
+    """A CLIPTextModel with random weights for `tokenizer`."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        intermediate_size=4 * shape.hidden_size,
+        projection_dim=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=shape.max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """(N, max_length) token ids, padded and cut."""
+    batch = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
+    ids: Tensor = batch.input_ids
+    return ids
+
+
+def fit_text_encoder(
+    encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    labelled: Sequence[tuple[str, int]],
+    *,
+    steps: int,
+    seed: int,
+    vary: Callable[[str, random.Random], str],
+    free_texts: Callable[[random.Random], str] | None = None,
+    teacher: Teacher | None = None,
+    teacher_dim: int = 384,
+    batch: int = 64,
+    on_step: Callable[[int, float], None] | None = None,
+) -> nn.Linear:
+    """Train `encoder` in place to classify `labelled` (text, class); returns the classifying layer.
+
+    With a teacher, each batch also holds `free_texts`, and a linear map of the state at the end token
+    is drawn to the teacher's unit vectors (cosine distance).
+    """
+    classes = max(label for _, label in labelled) + 1
+    width = encoder.config.hidden_size
+    torch.manual_seed(seed)
+    head, to_teacher = nn.Linear(width, classes), nn.Linear(width, teacher_dim)
+    parameters = [*encoder.parameters(), *head.parameters(), *to_teacher.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05)
+    ramp = max(1, steps // 20)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min((s + 1) / ramp, 0.5 * (1 + math.cos(math.pi * s / steps)) + 0.01)
+    )
+    rng = random.Random(seed)
+    encoder.train()
+    for step in range(steps):
+        drawn = rng.choices(labelled, k=batch)
+        texts = [vary(text, rng) for text, _ in drawn]
+        labels = torch.tensor([label for _, label in drawn])
+        if teacher is not None and free_texts is not None:
+            texts += [free_texts(rng) for _ in range(batch)]
+        pooled = encoder(tokenize(tokenizer, texts)).pooler_output
+        loss = F.cross_entropy(head(pooled[:batch]), labels, label_smoothing=0.05)
+        if teacher is not None:
+            loss = loss + 4 * (1 - F.cosine_similarity(to_teacher(pooled), teacher(texts))).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        if on_step:
+            on_step(step + 1, loss.item())
+    encoder.eval().requires_grad_(False)
+    return head
+
+
+@torch.no_grad()
+def accuracy(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, head: nn.Linear, labelled: Sequence[tuple[str, int]]) -> float:
+    """Share of `labelled` texts that `head` puts into their class."""
+    pooled = encoder(tokenize(tokenizer, [text for text, _ in labelled])).pooler_output
+    return (head(pooled).argmax(1) == torch.tensor([label for _, label in labelled])).float().mean().item()
+
+
+def load_teacher(folder: Path) -> tuple[Teacher, list[str]]:
+    """A sentence encoder in transformers layout (mean-pooled, e.g. all-MiniLM-L6-v2) and its common whole words."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder).eval().requires_grad_(False)
+    words = [w for w, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]) if re.fullmatch("[a-z]{4,}", w)]
+
+    def embed(texts: Sequence[str]) -> Tensor:
+        batch = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+        states, mask = model(**batch).last_hidden_state, batch.attention_mask[..., None]
+        return F.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
+
+    return embed, words[:12000]
+
+
+def remembering(teacher: Teacher, corpus: Sequence[str], batch: int = 256) -> Teacher:
+    """`teacher`, with all of `corpus` embedded at once and every other text embedded only the first time."""
+    known: dict[str, Tensor] = {}
+
+    def embed(texts: Sequence[str]) -> Tensor:
+        new = sorted({t for t in texts if t not in known})
+        for i in range(0, len(new), batch):
+            part = new[i : i + batch]
+            known.update(zip(part, teacher(part), strict=True))
+        return torch.stack([known[t] for t in texts])
+
+    if corpus:
+        embed(sorted(set(corpus), key=len))
+    return embed

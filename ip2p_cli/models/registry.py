@@ -1,0 +1,118 @@
+"""The models ip2p knows by name, and how a name becomes a ModelSpec. Imports neither torch nor a hub client."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ip2p_cli.errors import ModelError
+from ip2p_cli.suggest import did_you_mean
+from ip2p_cli.types import EditSettings, ModelSpec
+
+# The paper's own settings, and what a model without a word of its own gets.
+PAPER_DEFAULTS = EditSettings(steps=100, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512)
+
+_PAGE = "see the model's page on huggingface.co"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def _nano_folder() -> str:
+    return str(resources.files("ip2p_cli.models").joinpath("nano", "weights"))
+
+
+MODELS: Mapping[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            name="nano",
+            source=_nano_folder(),
+            description="the small built-in model: photographic looks (season, light, colour, medium), no download",
+            licence="Apache-2.0",
+            size_mb=40,
+            multiple=32,
+            defaults=EditSettings(steps=8, cfg_text=1.0, cfg_image=1.0, sampler="ddim", resolution=256),
+        ),
+        ModelSpec(
+            name="instruct-pix2pix",
+            source="timbrooks/instruct-pix2pix",
+            description="the paper's model (Brooks et al. 2022), Stable Diffusion 1.5; sizes in fp32, half in fp16",
+            licence=f"MIT; fine-tuned from Stable Diffusion 1.5 (CreativeML OpenRAIL-M): {_PAGE}",
+            variant="fp16",
+            size_mb=4270,
+            defaults=PAPER_DEFAULTS,
+        ),
+        ModelSpec(
+            name="magicbrush",
+            source="vinesmsuic/magicbrush-jul7",
+            # Safetensors exist only in the hub's conversion request; the main branch holds pickle files.
+            revision="refs/pr/2",
+            description="the paper's model fine-tuned on MagicBrush: real photos, local edits by hand",
+            licence=f"fine-tuned from Stable Diffusion 1.5 (CreativeML OpenRAIL-M): {_PAGE}",
+            size_mb=4270,
+            defaults=PAPER_DEFAULTS,
+        ),
+        ModelSpec(
+            name="hq-edit",
+            source="MudeHui/HQ-Edit",
+            description="the paper's model fine-tuned on HQ-Edit: 200,000 edits made with GPT-4V and DALL-E 3",
+            licence=f"fine-tuned from Stable Diffusion 1.5 (CreativeML OpenRAIL-M): {_PAGE}",
+            size_mb=4270,
+            # Steps and scales as in the authors' example.
+            defaults=EditSettings(steps=30, cfg_text=7.0, cfg_image=1.5, sampler="euler_a", resolution=512),
+        ),
+    )
+}
+
+
+def find_model(name: str) -> ModelSpec:
+    """The model called `name`: a name of the table, a folder in diffusers layout, or a hub id "owner/name".
+
+    A folder may say what it wants in an `ip2p.json`: "name", "description", "licence", "multiple", "size_mb" and
+    "defaults" (fields of EditSettings); otherwise it gets the paper's settings.
+    Raises ModelError, with the nearest known names, for anything else.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        return _folder_spec(folder.resolve())
+    by_source = {spec.source: spec for spec in MODELS.values()}
+    if name in by_source:
+        return by_source[name]
+    if _HUB_ID.fullmatch(name):
+        return ModelSpec(name=name, source=name, description="from the hub", licence=_PAGE, defaults=PAPER_DEFAULTS)
+    raise ModelError(
+        f"unknown model {name!r}.{did_you_mean(name, MODELS)} Give one of {', '.join(MODELS)}, "
+        "a hub id (owner/name), or an existing folder in diffusers layout"
+    )
+
+
+def _folder_spec(folder: Path) -> ModelSpec:
+    if not (folder / "model_index.json").is_file():
+        raise ModelError(f"{folder} has no model_index.json: give the folder of a model in diffusers layout")
+    said = _read_wishes(folder / "ip2p.json")
+    wishes = said.pop("defaults", {})
+    settings: dict[str, Any] = {"name": folder.name, "description": f"from {folder}", "licence": "see its folder"}
+    try:
+        defaults = EditSettings(**wishes).or_else(PAPER_DEFAULTS)
+        return ModelSpec(**(settings | said | {"source": str(folder), "defaults": defaults}))
+    except TypeError:
+        known = [f.name for f in fields(ModelSpec)] + [f"defaults.{f.name}" for f in fields(EditSettings)]
+        raise ModelError(f"{folder / 'ip2p.json'} has an unknown field; known: {', '.join(known)}") from None
+
+
+def _read_wishes(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        wishes = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({error}); repair or delete it") from error
+    if not isinstance(wishes, dict) or not isinstance(wishes.get("defaults", {}), dict):
+        raise ModelError(f'{path} must hold a JSON object, with an object as "defaults"; repair or delete it')
+    return wishes

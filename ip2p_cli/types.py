@@ -1,0 +1,94 @@
+"""The project's data: frozen, keyword-only dataclasses. Imports neither torch nor diffusers.
+
+Options that the user did not set are None in `EditSettings`; they are resolved once, into
+`ResolvedEditSettings`: flag > recipe > model default > built-in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+DtypeName = Literal["auto", "fp32", "fp16", "bf16"]
+OutputSize = Literal["input", "model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditSettings:
+    """Settings of one edit as far as someone has said them; None means not said.
+
+    steps: denoising steps, >= 1. cfg_text: s_T of eq. 3 of the paper; cfg_image: s_I. sampler: a name
+    from `diffusion.samplers`. seed: 0 .. 2**63 - 1. resolution: the model-size shorter side in pixels.
+    output_size: "input" (the photo's own size) or "model" (the model's own pixels).
+    """
+
+    steps: int | None = None
+    cfg_text: float | None = None
+    cfg_image: float | None = None
+    sampler: str | None = None
+    seed: int | None = None
+    resolution: int | None = None
+    output_size: OutputSize | None = None
+
+    def or_else(self, fallback: EditSettings) -> EditSettings:
+        """These settings, with what is unsaid taken from `fallback`."""
+        unsaid = {f.name: getattr(fallback, f.name) for f in fields(self) if getattr(self, f.name) is None}
+        return replace(self, **unsaid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedEditSettings:
+    """Settings of one edit with nothing left open (fields as in `EditSettings`)."""
+
+    steps: int
+    cfg_text: float
+    cfg_image: float
+    sampler: str
+    seed: int
+    resolution: int
+    output_size: OutputSize
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A model that ip2p can load, and what it wants by default.
+
+    source: a hub id ("owner/name") or a local folder in diffusers layout. multiple: both sides of the
+    model-size picture are multiples of this many pixels.
+    """
+
+    name: str
+    source: str
+    description: str
+    licence: str
+    revision: str | None = None
+    variant: str | None = None
+    size_mb: int | None = None
+    multiple: int = 64
+    defaults: EditSettings = field(default_factory=EditSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditRequest:
+    """One photo (upright RGB, any size), one instruction, settings."""
+
+    source: Image
+    instruction: str
+    settings: ResolvedEditSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditResult:
+    """What an edit gave: the picture, the sampled latent (1, C, h, w), the model's name, seconds spent."""
+
+    request: EditRequest
+    image: Image
+    latent: torch.Tensor
+    model: str
+    seconds: float
+    extra: dict[str, Any] = field(default_factory=dict)

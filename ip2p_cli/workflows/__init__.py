@@ -1,0 +1,1 @@
+"""The verbs: edit, train. They yield results and print nothing."""

@@ -1,0 +1,625 @@
+"""Every kind of picture that people have, every broken one, and writing that never harms what is there."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import struct
+import threading
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin
+
+from ip2p_cli.errors import InputError, OutputError, UsageError
+from ip2p_cli.io import images
+from ip2p_cli.io.images import check_output, numbered, read_image, slug, write_image
+
+CLOSE = 16  # levels that a lossy format may be off by, on smooth content
+
+
+def smooth(width: int = 48, height: int = 32) -> Image.Image:
+    y, x = np.mgrid[0:height, 0:width]
+    rgb = np.stack([x * 255 / (width - 1), y * 255 / (height - 1), 255 - x * 255 / (width - 1)], axis=-1)
+    return Image.fromarray(rgb.astype(np.uint8))
+
+
+def saved(tmp_path: Path, image: Image.Image, name: str, **options: Any) -> Path:
+    path = tmp_path / name
+    image.save(path, **options)
+    return path
+
+
+def difference(a: Image.Image, b: Image.Image) -> int:
+    assert a.size == b.size
+    assert a.mode == b.mode
+    return int(np.abs(np.asarray(a).astype(int) - np.asarray(b)).max())
+
+
+def pixels(image: Image.Image) -> list[Any]:
+    array = np.asarray(image)
+    return array.reshape(-1, *array.shape[2:]).tolist()  # type: ignore[no-any-return]
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, transparency: bytes = b"") -> bytes:
+    """Make the PNGs that Pillow reads but does not write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    key = chunk(b"tRNS", transparency) if transparency else b""
+    return b"\x89PNG\r\n\x1a\n" + head + key + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+# Reading: kinds
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.ppm", "a.PNG"])
+def test_lossless_kinds(tmp_path: Path, name: str) -> None:
+    picture = read_image(saved(tmp_path, smooth(), name))
+    assert picture.rgb.mode == "RGB"
+    assert difference(picture.rgb, smooth()) == 0
+    assert picture.alpha is None
+    assert picture.path == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.avif", "a.jp2"])
+def test_lossy_kinds(tmp_path: Path, name: str) -> None:
+    assert difference(read_image(saved(tmp_path, smooth(), name)).rgb, smooth()) <= CLOSE
+
+
+def test_the_extension_does_not_decide(tmp_path: Path) -> None:
+    assert difference(read_image(saved(tmp_path, smooth(), "really-png.jpg", format="PNG")).rgb, smooth()) == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        ("1", "a.png"),
+        ("L", "a.png"),
+        ("P", "a.png"),
+        ("P", "a.gif"),
+        ("CMYK", "a.tif"),
+        ("CMYK", "a.jpg"),
+        ("YCbCr", "a.tif"),
+        ("YCbCr", "a.jpg"),
+        ("LAB", "a.tif"),
+    ],
+)
+def test_colour_modes(tmp_path: Path, mode: str, name: str) -> None:
+    source = smooth().convert(mode)
+    picture = read_image(saved(tmp_path, source, name))
+    assert picture.alpha is None
+    assert difference(picture.rgb, source.convert("RGB")) <= (CLOSE if name.endswith("jpg") else 3)
+
+
+def test_inverted_cmyk_of_adobe(tmp_path: Path) -> None:
+    # An Adobe marker says that the inks are stored inverted: all 0 is then full ink.
+    path = saved(tmp_path, Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "a.jpg")
+    assert b"Adobe" in path.read_bytes()
+    assert pixels(read_image(path).rgb)[0] == [255, 255, 255]
+
+
+def test_grey_of_16_bits_is_scaled_not_clipped(tmp_path: Path) -> None:
+    values = np.array([[0, 257, 32896, 65535]], np.uint16)
+    expected = [[v] * 3 for v in (0, 1, 128, 255)]
+    assert pixels(read_image(saved(tmp_path, Image.fromarray(values), "a.png")).rgb) == expected
+    assert pixels(read_image(saved(tmp_path, Image.fromarray(values), "a.tif")).rgb) == expected
+    (tmp_path / "a.pgm").write_bytes(b"P5 4 1 65535\n" + values.astype(">u2").tobytes())
+    assert pixels(read_image(tmp_path / "a.pgm").rgb) == expected
+    big_endian = Image.frombytes("I;16B", (4, 1), values.astype(">u2").tobytes())
+    big_endian.save(tmp_path / "big.tif")
+    assert pixels(read_image(tmp_path / "big.tif").rgb) == expected
+
+
+def test_grey_of_16_bits_with_a_transparent_level(tmp_path: Path) -> None:
+    rows = b"\0" + struct.pack(">3H", 1000, 0, 65535)
+    (tmp_path / "a.png").write_bytes(png(3, 1, 16, 0, rows, struct.pack(">H", 1000)))
+    picture = read_image(tmp_path / "a.png")
+    assert pixels(picture.rgb) == [[255] * 3, [0] * 3, [255] * 3]
+    assert picture.alpha is not None
+    assert pixels(picture.alpha) == [0, 255, 255]
+
+
+def test_grey_of_32_bits(tmp_path: Path) -> None:
+    def read(values: list[int]) -> list[int]:
+        path = saved(tmp_path, Image.fromarray(np.array([values], np.int32)), "a.tif")
+        return [r for r, _, _ in pixels(read_image(path).rgb)]
+
+    assert read([0, 65535, 32896, -5]) == [0, 255, 128, 0]
+    assert read([0, 10**6, 5 * 10**5]) == [0, 255, 128]
+
+
+def test_grey_of_floats(tmp_path: Path) -> None:
+    def read(values: list[float]) -> list[int]:
+        path = saved(tmp_path, Image.fromarray(np.array([values], np.float32)), "a.tif")
+        return [r for r, _, _ in pixels(read_image(path).rgb)]
+
+    assert read([0, 0.5, 1, -0.1]) == [0, 128, 255, 0]
+    assert read([0, 128, 255]) == [0, 128, 255]
+    assert read([0, 500, 1000]) == [0, 128, 255]
+    assert read([0.5] * 199 + [7])[-2:] == [128, 255]
+    assert read([float("nan"), 0.5, float("inf"), 1]) == [0, 128, 255, 255]
+
+
+def test_colour_of_16_bits(tmp_path: Path) -> None:
+    rows = b"\0" + struct.pack(">6H", 0, 32896, 65535, 65535, 257, 0)
+    (tmp_path / "a.png").write_bytes(png(2, 1, 16, 2, rows))
+    assert pixels(read_image(tmp_path / "a.png").rgb) == [[0, 128, 255], [255, 1, 0]]
+
+
+def test_only_the_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime")]
+    for name in ("a.gif", "a.tif", "a.webp", "a.png"):
+        path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
+        assert pixels(read_image(path).rgb)[0][0] > 240, name
+
+
+# Reading: orientation
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp", "a.avif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_comes_out_upright(tmp_path: Path, name: str, orientation: int) -> None:
+    lying = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}.get(
+        orientation, images._UPRIGHT.get(orientation)
+    )
+    stored = smooth() if lying is None else smooth().transpose(lying)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = read_image(saved(tmp_path, stored, name, exif=exif))
+    assert difference(picture.rgb, smooth()) <= CLOSE
+
+
+def test_alpha_turns_with_the_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = smooth(8, 4)
+    image.putalpha(Image.linear_gradient("L").resize((8, 4)))
+    picture = read_image(saved(tmp_path, image, "a.png", exif=exif))
+    assert picture.alpha is not None
+    assert picture.rgb.size == picture.alpha.size == (4, 8)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0"])
+def test_broken_exif_is_ignored(tmp_path: Path, exif: bytes) -> None:
+    path = saved(tmp_path, smooth(), "a.jpg", exif=exif)
+    assert difference(read_image(path).rgb, smooth()) <= CLOSE
+
+
+def test_orientation_that_is_none(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 99
+    assert read_image(saved(tmp_path, smooth(), "a.png", exif=exif)).rgb.size == smooth().size
+
+
+# Reading: transparency
+
+
+def test_alpha_is_kept_and_hidden_colours_do_not_leak(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[[255, 0, 0, 255], [9, 9, 9, 0], [0, 0, 0, 51]]], np.uint8))
+    for name in ("a.png", "a.tif"):
+        picture = read_image(saved(tmp_path, image, name))
+        assert pixels(picture.rgb) == [[255, 0, 0], [255] * 3, [204] * 3]
+        assert picture.alpha is not None
+        assert picture.alpha.mode == "L"
+        assert pixels(picture.alpha) == [255, 0, 51]
+
+
+def test_grey_with_alpha(tmp_path: Path) -> None:
+    image = Image.merge("LA", [Image.new("L", (2, 2), 100), Image.new("L", (2, 2), 0)])
+    picture = read_image(saved(tmp_path, image, "a.png"))
+    assert pixels(picture.rgb)[0] == [255] * 3
+    assert picture.alpha is not None
+
+
+def test_palette_with_transparency(tmp_path: Path) -> None:
+    image = Image.new("P", (3, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    for x in range(3):
+        image.putpixel((x, 0), x)
+    for name, transparency, alphas in [
+        ("one.png", 1, [255, 0, 255]),
+        ("bytes.png", bytes([255, 0, 51]), [255, 0, 51]),
+        ("one.gif", 1, [255, 0, 255]),
+    ]:
+        picture = read_image(saved(tmp_path, image, name, transparency=transparency))
+        assert picture.alpha is not None
+        assert pixels(picture.alpha) == alphas, name
+        assert pixels(picture.rgb)[:2] == [[255, 0, 0], [255, 255, 255]], name
+
+
+def test_colour_key_transparency(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
+    picture = read_image(saved(tmp_path, image, "a.png", transparency=(1, 2, 3)))
+    assert picture.alpha is not None
+    assert pixels(picture.alpha) == [0, 255]
+
+
+def test_alpha_that_hides_nothing_is_none(tmp_path: Path) -> None:
+    assert read_image(saved(tmp_path, smooth().convert("RGBA"), "a.png")).alpha is None
+
+
+# Reading: broken files
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_image(path)
+    message = str(caught.value)
+    assert message.isprintable(), "one line"
+    assert ": " in message, "the fix comes after a colon"
+    return message
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.bmp", "a.tif", "a.webp", "a.avif", "a.ppm", "a.jp2"])
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
+def test_half_a_picture_is_refused(tmp_path: Path, name: str, part: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    path = saved(tmp_path, Image.fromarray(noise), name)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    message = refused(path)
+    assert name in message
+    assert "get a whole copy of it" in message
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"compression": "tiff_adobe_deflate"}])
+def test_half_a_picture_with_its_layout_elsewhere(tmp_path: Path, options: dict[str, Any]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    kind = "JPEG" if "progressive" in options else "TIFF"
+    path = saved(tmp_path, Image.fromarray(noise), "a.img", format=kind, **options)
+    path.write_bytes(path.read_bytes()[:-200])
+    assert "get a whole copy of it" in refused(path)
+
+
+@pytest.mark.parametrize("text", [b"hello, I am no photo", b"Python is no photo", b"P5 is no photo", b"<svg/>", b"\0"])
+def test_what_is_no_picture(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "a.jpg").write_bytes(text)
+    message = refused(tmp_path / "a.jpg")
+    assert "a.jpg is not a picture of a known kind (JPEG, PNG" in message
+    assert message.endswith("save it as PNG or JPEG first")
+
+
+def test_heic_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    assert "it is a HEIC photo: save it as PNG or JPEG first" in refused(tmp_path / "a.heic")
+
+
+def test_postscript_is_not_run(tmp_path: Path) -> None:
+    assert "known kind" in refused(saved(tmp_path, smooth(), "a.eps"))
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    assert refused(tmp_path / "a.jpg").endswith("a.jpg is empty (0 bytes): get a whole copy of it")
+
+
+def test_folder(tmp_path: Path) -> None:
+    assert "is a folder: name the photos in it" in refused(tmp_path)
+
+
+def test_missing_with_the_nearest_name(tmp_path: Path) -> None:
+    saved(tmp_path, smooth(), "Beach.jpg")
+    assert refused(tmp_path / "baech.jpg").endswith(f"no such file: did you mean {tmp_path / 'Beach.jpg'}?")
+    assert refused(tmp_path / "qqqqqqqqq.tif").endswith("no such file: check the path")
+    assert f"there is no folder {tmp_path / 'none'}: check the path" in refused(tmp_path / "none" / "a.jpg")
+    assert "not a directory" in refused(tmp_path / "Beach.jpg" / "a.jpg")
+    assert "file name too long" in refused(tmp_path / ("a" * 300))
+
+
+def test_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert "the link points to a file that does not exist" in refused(tmp_path / "a.jpg")
+
+
+def test_fifo_and_device_do_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero")):
+        assert "is not a regular file (a device or a pipe): save the picture to a file first" in refused(path)
+
+
+def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, smooth(), "a.png")
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)  # root may open anything, so the mode alone would not do
+    assert refused(path).endswith("a.png: permission denied: check the file and its permissions")
+
+
+def test_name_with_a_line_break_stays_one_line(tmp_path: Path) -> None:
+    assert "a\\nb.png" in refused(tmp_path / "a\nb.png")
+
+
+def test_header_of_a_bomb_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(20_000, 20_000, 8, 2, b"\0"))
+    message = refused(tmp_path / "a.png")
+    assert "20000 x 20000 pixels are more than 200 megapixels: make it smaller first" in message
+
+
+def test_bounds_are_ours_not_a_global_of_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, limit = saved(tmp_path, smooth(), "a.png"), Image.MAX_IMAGE_PIXELS
+    monkeypatch.setattr(images, "MAX_PIXELS", 48 * 32)
+    read_image(path)
+    monkeypatch.setattr(images, "MAX_PIXELS", 48 * 32 - 1)
+    refused(path)
+    assert limit == Image.MAX_IMAGE_PIXELS
+    # Between Pillow's own limit and ours: a header that says 190 megapixels is damaged, not too large.
+    monkeypatch.setattr(images, "MAX_PIXELS", 200_000_000)
+    (tmp_path / "b.png").write_bytes(png(19_000, 10_000, 1, 0, b"\0"))
+    assert "cut short" in refused(tmp_path / "b.png")
+
+
+def test_memory_that_does_not_suffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(images, "_rgb_and_alpha", full)
+    assert "not enough memory" in refused(saved(tmp_path, smooth(), "a.png"))
+
+
+def test_filters_of_warnings_are_left_as_they_were(tmp_path: Path) -> None:
+    before = list(warnings.filters)
+    read_image(saved(tmp_path, smooth(), "a.png"))
+    assert warnings.filters == before
+
+
+# Writing
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.png", "PNG"),
+        ("a.jpg", "JPEG"),
+        ("a.JPEG", "JPEG"),
+        ("a.webp", "WEBP"),
+        ("a.tif", "TIFF"),
+        ("a.tiff", "TIFF"),
+        ("a.avif", "AVIF"),
+    ],
+)
+def test_the_extension_gives_the_format(tmp_path: Path, name: str, kind: str) -> None:
+    write_image(smooth(), tmp_path / name, overwrite=False)
+    with Image.open(tmp_path / name) as image:
+        assert image.format == kind
+    exact = kind in ("PNG", "TIFF")
+    assert difference(read_image(tmp_path / name).rgb, smooth()) <= (0 if exact else CLOSE)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_quality_counts(tmp_path: Path) -> None:
+    for quality in (30, 95):
+        write_image(smooth(), tmp_path / f"{quality}.jpg", overwrite=False, quality=quality)
+    assert (tmp_path / "30.jpg").stat().st_size < (tmp_path / "95.jpg").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp", "a.avif"])
+def test_alpha_goes_through(tmp_path: Path, name: str) -> None:
+    image = Image.new("RGBA", (32, 32), (200, 100, 50, 255))
+    image.putalpha(Image.linear_gradient("L").resize((32, 32)))
+    picture = read_image(saved(tmp_path, image, "in.png"))
+    write_image(picture.rgb, tmp_path / name, overwrite=False, alpha=picture.alpha)
+    again = read_image(tmp_path / name)
+    assert picture.alpha is not None
+    assert again.alpha is not None
+    assert difference(again.alpha, picture.alpha) <= (0 if name != "a.avif" else 4)
+    assert difference(again.rgb, picture.rgb) <= (1 if name in ("a.png", "a.tif") else CLOSE)
+
+
+def test_an_unedited_picture_keeps_its_colours_under_alpha(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (1, 3), (200, 100, 50, 128))
+    picture = read_image(saved(tmp_path, image, "in.png"))
+    write_image(picture.rgb, tmp_path / "a.png", overwrite=False, alpha=picture.alpha)
+    with Image.open(tmp_path / "a.png") as out:
+        assert np.abs(np.array(out.getpixel((0, 0))) - (200, 100, 50, 128)).max() <= 1
+
+
+def test_jpeg_lays_alpha_on_white(tmp_path: Path) -> None:
+    alpha = Image.new("L", (32, 32), 0)
+    alpha.paste(255, (0, 0, 16, 32))
+    write_image(Image.new("RGB", (32, 32), "navy"), tmp_path / "a.jpg", overwrite=False, alpha=alpha)
+    rgb = read_image(tmp_path / "a.jpg").rgb
+    assert np.abs(np.array(rgb.getpixel((2, 2))) - (0, 0, 128)).max() <= CLOSE
+    assert min(np.array(rgb.getpixel((29, 29)))) >= 255 - CLOSE
+
+
+@pytest.mark.parametrize("name", ["a", "a.xyz", "a.gif", ".png", "a.png.bak"])
+def test_unknown_extension_lists_the_known(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"use one of \.png \.jpg \.jpeg \.webp \.tif \.tiff"):
+        check_output(tmp_path / name, overwrite=False)
+    with pytest.raises(UsageError):
+        write_image(smooth(), tmp_path / name, overwrite=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pillow_without_a_codec_does_not_offer_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images.features, "check", lambda _: False)
+    with pytest.raises(UsageError, match=r"cannot write \.avif files here: use one of \.png \.jpg \.jpeg$"):
+        check_output(tmp_path / "a.avif", overwrite=False)
+
+
+def test_existing_output(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_text("mine")
+    for act in (lambda: check_output(path, overwrite=False), lambda: write_image(smooth(), path, overwrite=False)):
+        with pytest.raises(OutputError, match=r"a\.png exists already: use --overwrite or another -o$"):
+            act()
+    assert path.read_text() == "mine"
+    write_image(smooth(), path, overwrite=True)
+    assert difference(read_image(path).rgb, smooth()) == 0
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_writers_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    if not links:
+
+        def unsupported(*_: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(Path, "hardlink_to", unsupported)
+    path, start, outcomes = tmp_path / "a.png", threading.Barrier(4), []
+    # All have passed the early check when the first of them writes.
+    monkeypatch.setattr(images, "_encode", lambda *_: (start.wait(10), b"a picture")[1])
+
+    def write() -> None:
+        try:
+            write_image(smooth(), path, overwrite=False)
+            outcomes.append("written")
+        except OutputError as error:
+            outcomes.append("refused" if "exists already" in str(error) else str(error))
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["refused"] * 3 + ["written"]
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"a picture"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if overwrite:
+        (tmp_path / "a.png").write_text("mine")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"a\.png: no space left on device: choose another place with -o$"):
+        write_image(smooth(), tmp_path / "a.png", overwrite=overwrite)
+    assert [p.read_text() for p in tmp_path.iterdir()] == (["mine"] if overwrite else [])
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "hardlink_to", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_image(smooth(), tmp_path / "a.png", overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reserved_name_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "hardlink_to", fails)
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OutputError, match="input/output error"):
+        write_image(smooth(), tmp_path / "a.png", overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_permissions_follow_the_umask_or_the_file_replaced(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        write_image(smooth(), tmp_path / "a.png", overwrite=False)
+        assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o640
+        (tmp_path / "a.png").chmod(0o600)
+        write_image(smooth(), tmp_path / "a.png", overwrite=True)
+        assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o600
+    finally:
+        os.umask(old)
+
+
+def test_overwriting_through_a_link_keeps_the_link(tmp_path: Path) -> None:
+    (tmp_path / "real.png").touch()
+    (tmp_path / "link.png").symlink_to("real.png")
+    with pytest.raises(OutputError, match="exists already"):
+        write_image(smooth(), tmp_path / "link.png", overwrite=False)
+    write_image(smooth(), tmp_path / "link.png", overwrite=True)
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "real.png").stat().st_size > 0
+
+
+def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def problem(path: Path, overwrite: bool = False) -> str:
+        with pytest.raises(OutputError) as caught:
+            check_output(path, overwrite)
+        return str(caught.value)
+
+    missing = tmp_path / "new" / "deep"
+    assert problem(missing / "a.png").endswith(f"there is no folder {missing}: mkdir -p {missing}")
+    assert "is a folder: name a file in it, for example" in problem(tmp_path)
+    assert "file name too long" in problem(tmp_path / ("a" * 300 + ".png"))
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "not a regular file" in problem(tmp_path / "pipe.png", overwrite=True)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "cannot be written to: choose another one with -o" in problem(tmp_path / "a.png")
+
+
+def test_a_side_too_long_for_the_format(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"WEBP holds at most 16383 pixels a side: use \.png or \.tiff"):
+        write_image(Image.new("RGB", (16_384, 1)), tmp_path / "a.webp", overwrite=False)
+
+
+def test_an_encoder_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("encoder error -2")
+
+    monkeypatch.setattr(Image.Image, "save", broken)
+    with pytest.raises(OutputError, match=r"cannot be written as JPEG \(encoder error -2\): use \.png"):
+        write_image(smooth(), tmp_path / "a.jpg", overwrite=False)
+
+
+def test_a_12_bit_tiff_is_not_dark() -> None:
+    # Pillow reads 12 bits into 16 without scaling; it does not write them, so the tag is put there by hand.
+    image = Image.fromarray(np.array([[0, 4095]], np.uint16))
+    image.tag_v2 = TiffImagePlugin.ImageFileDirectory_v2()  # type: ignore[attr-defined]
+    image.tag_v2[258] = (12,)  # type: ignore[attr-defined]
+    assert images._grey_8bit(np.asarray(image), image).tolist() == [[0, 255]]
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Make it winter!", "make-it-winter"),
+        ("don't change the sky", "dont-change-the-sky"),
+        ("Mach die Straße grün", "mach-die-strasse-grun"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("...hidden", "hidden"),
+        ("冬", "edit"),
+        ("", "edit"),
+        ("  \n\t ", "edit"),
+        ("con", "con-edit"),
+        ("COM¹", "com1-edit"),
+        ("turn the summer meadow into a snowy winter landscape", "turn-the-summer-meadow-into-a-snowy"),
+        ("a" * 100, "a" * 40),
+    ],
+)
+def test_slug(text: str, name: str) -> None:
+    assert slug(text) == name
+    assert len(slug(text, max_length=10)) <= 10
+
+
+def test_slug_of_no_length() -> None:
+    with pytest.raises(ValueError, match="less than 10"):
+        slug("a", max_length=9)
+
+
+def test_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "a.b.png"
+    assert numbered(path) == path
+    path.touch()
+    assert numbered(path).name == "a.b-2.png"
+    (tmp_path / "a.b-2.png").symlink_to("gone")
+    assert numbered(path).name == "a.b-3.png"
+
+
+def test_reading_closes_the_file(tmp_path: Path) -> None:
+    picture = read_image(saved(tmp_path, smooth(), "a.jpg"))
+    (tmp_path / "a.jpg").unlink()
+    picture.rgb.save(io.BytesIO(), "PNG")
