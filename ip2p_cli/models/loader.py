@@ -62,18 +62,19 @@ class Editor:
         return min(int(self.tokenizer.model_max_length), int(self.text_encoder.config.max_position_embeddings))
 
 
-def load_editor(spec: ModelSpec, *, device: str, dtype: str) -> Editor:
+def load_editor(spec: ModelSpec, *, device: str, dtype: str, editing: bool = True) -> Editor:
     """Load `spec` onto `device` ("cuda", "mps", "cpu") in `dtype` ("fp32", "fp16", "bf16"), ready for inference.
 
     Files come from a local folder or the hub's cache, else from the hub, unless IP2P_OFFLINE or HF_HUB_OFFLINE
-    is set. Only safetensors are read, never pickles.
+    is set. Only safetensors are read, never pickles. editing: whether a text-to-image model is refused; training
+    starts from one.
     Raises ModelError where the model cannot be fetched, is incomplete or corrupt, or is no editing model.
     """
     number = torch_dtype(dtype)
     variants = _variants(spec, dtype)
     folder = _folder(spec, variants)
     configs = _read_configs(spec, folder)
-    _check_is_editing_model(spec, folder, configs)
+    _check_channels(spec, folder, configs, editing)
     vae_number = number
     # Said by the config itself: diffusers' default is True, for models that overflow in fp16 and those that do not.
     if configs["vae"].get("force_upcast") and number is torch.float16:
@@ -215,9 +216,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_is_editing_model(spec: ModelSpec, folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_channels(spec: ModelSpec, folder: Path, configs: Mapping[str, Mapping[str, Any]], editing: bool) -> None:
     latent = configs["vae"].get("latent_channels", 4)
     takes = configs["unet"].get("in_channels", 4)
+    if takes == latent and not editing:
+        return
     if takes == latent:
         raise ModelError(
             f"model {spec.name} is a text-to-image model: its UNet takes {takes} channels, an editing model's takes "

@@ -2,40 +2,90 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import diffusers
 import torch
-from diffusers import DDIMScheduler
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from .loader import Editor
 
 
 def save_editor(editor: Editor, folder: Path, *, card: str, dtype: torch.dtype = torch.float32) -> Path:
-    """Write `editor` to `folder` (replacing a model there only once the new one is complete); returns `folder`."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    """Write `editor` to `folder` (replacing a model there only once the new one is complete); returns `folder`.
+
+    card: the README.md; none where it is empty. dtype: of the weights in the files; those of `editor` stay as they
+    are. `ip2p.json` holds what `editor.spec` says, so that `--model FOLDER` has its defaults.
+    """
+    part, old = (folder.with_name(folder.name + ending) for ending in (".part", ".old"))
+    for left_over in (part, old):
+        shutil.rmtree(left_over, ignore_errors=True)
     part.mkdir(parents=True)
     index: dict[str, object] = {"_class_name": "StableDiffusionInstructPix2PixPipeline"}
     for name in ("unet", "vae", "text_encoder"):
         module = getattr(editor, name)
-        before = next(iter(module.state_dict().values())).dtype
-        module.to(dtype).save_pretrained(part / name)
-        module.to(before)
-        library = "transformers" if name == "text_encoder" else "diffusers"
-        index[name] = [library, type(module).__name__]
+        (module if module.dtype is dtype else copy.deepcopy(module).to(dtype)).save_pretrained(part / name)
+        _forget_origin(part / name / "config.json")
+        index[name] = ["transformers" if name == "text_encoder" else "diffusers", type(module).__name__]
+    _use_published_names(part / "text_encoder" / "model.safetensors")
     editor.tokenizer.save_pretrained(part / "tokenizer")
-    scheduler = DDIMScheduler.from_config(dict(editor.scheduler_config))
-    scheduler.save_pretrained(part / "scheduler")
-    index |= {"tokenizer": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", "DDIMScheduler"]}
-    (part / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", "utf-8")
+    scheduler = _scheduler_config(editor)
+    _write_json(part / "scheduler" / "scheduler_config.json", scheduler)
+    index |= {"tokenizer": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", scheduler["_class_name"]]}
+    _write_json(part / "model_index.json", index)
+    _write_json(part / "ip2p.json", _wishes(editor, part))
     if card:
         (part / "README.md").write_text(card, "utf-8")
-    old = folder.with_name(folder.name + ".old")
     if folder.exists():
-        os.replace(folder, old)
-    os.replace(part, folder)
+        folder.replace(old)
+    part.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+def _wishes(editor: Editor, folder: Path) -> dict[str, Any]:
+    """The fields of `registry.find_model`'s ip2p.json."""
+    spec = editor.spec
+    size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    return {
+        "name": spec.name,
+        "description": spec.description,
+        "licence": spec.licence,
+        "multiple": spec.multiple,
+        "size_mb": max(1, round(size / 1e6)),
+        "defaults": {key: value for key, value in asdict(spec.defaults).items() if value is not None},
+    }
+
+
+def _scheduler_config(editor: Editor) -> dict[str, Any]:
+    """The model's own scheduler, word for word."""
+    about = {"_class_name": "DDIMScheduler", "_diffusers_version": diffusers.__version__}
+    return about | {key: value for key, value in editor.scheduler_config.items() if key != "_use_default_values"}
+
+
+def _forget_origin(path: Path) -> None:
+    """Where the maker's disk held the model is nobody's business."""
+    config = json.loads(path.read_text("utf-8"))
+    config.pop("_name_or_path", None)
+    _write_json(path, config)
+
+
+def _use_published_names(path: Path) -> None:
+    """transformers 5 leaves "text_model." out of the tensors' names; published models and other tools have it."""
+    with safe_open(path, framework="pt") as file:
+        names, metadata = list(file.keys()), file.metadata()
+    if any(name.startswith("text_model.") for name in names):
+        return
+    weights = load_file(path)
+    save_file({f"text_model.{name}": weight for name, weight in weights.items()}, path, metadata=metadata)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -6,15 +6,19 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from ..datagen.looks import looks
 from ..datagen.looks.labels import labelled_wordings
 from ..datagen.looks.phrasing import vary
 from ..datagen.looks.stream import read_photo
+from ..errors import UsageError
 from ..io.train_recipes import FreshRecipe
 from ..models.loader import Editor
 from ..models.nano import text
@@ -29,6 +33,7 @@ _FRAMES = (
     "give the photo a {} mood", "make the {} {}", "{} {}", "add {}", "{} at {}", "add a {} on the {}",
 )  # fmt: skip
 _FREE_TEXTS = 8000
+_BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
 def build_fresh(recipe: FreshRecipe, name: str, photos: Sequence[Path], seed: int, say: Say) -> Editor:
@@ -36,23 +41,13 @@ def build_fresh(recipe: FreshRecipe, name: str, photos: Sequence[Path], seed: in
 
     Deterministic in (recipe, photos, seed). Takes minutes, most of them for the text encoder.
     """
+    # First what can fail on a wrong recipe.
+    scheduler = _built(DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, **_BETAS}, recipe.scheduler)
+    unet = _unet(recipe, seed)
     say(f"autoencoder: principal components of {recipe.patch_size} px patches")
     vae = PatchAutoencoder(patch_size=recipe.patch_size, latent_channels=recipe.latent_channels)
     vae.fit(_pictures(photos, seed))
-    shape = text.TextShape(
-        hidden_size=recipe.text_width,
-        layers=recipe.text_layers,
-        vocabulary=recipe.vocabulary,
-        max_length=recipe.text_length,
-    )
-    tokenizer, encoder = _text_encoder(recipe, shape, seed, say)
-    torch.manual_seed(seed)
-    channels = recipe.latent_channels
-    unet = UNet2DConditionModel(
-        **{"in_channels": 2 * channels, "out_channels": channels, "cross_attention_dim": recipe.text_width, **recipe.unet}
-    )
-    betas = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-    scheduler = DDIMScheduler(**{**betas, "clip_sample": False, "set_alpha_to_one": False, **recipe.scheduler})
+    tokenizer, encoder = _text_encoder(recipe, seed, say)
     return Editor(
         unet=unet,
         vae=vae,
@@ -65,48 +60,67 @@ def build_fresh(recipe: FreshRecipe, name: str, photos: Sequence[Path], seed: in
     )
 
 
+def _unet(recipe: FreshRecipe, seed: int) -> UNet2DConditionModel:
+    torch.manual_seed(seed)
+    channels = recipe.latent_channels
+    shape = {"in_channels": 2 * channels, "out_channels": channels, "cross_attention_dim": recipe.text_width}
+    return _built(UNet2DConditionModel, shape, recipe.unet)
+
+
+def _built(cls: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
+    """`cls(**ours, **theirs)`, theirs first; UsageError where the recipe has settings that the class cannot take."""
+    try:
+        return cls(**{**ours, **theirs})
+    except (TypeError, ValueError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0].replace("__init__() ", "")
+        raise UsageError(f"the recipe's settings of {cls.__name__} are not possible: {reason}") from error
+
+
 def _pictures(photos: Sequence[Path], seed: int) -> Iterator[Tensor]:
     """Photos, each plain and with one look: the autoencoder has to carry both."""
     rng = random.Random(f"{seed}/autoencoder")
     names = list(looks())
     for path in rng.sample(list(photos), min(300, len(photos))):
         photo = read_photo(path, 256)
-        painted = looks()[rng.choice(names)].paint(photo, 1.0, torch_free_rng(rng))
+        look = looks()[rng.choice(names)]
+        painted = look.paint(photo, 1.0, np.random.default_rng(rng.getrandbits(32)))
         for picture in (photo, painted):
             yield torch.from_numpy(picture.copy()).permute(2, 0, 1) * 2 - 1
 
 
-def torch_free_rng(rng: random.Random):  # type: ignore[no-untyped-def]
-    """A numpy generator that continues `rng`."""
-    import numpy as np
-
-    return np.random.default_rng(rng.getrandbits(32))
-
-
-def _text_encoder(recipe: FreshRecipe, shape: text.TextShape, seed: int, say: Say):  # type: ignore[no-untyped-def]
+def _text_encoder(recipe: FreshRecipe, seed: int, say: Say) -> tuple[CLIPTokenizer, CLIPTextModel]:
+    """A tokenizer and a text encoder trained on the looks' wordings and, with a teacher, on free texts."""
     trained, held_out = labelled_wordings()
-    teacher, free, words = None, None, []
+    shape = text.TextShape(
+        hidden_size=recipe.text_width,
+        layers=recipe.text_layers,
+        vocabulary=recipe.vocabulary,
+        max_length=recipe.text_length,
+    )
+    lesson: text.Lesson | None = None
+    words: list[str] = []
     if recipe.teacher is not None:
         say(f"text encoder: texts by the teacher {recipe.teacher.name}")
         teacher, words = text.load_teacher(recipe.teacher)
-        rng = random.Random(f"{seed}/texts")
-        frames = [rng.choice(_FRAMES) for _ in range(_FREE_TEXTS)]
-        corpus = [re.sub(r"\{\}", lambda _: rng.choice(words), frame) for frame in frames]
-        teacher = text.remembering(teacher, corpus)
-        free = lambda rng: rng.choice(corpus)  # noqa: E731
-    tokenizer = text.train_tokenizer([t for t, _ in trained] * 5 + words, shape)
+        corpus = _free_texts(words, random.Random(f"{seed}/texts"))
+        lesson = text.Lesson(teacher=text.remembering(teacher, corpus), texts=corpus)
+    tokenizer = text.train_tokenizer([wording for wording, _ in trained] * 5 + words, shape)
     torch.manual_seed(seed)
     encoder = text.new_text_encoder(tokenizer, shape)
+
+    def report(step: int, loss: float) -> None:
+        if step % 50 == 0:
+            say(f"text encoder: step {step} of {recipe.text_steps}, loss {loss:.3f}")
+
     head = text.fit_text_encoder(
-        encoder,
-        tokenizer,
-        trained,
-        steps=recipe.text_steps,
-        seed=seed,
-        vary=vary,
-        free_texts=free,
-        teacher=teacher,
-        on_step=lambda step, loss: say(f"text encoder: step {step}, loss {loss:.3f}") if step % 50 == 0 else None,
+        encoder, tokenizer, trained, steps=recipe.text_steps, seed=seed, vary=vary, lesson=lesson, on_step=report
     )
-    say(f"text encoder: {text.accuracy(encoder, tokenizer, head, held_out):.1%} of held-out wordings classified right")
+    share = text.accuracy(encoder, tokenizer, head, held_out)
+    say(f"text encoder: {share:.1%} of held-out wordings classified right")
     return tokenizer, encoder
+
+
+def _free_texts(words: Sequence[str], rng: random.Random) -> list[str]:
+    """Frames filled with words, whatever they mean."""
+    frames = [rng.choice(_FRAMES) for _ in range(_FREE_TEXTS)]
+    return [re.sub(r"\{\}", lambda _: rng.choice(words), frame) for frame in frames]

@@ -3,19 +3,25 @@
 A step is a function of its number: data, noise, timesteps and dropout come from generators seeded by
 (seed, step, rank). A checkpoint therefore holds weights, their average and the optimizer's state, and a
 resumed run repeats what the uninterrupted one would have done.
+
+Under `accelerate launch` every process runs all of this on data of its own, and only the main one writes.
 """
 
 from __future__ import annotations
 
-import json
+import math
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
+from diffusers import DDIMScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
@@ -29,22 +35,31 @@ from ..diffusion.loss import (
     prediction_target,
     weighted_mse,
 )
-from ..errors import TrainingError
-from ..io.train_recipes import FreshRecipe, TrainRecipe
+from ..errors import TrainingError, UsageError
+from ..io.train_recipes import TrainRecipe
 from ..models.loader import Editor
 from ..models.save import save_editor
 from . import checkpoints
 from .grids import draw_grid
 from .schedule import learning_rate_factor, stage_at
 from .train_data import LooksBatches, TensorBatch
-from .train_start import start_editor
+from .train_start import check_shapes, model_card, start_editor
 
 Say = Callable[[str], None]
+
+_NOISE_KEYS = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainStep:
-    """Progress after one optimizer step; `grid` where a picture was drawn."""
+    """Progress after one optimizer step, the same in every process; `grid` where a picture was drawn."""
 
     step: int
     total: int
@@ -54,12 +69,11 @@ class TrainStep:
     grid: Path | None = None
 
 
-@dataclass(kw_only=True)
-class _Run:
-    """What the loop holds on to."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """What the loop holds on to. alphas: (T,), cumulative. null: the empty instruction's states, (1, L, D)."""
 
     recipe: TrainRecipe
-    folder: Path
     editor: Editor
     accelerator: Accelerator
     unet: Any
@@ -73,116 +87,168 @@ class _Run:
 def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: Say) -> Iterator[TrainStep]:
     """Run `recipe` in `folder`, from its newest checkpoint if there is one; yields after every step.
 
-    Where `stop()` turns true the step in hand is finished, a checkpoint written, and the iteration ends.
-    At the end `folder/model` holds the averaged weights in diffusers layout, with a model card.
-    Raises TrainingError where the recipe does not fit the run that `folder` holds, or the loss is not finite.
+    `stop` is asked before the first step and after each one: where it turns true (in any process) a checkpoint is
+    written and the iteration ends. At the end `folder/model` holds the averaged weights in diffusers layout.
+    Raises UsageError where the recipe names no data, TrainingError where it does not fit the run that `folder`
+    holds or the numbers overflow.
     """
-    kind, _, photos_folder = (recipe.data or "").partition(":")
-    if kind != "looks" or not photos_folder:
-        raise TrainingError("no training data: give --data looks:FOLDER, a folder of photos.")
-    photos, held_out = split_photos(list_photos(Path(photos_folder)), recipe.hold_out_every)
-    checkpoints.check_recipe(folder, recipe)
-    editor = start_editor(recipe, folder, photos, say)
-    run = _prepare(recipe, folder, editor)
-    first = checkpoints.restore(run.folder, run.unet, run.ema, run.optimizer)
-    log = checkpoints.Log(folder / "log.jsonl", first)
+    photos, held_out = _photos(recipe)
+    accelerator = _accelerator(recipe)
+    main = accelerator.is_main_process
+    say = say if main else _silent
+    with accelerator.main_process_first():  # the other processes find what it has written
+        if main:
+            checkpoints.check_recipe(folder, recipe, say)
+        editor = start_editor(recipe, folder, photos, say)
+    check_shapes(recipe, editor)
+    run = _prepare(recipe, editor, accelerator)
+    first = checkpoints.restore(folder, accelerator, run.unet, run.ema, run.optimizer)
+    log = checkpoints.Log(folder / "log.jsonl", first) if main else None
     if first:
         say(f"going on after step {first} of {recipe.total_steps}")
-    batches = LooksBatches(recipe, photos, rank=run.accelerator.process_index)
+    if stop():
+        return
     began = time.monotonic()
-    data = iter(batches.reader(first))
-    for step in range(first, recipe.total_steps):
-        rate = recipe.learning_rate * learning_rate_factor(recipe, step)
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate
-        loss = _optimizer_step(run, step, data)
-        done = step + 1
-        log.add(step=done, loss=loss, learning_rate=rate)
-        last, stopping = done == recipe.total_steps, stop()
-        if last or stopping or done % recipe.checkpoint_every == 0:
-            checkpoints.save(run.folder, done, run.accelerator, run.unet, run.ema, run.optimizer)
-        grid = None
-        if (last or done % recipe.grid_every == 0) and run.accelerator.is_main_process:
-            grid = _averaged(run, lambda: draw_grid(run.editor, recipe, held_out or photos, folder, done))
-        yield TrainStep(
-            step=done,
-            total=recipe.total_steps,
-            loss=loss,
-            learning_rate=rate,
-            seconds=time.monotonic() - began,
-            grid=grid,
-        )
-        if stopping and not last:
-            return
-    if run.accelerator.is_main_process:
-        _averaged(run, lambda: save_editor(run.editor, folder / "model", card=_card(recipe, len(photos))))
+    with closing(LooksBatches(recipe, photos, rank=accelerator.process_index).read(first, _readers(run))) as data:
+        for done in range(first + 1, recipe.total_steps + 1):
+            rate = _set_learning_rate(run, done - 1)
+            loss, stopping = _agree(run, _optimizer_step(run, done - 1, data), stop())
+            if log is not None:
+                log.add(step=done, loss=loss, learning_rate=rate)
+            last, grid = done == recipe.total_steps, None
+            if last or stopping or done % recipe.checkpoint_every == 0:
+                checkpoints.save(folder, done, accelerator, run.unet, run.ema, run.optimizer)
+            if main and (last or done % recipe.grid_every == 0):
+                with _Averaged(run):
+                    grid = draw_grid(run.editor, recipe, held_out or photos, folder, done)
+            seconds = time.monotonic() - began
+            yield TrainStep(
+                step=done, total=recipe.total_steps, loss=loss, learning_rate=rate, seconds=seconds, grid=grid
+            )
+            if stopping and not last:
+                return
+    if main:
+        with _Averaged(run):
+            save_editor(run.editor, folder / "model", card=model_card(recipe, run.editor.spec, len(photos)))
+    accelerator.wait_for_everyone()
 
 
-def _prepare(recipe: TrainRecipe, folder: Path, editor: Editor) -> _Run:
+def _silent(_: str) -> None:
+    pass
+
+
+def _photos(recipe: TrainRecipe) -> tuple[list[Path], list[Path]]:
+    """(for training, held out) of the recipe's data."""
+    kind, _, folder = (recipe.data or "").partition(":")
+    if kind != "looks" or not folder:
+        given = f", not {recipe.data!r}" if recipe.data else ""
+        raise UsageError(f"no training data: give --data looks:FOLDER, with a folder of photos{given}.")
+    photos, held_out = split_photos(list_photos(Path(folder).expanduser()), recipe.hold_out_every)
+    return photos, held_out
+
+
+def _accelerator(recipe: TrainRecipe) -> Accelerator:
     precision = {"auto": "no", "fp32": "no"}.get(recipe.precision, recipe.precision)
     if recipe.precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
         precision = "bf16"
-    accelerator = Accelerator(mixed_precision=precision)
+    # The other processes wait while the main one builds a fresh text encoder or fetches the model.
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=3))
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[patience])
+
+
+def _prepare(recipe: TrainRecipe, editor: Editor, accelerator: Accelerator) -> Run:
     for part in (editor.unet, editor.vae, editor.text_encoder):
         part.to(accelerator.device)
     editor.unet.train().requires_grad_(True)
-    decay, keep = [], []
-    for parameter in editor.unet.parameters():
-        (decay if parameter.ndim > 1 else keep).append(parameter)
-    groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": keep, "weight_decay": 0.0}]
+    parameters = list(editor.unet.parameters())
+    groups = [  # norms and biases are not pulled towards zero
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
-    ema = EMAModel(editor.unet.parameters(), decay=recipe.ema_decay, use_ema_warmup=True, power=0.75)
+    ema = EMAModel(parameters, decay=recipe.ema_decay, use_ema_warmup=True, power=0.75)
     ema.to(accelerator.device)
     unet, optimizer = accelerator.prepare(editor.unet, optimizer)
-    on_device = Editor(**{**vars(editor), "device": accelerator.device})
-    return _Run(
+    editor = replace(editor, device=accelerator.device)
+    weights = getattr(editor.vae, "loss_weights", None)
+    return Run(
         recipe=recipe,
-        folder=folder,
-        editor=on_device,
+        editor=editor,
         accelerator=accelerator,
         unet=unet,
         optimizer=optimizer,
         ema=ema,
         alphas=_alphas(editor).to(accelerator.device),
-        null=null_text(on_device),
-        channel_weights=getattr(editor.vae, "loss_weights", None),
+        null=null_text(editor),
+        channel_weights=weights,
     )
 
 
 def _alphas(editor: Editor) -> Tensor:
     """(T,) cumulative alphas of the model's own noise schedule, rescaled to zero terminal SNR where it says so."""
-    from diffusers import DDIMScheduler
-
-    alphas: Tensor = DDIMScheduler.from_config(dict(editor.scheduler_config)).alphas_cumprod
+    config = editor.scheduler_config
+    alphas: Tensor = DDIMScheduler(**{key: config[key] for key in _NOISE_KEYS if key in config}).alphas_cumprod
     return alphas
 
 
-def _optimizer_step(run: _Run, step: int, data: Iterator[TensorBatch]) -> float:
-    """Forward and backward over the accumulated micro-batches of `step`, one update; returns the mean loss."""
+def _readers(run: Run) -> int:
+    """How many processes read ahead: one beside a CPU that trains, as many as are free beside a GPU."""
+    if run.accelerator.device.type == "cpu":
+        return 1
+    processes: int = run.accelerator.num_processes
+    return max(1, min(8, ((os.cpu_count() or 1) - 1) // processes))
+
+
+def _set_learning_rate(run: Run, step: int) -> float:
+    rate = run.recipe.learning_rate * learning_rate_factor(run.recipe, step)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    return rate
+
+
+def _optimizer_step(run: Run, step: int, data: Iterator[TensorBatch]) -> float:
+    """Forward and backward over the accumulated micro-batches of `step`, one update; returns this process's loss."""
     recipe, total = run.recipe, 0.0
+    power = stage_at(recipe, step).timestep_power
     for micro in range(recipe.accumulate):
-        power = stage_at(recipe, step).timestep_power
-        loss = _loss(run, next(data), power, _generator(run, step, micro)) / recipe.accumulate
-        run.accelerator.backward(loss)
+        # Gradients meet across processes once, with the last micro-batch.
+        with nullcontext() if micro == recipe.accumulate - 1 else run.accelerator.no_sync(run.unet):
+            loss = _loss(run, next(data), power, _generator(run, step, micro)) / recipe.accumulate
+            run.accelerator.backward(loss)
         total += loss.item()
-    if not torch.isfinite(torch.tensor(total)):
-        raise TrainingError(f"step {step + 1}: the loss is {total}; lower the learning rate and resume.")
-    run.accelerator.clip_grad_norm_(run.unet.parameters(), recipe.max_grad_norm)
+    norm = float(run.accelerator.clip_grad_norm_(run.unet.parameters(), recipe.max_grad_norm))
+    # In fp16 gradients may overflow: the scaler then skips the step, and lowers its scale.
+    if not math.isfinite(total) or (run.accelerator.scaler is None and not math.isfinite(norm)):
+        raise TrainingError(
+            f"step {step + 1}: the loss is {total:.4g}, its gradient {norm:.4g}; lower learning_rate in the recipe, "
+            "and the same command goes on from the last checkpoint."
+        )
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
     run.ema.step(run.accelerator.unwrap_model(run.unet).parameters())
     return total
 
 
-def _generator(run: _Run, step: int, micro: int) -> torch.Generator:
+def _agree(run: Run, loss: float, stopping: bool) -> tuple[float, bool]:
+    """(mean loss of all processes, whether any of them is to stop)."""
+    if run.accelerator.num_processes == 1:
+        return loss, stopping
+    both = torch.tensor([loss, float(stopping)], device=run.accelerator.device)
+    mean_loss, stopping_share = run.accelerator.reduce(both, reduction="mean").tolist()
+    return mean_loss, stopping_share > 0
+
+
+def _generator(run: Run, step: int, micro: int) -> torch.Generator:
     """The CPU generator of one micro-batch: every rank, step and micro-batch draws its own numbers."""
     place = (step * run.recipe.accumulate + micro) * run.accelerator.num_processes + run.accelerator.process_index
-    return torch.Generator("cpu").manual_seed((run.recipe.seed << 40) + place)
+    seed = (run.recipe.seed << 40) + place
+    torch.manual_seed(seed)  # for dropout layers, where the UNet has any
+    return torch.Generator("cpu").manual_seed(seed)
 
 
-def _loss(run: _Run, batch: TensorBatch, power: float, generator: torch.Generator) -> Tensor:
-    recipe, settings, editor = run.recipe, run.recipe.loss, run.editor
-    device, count = run.accelerator.device, len(batch.instructions)
+def _loss(run: Run, batch: TensorBatch, power: float, generator: torch.Generator) -> Tensor:
+    settings, editor, device = run.recipe.loss, run.editor, run.accelerator.device
+    count = len(batch.instructions)
     drop = draw_dropout(count, settings.dropout, generator)
     before, after = batch.before.to(device), batch.after.to(device)
     if settings.null_text == "no edit":
@@ -205,23 +271,18 @@ def _loss(run: _Run, batch: TensorBatch, power: float, generator: torch.Generato
     return weighted_mse(prediction, prediction_target(latents, noise, alphas, kind), weights, run.channel_weights)
 
 
-def _averaged(run: _Run, act: Callable[[], Any]) -> Any:
-    """`act()` with the averaged weights in place, the trained ones put back afterwards."""
-    unet = run.accelerator.unwrap_model(run.unet)
-    run.ema.store(unet.parameters())
-    run.ema.copy_to(unet.parameters())
-    unet.eval()
-    try:
-        return act()
-    finally:
-        run.ema.restore(unet.parameters())
-        unet.train()
+class _Averaged:
+    """Within it the UNet has the averaged weights; afterwards the trained ones again."""
 
+    def __init__(self, run: Run) -> None:
+        """`run`: whose UNet."""
+        self._ema, self._unet = run.ema, run.accelerator.unwrap_model(run.unet)
 
-def _card(recipe: TrainRecipe, photos: int) -> str:
-    start = "from nothing" if isinstance(recipe.start, FreshRecipe) else f"from {recipe.start}"
-    plan = json.dumps(recipe.model_dump(mode="json", exclude={"data"}), indent=2)
-    return (
-        f"# {recipe.name}\n\nAn InstructPix2Pix model trained {start} by `ip2p train` on {photos} photos with painted "
-        f"looks, {recipe.total_steps} steps; averaged weights.\n\n```json\n{plan}\n```\n"
-    )
+    def __enter__(self) -> None:
+        self._ema.store(self._unet.parameters())
+        self._ema.copy_to(self._unet.parameters())
+        self._unet.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self._ema.restore(self._unet.parameters())
+        self._unet.train()

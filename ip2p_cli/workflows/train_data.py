@@ -1,10 +1,11 @@
-"""Batches for training as tensors, read ahead by another process."""
+"""Batches for training as tensors, read ahead by other processes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..datagen.looks.stream import Cut, LooksStream
+from ..errors import InputError
 from ..io.train_recipes import TrainRecipe
 from .schedule import stage_at
 
@@ -23,42 +25,57 @@ class TensorBatch(NamedTuple):
 
     before: Tensor
     after: Tensor
-    instructions: tuple[str, ...]
+    instructions: Sequence[str]
 
 
-class LooksBatches(Dataset[TensorBatch]):
+class LooksBatches(Dataset[TensorBatch | InputError]):
     """Item i is micro-batch i of the whole run, the same whoever reads it and in whatever order."""
 
     def __init__(self, recipe: TrainRecipe, photos: Sequence[Path], *, rank: int) -> None:
+        """`rank`: number of the process that trains on it."""
         self.recipe, self.rank = recipe, rank
-        self.stream = LooksStream(photos, seed=recipe.seed)
+        self.stream = LooksStream(photos, seed=recipe.seed, emphasis=recipe.emphasis)
 
     def __len__(self) -> int:
         """Micro-batches in the whole run."""
         return self.recipe.total_steps * self.recipe.accumulate
 
-    def __getitem__(self, index: int) -> TensorBatch:
-        """Micro-batch `index`."""
+    def __getitem__(self, index: int) -> TensorBatch | InputError:
+        """Micro-batch `index`, or why there is none: an error that a reader raised would come with its traceback."""
         step = index // self.recipe.accumulate
         stage = stage_at(self.recipe, step)
         height, width = stage.shapes[step % len(stage.shapes)]
         cut = Cut(height=height, width=width, side=stage.side, per_photo=stage.cuts)
-        pairs = self.stream.batch(index, stage.batch, cut, self.rank)
+        try:
+            pairs = self.stream.batch(index, stage.batch, cut, self.rank)
+        except InputError as error:
+            return error
         before, after = (
             torch.from_numpy(x).permute(0, 3, 1, 2).contiguous() * 2 - 1 for x in (pairs.before, pairs.after)
         )
         return TensorBatch(before, after, pairs.instructions)
 
-    def reader(self, first_step: int) -> DataLoader[TensorBatch]:
-        """The micro-batches from `first_step` on, in order."""
-        order = range(first_step * self.recipe.accumulate, len(self))
-        # On a machine without a GPU the reader would stall the training's threads: it takes what they leave over.
-        return DataLoader(
-            self, batch_size=None, sampler=order, num_workers=1, prefetch_factor=8, worker_init_fn=_step_back
+    def read(self, first_step: int, readers: int) -> Generator[TensorBatch, None, None]:
+        """The micro-batches from `first_step` on, in order, read ahead by `readers` processes (0: by this one)."""
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            sampler=range(first_step * self.recipe.accumulate, len(self)),
+            num_workers=readers,
+            prefetch_factor=8 if readers else None,
+            worker_init_fn=_step_back,
         )
+        for batch in loader:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
 
 
 def _step_back(_: int) -> None:
+    # On a machine without a GPU a reader would stall the training's threads: it takes what they leave over.
     with contextlib.suppress(OSError, AttributeError):
-        os.nice(10)
+        os.nice(3)
     cv2.setNumThreads(1)
+    # A signal to the whole process group is for the training process, which needs its reader to finish the step.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

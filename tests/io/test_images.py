@@ -18,8 +18,10 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from ip2p_cli.errors import InputError, OutputError, UsageError
-from ip2p_cli.io import images
-from ip2p_cli.io.images import check_output, numbered, read_image, slug, write_image
+from ip2p_cli.io import images, output
+from ip2p_cli.io.images import read_image
+from ip2p_cli.io.names import numbered, slug
+from ip2p_cli.io.output import check_output, write_image
 
 CLOSE = 16  # levels that a lossy format may be off by, on smooth content
 
@@ -442,7 +444,7 @@ def test_unknown_extension_lists_the_known(tmp_path: Path, name: str) -> None:
 
 
 def test_pillow_without_a_codec_does_not_offer_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images.features, "check", lambda _: False)
+    monkeypatch.setattr(output.features, "check", lambda _: False)
     with pytest.raises(UsageError, match=r"cannot write \.avif files here: use one of \.png \.jpg \.jpeg$"):
         check_output(tmp_path / "a.avif", overwrite=False)
 

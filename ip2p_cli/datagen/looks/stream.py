@@ -7,21 +7,24 @@ reader processes gives the same data.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputError
+from ...errors import InputError, UsageError
+from ...suggest import did_you_mean
 from . import Image, looks
 from .phrasing import vary
 
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 AMOUNTS = {"slightly": 0.5, "much": 1.6}
+REMEMBERED_BYTES = 400_000_000  # two thousand photos of 256 px
+# A photo that a look hardly changes (a change of red where nothing is red) teaches little: another one is drawn.
+CHANGED, TRIES = 0.02, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +78,8 @@ def read_photo(path: Path, side: int) -> Image:
     scale = side / min(bgr.shape[:2])
     size = (max(side, round(bgr.shape[1] * scale)), max(side, round(bgr.shape[0] * scale)))
     bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    return np.ascontiguousarray(bgr[..., ::-1], dtype=np.float32) / 255
-
-
-@lru_cache(maxsize=2000)  # bytes, not floats: a thousand photos of 256 px fit in a quarter of a gigabyte
-def _read_bytes(path: Path, side: int) -> npt.NDArray[np.uint8]:
-    return (read_photo(path, side) * 255).round().astype(np.uint8)
+    rgb: Image = np.ascontiguousarray(bgr[..., ::-1]).astype(np.float32) / np.float32(255)
+    return rgb
 
 
 class LooksStream:
@@ -90,9 +89,16 @@ class LooksStream:
     place that it has in a whole photo.
     """
 
-    def __init__(self, photos: Sequence[Path], *, seed: int) -> None:
+    def __init__(self, photos: Sequence[Path], *, seed: int, emphasis: Mapping[str, float] | None = None) -> None:
+        """emphasis: how much oftener than the others a look is drawn, by its name."""
         self.photos, self.seed = list(photos), seed
         self.names = tuple(looks())
+        for name in emphasis or {}:
+            if name not in self.names:
+                raise UsageError(f"emphasis: there is no look called {name!r}.{did_you_mean(name, self.names)}")
+        self.weights = [(emphasis or {}).get(name, 1.0) for name in self.names]
+        self._remembered: dict[tuple[Path, int], npt.NDArray[np.uint8]] = {}
+        self._room = REMEMBERED_BYTES
 
     def batch(self, step: int, count: int, cut: Cut, rank: int = 0) -> Pairs:
         """The `count` pairs of training step `step` for process `rank`."""
@@ -105,19 +111,35 @@ class LooksStream:
             instructions=tuple(text for _, _, text in items[:count]),
         )
 
-    def _pairs(self, rng: random.Random, cut: Cut) -> list[tuple[Image, Image, str]]:
-        photo: npt.NDArray[np.generic] = _read_bytes(rng.choice(self.photos), cut.side)
+    def _read(self, path: Path, side: int) -> npt.NDArray[np.uint8]:
+        """`read_photo` in bytes; the photos that are read first are remembered, as many as there is room for."""
+        found = self._remembered.get((path, side))
+        if found is None:
+            found = (read_photo(path, side) * 255).round().astype(np.uint8)
+            if found.nbytes <= self._room:
+                self._remembered[path, side] = found
+                self._room -= found.nbytes
+        return found
+
+    def _photo(self, rng: random.Random, cut: Cut) -> Image:
+        photo: npt.NDArray[np.generic] = self._read(rng.choice(self.photos), cut.side)
         if rng.random() < 0.5:
             photo = photo[:, ::-1]
         if cut.whole:  # the cut is a photo of its own: cut first, then paint
             photo = _cut(photo, cut, rng)
-        before: Image = photo.astype(np.float32) / 255
-        look = looks()[rng.choice(self.names)]
+        return photo.astype(np.float32) / np.float32(255)
+
+    def _pairs(self, rng: random.Random, cut: Cut) -> list[tuple[Image, Image, str]]:
+        look = looks()[rng.choices(self.names, self.weights)[0]]
         wordings, amount = look.wordings, 1.0
         for strength, graded in (("slightly", look.slightly), ("much", look.much)):
             if graded and rng.random() < 0.15:
                 wordings, amount = graded, AMOUNTS[strength]
-        after = look.paint(before, amount, np.random.default_rng(rng.getrandbits(32)))
+        for _ in range(TRIES):
+            before = self._photo(rng, cut)
+            after = look.paint(before, amount, np.random.default_rng(rng.getrandbits(32)))
+            if np.abs(after - before).mean() > CHANGED:
+                break
         if cut.whole:
             return [(before, after, vary(rng.choice(wordings), rng))]
         both = np.concatenate([before, after], axis=2)
@@ -133,6 +155,7 @@ def _cut(picture: npt.NDArray[np.generic], cut: Cut, rng: random.Random) -> npt.
     short = max(0, cut.height - picture.shape[0]), max(0, cut.width - picture.shape[1])
     if any(short):
         picture = np.pad(picture, ((0, short[0]), (0, short[1]), (0, 0)), mode="reflect")
-    y = rng.randint(0, picture.shape[0] - cut.height)
-    x = rng.randint(0, picture.shape[1] - cut.width)
+    # In steps of 8: looks with a grid of their own (pixel art, engraving) keep their place in it.
+    y = 8 * rng.randint(0, (picture.shape[0] - cut.height) // 8)
+    x = 8 * rng.randint(0, (picture.shape[1] - cut.width) // 8)
     return picture[y : y + cut.height, x : x + cut.width]

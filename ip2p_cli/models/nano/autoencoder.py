@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ships no types
@@ -25,8 +25,9 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
     Latents: (N, latent_channels, H / patch_size, W / patch_size), about unit variance over all.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, patch_size: int = 4, latent_channels: int = 16, scaling_factor: float = 1.0) -> None:
+        """`scaling_factor`: 1, since the latents have about unit variance."""
         super().__init__()
         size = 3 * patch_size * patch_size
         self.register_buffer("mean", torch.zeros(size))

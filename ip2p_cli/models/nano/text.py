@@ -23,6 +23,15 @@ from transformers import AutoModel, AutoTokenizer, CLIPTextConfig, CLIPTextModel
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 Teacher = Callable[[Sequence[str]], Tensor]  # texts -> (N, D) unit vectors
+_TEACHER_WEIGHT = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """A teacher, and the free `texts` that are learned from it beside the labelled ones."""
+
+    teacher: Teacher
+    texts: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +49,9 @@ def train_tokenizer(texts: Iterable[str], shape: TextShape) -> CLIPTokenizer:
     """A CLIP tokenizer whose byte pairs are learned from `texts`; every byte stays representable."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
         vocab_size=shape.vocabulary - len(alphabet) - 2,
@@ -88,21 +99,19 @@ def fit_text_encoder(
     steps: int,
     seed: int,
     vary: Callable[[str, random.Random], str],
-    free_texts: Callable[[random.Random], str] | None = None,
-    teacher: Teacher | None = None,
-    teacher_dim: int = 384,
+    lesson: Lesson | None = None,
     batch: int = 64,
     on_step: Callable[[int, float], None] | None = None,
 ) -> nn.Linear:
     """Train `encoder` in place to classify `labelled` (text, class); returns the classifying layer.
 
-    With a teacher, each batch also holds `free_texts`, and a linear map of the state at the end token
-    is drawn to the teacher's unit vectors (cosine distance).
+    vary: another way of saying a text. With a lesson, each batch holds as many free texts besides, and a linear map
+    of the state at the end token is drawn to the teacher's unit vectors (cosine distance).
     """
     classes = max(label for _, label in labelled) + 1
     width = encoder.config.hidden_size
     torch.manual_seed(seed)
-    head, to_teacher = nn.Linear(width, classes), nn.Linear(width, teacher_dim)
+    head, to_teacher = nn.Linear(width, classes), nn.Linear(width, _teacher_width(lesson))
     parameters = [*encoder.parameters(), *head.parameters(), *to_teacher.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05)
     ramp = max(1, steps // 20)
@@ -115,14 +124,14 @@ def fit_text_encoder(
         drawn = rng.choices(labelled, k=batch)
         texts = [vary(text, rng) for text, _ in drawn]
         labels = torch.tensor([label for _, label in drawn])
-        if teacher is not None and free_texts is not None:
-            texts += [free_texts(rng) for _ in range(batch)]
+        if lesson is not None:
+            texts += [rng.choice(lesson.texts) for _ in range(batch)]
         pooled = encoder(tokenize(tokenizer, texts)).pooler_output
         loss = F.cross_entropy(head(pooled[:batch]), labels, label_smoothing=0.05)
-        if teacher is not None:
-            loss = loss + 4 * (1 - F.cosine_similarity(to_teacher(pooled), teacher(texts))).mean()
+        if lesson is not None:
+            loss = loss + _TEACHER_WEIGHT * (1 - F.cosine_similarity(to_teacher(pooled), lesson.teacher(texts))).mean()
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
@@ -132,18 +141,27 @@ def fit_text_encoder(
     return head
 
 
+def _teacher_width(lesson: Lesson | None) -> int:
+    return 1 if lesson is None else lesson.teacher(lesson.texts[:1]).shape[1]
+
+
 @torch.no_grad()
-def accuracy(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, head: nn.Linear, labelled: Sequence[tuple[str, int]]) -> float:
+def accuracy(
+    encoder: CLIPTextModel, tokenizer: CLIPTokenizer, head: nn.Linear, labelled: Sequence[tuple[str, int]]
+) -> float:
     """Share of `labelled` texts that `head` puts into their class."""
     pooled = encoder(tokenize(tokenizer, [text for text, _ in labelled])).pooler_output
-    return (head(pooled).argmax(1) == torch.tensor([label for _, label in labelled])).float().mean().item()
+    right = head(pooled).argmax(1) == torch.tensor([label for _, label in labelled])
+    return float(right.float().mean())
 
 
 def load_teacher(folder: Path) -> tuple[Teacher, list[str]]:
     """A sentence encoder in transformers layout (mean-pooled, e.g. all-MiniLM-L6-v2) and its common whole words."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModel.from_pretrained(folder).eval().requires_grad_(False)
-    words = [w for w, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]) if re.fullmatch("[a-z]{4,}", w)]
+    words = [
+        w for w, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]) if re.fullmatch("[a-z]{4,}", w)
+    ]
 
     def embed(texts: Sequence[str]) -> Tensor:
         batch = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")

@@ -1,0 +1,44 @@
+"""File names: safe ones made of texts, free ones, and how a path is shown to a person."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import re
+import unicodedata
+from collections.abc import Collection
+from pathlib import Path
+
+
+def slug(text: str, max_length: int = 40) -> str:
+    """Make a file name of a text: lower-case ASCII words joined by '-', safe on every system, never empty."""
+    if max_length < 10:  # room for the longest of the names made safe below
+        raise ValueError(f"max_length {max_length} is less than 10")
+    plain = re.sub("['’`]", "", unicodedata.normalize("NFKD", text.casefold())).encode("ascii", "ignore").decode()
+    words = re.findall("[a-z0-9]+", plain)
+    name = words[0][:max_length] if words else "edit"
+    for word in words[1:]:
+        if len(name) + 1 + len(word) > max_length:
+            break
+        name += f"-{word}"
+    # Windows takes these for devices, whatever the extension.
+    return f"{name}-edit" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", name) else name
+
+
+def numbered(path: Path, taken: Collection[Path] = ()) -> Path:
+    """Find the first of name.png, name-2.png, name-3.png … that is free and not in `taken`."""
+    names = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(2))
+    return next(name for name in itertools.chain([path], names) if name not in taken and not os.path.lexists(name))
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in a few words."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "permission denied"
+    return (error.strerror or str(error)).lower()
+
+
+def printable(path: Path) -> str:
+    """A path as part of one printable line: file names may hold line breaks and bytes that are no text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
