@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ..models.loader import Editor
     from ..types import DeviceName, DtypeName, ModelSpec, ResolvedEditSettings
 
-_EPILOG = 'Example: ip2p edit in.jpg "make it winter" -o out.jpg'
-
 
 def edit(
     words: Annotated[
@@ -64,8 +62,8 @@ def edit(
         ),
         spec,
     )
-    targets = _targets(inputs, instruction, out, overwrite)
     _check_inputs(inputs)
+    targets = _targets(inputs, instruction, out, overwrite)
     if not chosen:
         _introduce_nano(output)
     editor = _load(spec, device, dtype, output)
@@ -114,8 +112,7 @@ def _targets(inputs: list[Path], instruction: str, out: str | None, overwrite: b
             raise OutputError(f"{folder}: cannot be made ({error.strerror}); give another -o.") from error
     targets: list[Path] = []
     for source in inputs:
-        target = folder / f"{source.stem}-{slug(instruction)}.png"
-        target = target if overwrite else numbered(target, taken=targets)
+        target = numbered(folder / f"{source.stem}-{slug(instruction)}.png", targets, overwrite=overwrite)
         check_output(target, overwrite)
         targets.append(target)
     return targets

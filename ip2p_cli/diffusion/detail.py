@@ -37,6 +37,7 @@ class DetailSettings:
     windows: tuple[float, ...] = (2.0, 0.4, 0.13, 0.05, 0.02)
     ridge: float = 1e-3
     caution: float = 4.0
+    smoothing: float = 1.5
     gain_window: float = 0.08
     gain_none: float = 0.3
     gain_full: float = 0.6
@@ -79,8 +80,9 @@ def fit(small: torch.Tensor, edited: torch.Tensor, settings: DetailSettings) -> 
     finest = windows[-1]
 
     _, rest = _explain([windows[0], finest], small, edited, 0.0)
-    noise = _noise(edited, rest, finest) * settings.caution
-    slopes, rest = _explain(windows, small, edited, noise)
+    noise = _noise(edited, rest, finest)
+    slopes, rest = _explain(windows, small, edited, settings.caution * noise)
+    noise *= settings.smoothing
 
     # Wiener: what no model explains is kept as far as it is more than noise.
     keep = (1 - noise / _power(rest, finest.radius).clamp_min(_TINY)).clamp(0, 1)

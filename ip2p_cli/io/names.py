@@ -26,10 +26,11 @@ def slug(text: str, max_length: int = 40) -> str:
     return f"{name}-edit" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", name) else name
 
 
-def numbered(path: Path, taken: Collection[Path] = ()) -> Path:
-    """Find the first of name.png, name-2.png, name-3.png … that is free and not in `taken`."""
+def numbered(path: Path, taken: Collection[Path] = (), *, overwrite: bool = False) -> Path:
+    """Find the first of name.png, name-2.png, name-3.png … that is not in `taken` and, without overwrite, free."""
     names = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(2))
-    return next(name for name in itertools.chain([path], names) if name not in taken and not os.path.lexists(name))
+    candidates = itertools.chain([path], names)
+    return next(name for name in candidates if name not in taken and (overwrite or not os.path.lexists(name)))
 
 
 def reason(error: OSError) -> str:

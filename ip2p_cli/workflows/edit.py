@@ -22,7 +22,7 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Small:
-    """An edit at the model's size: the photo and its edit, (3, h, w) in [0, 1] on the CPU; the latent (1, C, h', w')."""
+    """An edit at the model's size: photo and edit (3, h, w) in [0, 1], on the CPU; the latent (1, C, h', w')."""
 
     source: Tensor
     edited: Tensor

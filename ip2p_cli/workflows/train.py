@@ -144,6 +144,8 @@ def _photos(recipe: TrainRecipe) -> tuple[list[Path], list[Path]]:
         given = f", not {recipe.data!r}" if recipe.data else ""
         raise UsageError(f"no training data: give --data looks:FOLDER, with a folder of photos{given}.")
     photos, held_out = split_photos(list_photos(Path(folder).expanduser()), recipe.hold_out_every)
+    if not photos:
+        raise UsageError(f"{folder}: hold_out_every {recipe.hold_out_every} leaves no photo to train on; give 0.")
     return photos, held_out
 
 

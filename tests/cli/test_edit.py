@@ -115,6 +115,14 @@ def test_several_photos_go_into_a_folder(ip2p: Run, photo: Path) -> None:
     assert done.out.splitlines() == ["results/photo-make-it-winter.png", "results/other-make-it-winter.png"]
 
 
+def test_photos_of_one_name_do_not_overwrite_each_other(ip2p: Run, photo: Path) -> None:
+    Path("sub").mkdir()
+    Path("sub/photo.png").write_bytes(photo.read_bytes())
+    for _ in range(2):
+        done = ip2p("edit", photo, "sub/photo.png", "x", "-o", "results/", "--overwrite")
+        assert done.out.splitlines() == ["results/photo-x.png", "results/photo-x-2.png"]
+
+
 def test_one_bad_photo_does_not_stop_the_others(ip2p: Run, photo: Path) -> None:
     Path("bad.jpg").write_text("not a picture")
     done = ip2p("edit", "bad.jpg", photo, "make it winter")

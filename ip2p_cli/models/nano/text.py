@@ -21,6 +21,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from ...errors import ModelError
+
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 Teacher = Callable[[Sequence[str]], Tensor]  # texts -> (N, D) unit vectors
 _TEACHER_WEIGHT = 4.0
@@ -157,8 +159,14 @@ def accuracy(
 
 def load_teacher(folder: Path) -> tuple[Teacher, list[str]]:
     """A sentence encoder in transformers layout (mean-pooled, e.g. all-MiniLM-L6-v2) and its common whole words."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModel.from_pretrained(folder).eval().requires_grad_(False)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        model = AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True).eval()
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder}: no sentence encoder there; give --teacher a folder in transformers layout."
+        ) from error
+    model.requires_grad_(False)
     words = [
         w for w, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]) if re.fullmatch("[a-z]{4,}", w)
     ]
