@@ -16,7 +16,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,11 @@ from PIL import Image, ImageOps
 
 from ip2p_cli.datagen.looks import apply, looks
 from ip2p_cli.diffusion.detail import return_to_full_size
+from ip2p_cli.models.loader import Editor, load_editor
+from ip2p_cli.models.registry import find_model
+from ip2p_cli.settings import resolve
+from ip2p_cli.types import EditRequest, EditSettings
+from ip2p_cli.workflows.edit import Small, edit_small
 
 TONE_AND_COLOUR = ("seasons", "time", "light", "colour")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -33,21 +38,18 @@ SIDE_OF_MODEL = 256
 ROOT = Path(__file__).parent.parent
 
 
-@dataclass(frozen=True, kw_only=True)
-class Small:
-    """What the model saw and what it made of it, both (3, h, w) in [0, 1]."""
-
-    source: torch.Tensor
-    edited: torch.Tensor
-
-
 def edited_small(look: str, photo: Image.Image, model: str) -> Small:
-    """The edit of a photo by a model at its own size; source as its autoencoder gives it back, if it can."""
-    # ---- THE ONE CALL SITE: connect the edit workflow here -------------------------------------------
-    # from ip2p_cli.workflows.edit import ...
-    # instruction: looks()[look].wordings[0]
-    raise NotImplementedError(f"{model!r} is not connected to this benchmark yet ({look!r}): use --ideal")
-    # --------------------------------------------------------------------------------------------------
+    """The edit of a photo by a model at its own size."""
+    spec = find_model(model)
+    request = EditRequest(
+        source=photo, instruction=looks()[look].wordings[0], settings=resolve(EditSettings(seed=0), spec)
+    )
+    return edit_small(_editor(model), request)
+
+
+@cache
+def _editor(model: str) -> Editor:
+    return load_editor(find_model(model), device="cpu", dtype="fp32")
 
 
 def ideal_small(look: str, photo: Image.Image, noise: float) -> Small:
@@ -61,7 +63,7 @@ def ideal_small(look: str, photo: Image.Image, noise: float) -> Small:
         blotches = torch.randn(1, 3, 6, 8, generator=random)
         blotches = torch.nn.functional.interpolate(blotches, edited.shape[-2:], mode="bicubic").squeeze(0)
         edited = edited + noise * (torch.randn(edited.shape, generator=random) + 0.4 * blotches)
-    return Small(source=tensor(source), edited=edited.clamp(0, 1))
+    return Small(source=tensor(source), edited=edited.clamp(0, 1), latent=torch.empty(0))
 
 
 def load(path: Path) -> Image.Image:

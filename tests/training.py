@@ -38,7 +38,7 @@ def make_start(folder: Path, channels: int = 8) -> Path:
     return save_editor(replace(editor, unet=unet, spec=spec), folder, card="")
 
 
-def make_recipe(start: Path | str, photos: Path, **changes: Any) -> TrainRecipe:
+def make_recipe(start: Path | str, photos: Path, /, **changes: Any) -> TrainRecipe:
     """Four steps of two micro-batches each, in two stages, with every kind of dropout likely."""
     plan: dict[str, Any] = {
         "name": "test",

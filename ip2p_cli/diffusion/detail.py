@@ -28,15 +28,16 @@ class DetailSettings:
 
     windows: sides of the fitting windows, coarse to fine, as fractions of the small photo's shorter side.
     ridge: pull of each model towards the next coarser one, a variance of colours in [0, 1]. caution: how
-    many times more than noise a finer model, or what is left in the end, must amount to. gain_window: where
-    the kept detail is measured, a fraction of the shorter side. gain_none, gain_full: kept shares of the
-    finest detail at and below which none, at and above which all of the full-size detail is used.
+    many times what it would explain of white noise a finer model must explain (a model's noise is not
+    white). smoothing: how many times the noise's variance what no model explains must have. gain_window:
+    where the kept detail is measured, a fraction of the shorter side. gain_none, gain_full: the share of the
+    finest detail in the edit up to which none, and from which all, of the full-size detail is used.
     strip_pixels: full-size pixels worked on at once.
     """
 
     windows: tuple[float, ...] = (2.0, 0.4, 0.13, 0.05, 0.02)
     ridge: float = 1e-3
-    caution: float = 4.0
+    caution: float = 2.0
     smoothing: float = 1.5
     gain_window: float = 0.08
     gain_none: float = 0.3

@@ -35,7 +35,7 @@ MODELS: Mapping[str, ModelSpec] = {
             licence="Apache-2.0",
             size_mb=40,
             multiple=32,
-            defaults=EditSettings(steps=8, cfg_text=1.0, cfg_image=1.0, sampler="ddim", resolution=256),
+            defaults=EditSettings(steps=1, cfg_text=1.0, cfg_image=1.0, sampler="ddim", resolution=256),
         ),
         ModelSpec(
             name="instruct-pix2pix",

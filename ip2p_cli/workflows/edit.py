@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..diffusion import editing
 from ..diffusion.detail import return_to_full_size
-from ..io.sizes import Fit, from_model, model_size, to_model
+from ..io.sizes import Fit, model_size, to_model
 from ..models.loader import Editor
 from ..types import EditRequest, EditResult
 
@@ -22,7 +22,10 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Small:
-    """An edit at the model's size: photo and edit (3, h, w) in [0, 1], on the CPU; the latent (1, C, h', w')."""
+    """An edit at the model's size: photo and edit (3, h, w) in [0, 1], on the CPU; the latent (1, C, h', w').
+
+    The photo is as the autoencoder gives it back: what is lost there is the photo's detail, not the edit's doing.
+    """
 
     source: Tensor
     edited: Tensor
@@ -37,9 +40,10 @@ def edit_small(editor: Editor, request: EditRequest, *, on_step: OnStep | None =
     settings, source = request.settings, request.source
     fit = model_size(source.width, source.height, resolution=settings.resolution, multiple=editor.spec.multiple)
     padded = to_model(source, fit)
+    image = editing.encode_image(editor, _tensor(padded)[None] * 2 - 1)
     latent = editing.denoise(
         editor,
-        editing.encode_image(editor, _tensor(padded)[None] * 2 - 1),
+        image,
         editing.encode_text(editor, [request.instruction]),
         steps=settings.steps,
         cfg_text=[settings.cfg_text],
@@ -48,8 +52,8 @@ def edit_small(editor: Editor, request: EditRequest, *, on_step: OnStep | None =
         generators=editing.make_generators([settings.seed]),
         on_step=on_step,
     )
-    edited = _cut(editing.decode(editor, latent)[0].cpu(), fit)
-    return Small(source=_tensor(from_model(padded, fit)), edited=edited, latent=latent.tensor)
+    before, after = (_cut(editing.decode(editor, z)[0].cpu(), fit) for z in (image, latent))
+    return Small(source=before, edited=after, latent=latent.tensor)
 
 
 def edit(editor: Editor, request: EditRequest, *, on_step: OnStep | None = None) -> EditResult:

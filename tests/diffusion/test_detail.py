@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -54,6 +55,15 @@ def toned(image: torch.Tensor) -> torch.Tensor:
 def vignetted(image: torch.Tensor) -> torch.Tensor:
     y, x = (torch.linspace(-1, 1, n) for n in image.shape[-2:])
     return image * (1 - 0.4 * (y[:, None] ** 2 + x[None] ** 2))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Pictures this small are not worth the waiting of threads for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -184,12 +184,13 @@ def remembering(teacher: Teacher, corpus: Sequence[str], batch: int = 256) -> Te
     known: dict[str, Tensor] = {}
 
     def embed(texts: Sequence[str]) -> Tensor:
-        new = sorted({t for t in texts if t not in known})
+        # By length: a batch is padded to its longest text.
+        new = sorted({t for t in texts if t not in known}, key=lambda t: (len(t), t))
         for i in range(0, len(new), batch):
             part = new[i : i + batch]
             known.update(zip(part, teacher(part), strict=True))
         return torch.stack([known[t] for t in texts])
 
     if corpus:
-        embed(sorted(set(corpus), key=len))
+        embed(corpus)
     return embed
