@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,10 +65,23 @@ class LooksBatches(Dataset[TensorBatch | InputError]):
             prefetch_factor=8 if readers else None,
             worker_init_fn=_step_back,
         )
-        for batch in loader:
+        with _without_opencv_threads():
+            batches = iter(loader)
+        for batch in batches:
             if isinstance(batch, InputError):
                 raise batch
             yield batch
+
+
+@contextlib.contextmanager
+def _without_opencv_threads() -> Iterator[None]:
+    """A process that is forked while OpenCV has threads waits for them for ever: they are not in it."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _step_back(_: int) -> None:

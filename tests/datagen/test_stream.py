@@ -73,6 +73,20 @@ def test_readers_do_not_matter(folder: Path) -> None:
     assert -1 <= expected[0].before.min() < 0 < expected[0].before.max() <= 1
 
 
+def test_readers_start_after_opencv_had_threads(folder: Path) -> None:
+    """As after a fresh start, which paints in the training process."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        cv2.bilateralFilter(np.zeros((600, 600, 3), np.uint8), 5, 10, 10)
+        assert isinstance(
+            next(LooksBatches(make_recipe("x", folder), list_photos(folder), rank=0).read(0, 1)), TensorBatch
+        )
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def test_ranks_read_different_data(folder: Path) -> None:
     recipe, photos = make_recipe("x", folder), list_photos(folder)
     one, other = (LooksBatches(recipe, photos, rank=rank)[0] for rank in (0, 1))
