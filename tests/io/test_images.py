@@ -470,7 +470,7 @@ def test_of_two_writers_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(Path, "hardlink_to", unsupported)
     path, start, outcomes = tmp_path / "a.png", threading.Barrier(4), []
     # All have passed the early check when the first of them writes.
-    monkeypatch.setattr(images, "_encode", lambda *_: (start.wait(10), b"a picture")[1])
+    monkeypatch.setattr(output, "_encode", lambda *_: (start.wait(10), b"a picture")[1])
 
     def write() -> None:
         try:
