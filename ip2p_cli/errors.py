@@ -44,3 +44,9 @@ class TrainingError(Ip2pError):
     """A training run cannot start or go on."""
 
     exit_code = 7
+
+
+class InterruptionError(Ip2pError):
+    """The user pressed Ctrl-C; the message says what is done."""
+
+    exit_code = 130

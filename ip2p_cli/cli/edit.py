@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Ip2pError, OutputError, UsageError
+from ..errors import InterruptionError, Ip2pError, OutputError, UsageError
 from . import options as opt
 from .output import Output
 
@@ -69,9 +69,13 @@ def edit(
     editor = _load(spec, device, dtype, output)
     _hint(editor, instruction, output)
     failed: list[Ip2pError] = []
-    for source, target in zip(inputs, targets, strict=True):
+    for done, (source, target) in enumerate(zip(inputs, targets, strict=True)):
         try:
             _edit_one(editor, source, target, instruction, settings, overwrite, output)
+        except KeyboardInterrupt:
+            raise InterruptionError(
+                f"interrupted: {done} of {len(inputs)} photos done, nothing half written."
+            ) from None
         except Ip2pError as error:
             if len(inputs) == 1:
                 raise

@@ -223,6 +223,21 @@ def test_the_model_comes_from_flag_environment_config(
     assert "config.yaml" in done.err
 
 
+def test_ctrl_c_ends_with_a_line_and_nothing_half_written(
+    ip2p: Run, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ip2p_cli.diffusion import editing
+
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(editing, "decode", pressed)
+    done = ip2p("edit", photo, "x")
+    assert done.code == 130
+    assert "interrupted: 0 of 1" in done.err
+    assert sorted(p.name for p in Path().iterdir()) == ["photo.png"]
+
+
 @pytest.mark.slow
 class TestNano:
     """The embedded model, on real photos."""

@@ -24,7 +24,10 @@ THRESHOLD = 0.73
 
 @dataclass(frozen=True, kw_only=True)
 class Closest:
-    """The known looks nearest to an instruction. similarity: cosine, -1 to 1, of the nearest wording."""
+    """The known looks nearest to an instruction, each with its plainest wording.
+
+    similarity: cosine, -1 to 1, of the nearest wording of all.
+    """
 
     known: bool
     similarity: float
@@ -33,7 +36,7 @@ class Closest:
 
     @property
     def examples(self) -> str:
-        """The nearest wordings, quoted, for a message."""
+        """The wordings, quoted, for a message."""
         return ", ".join(f"“{wording}”" for wording in self.wordings)
 
 
@@ -60,11 +63,10 @@ def closest(editor: Editor, instruction: str, count: int = 3) -> Closest:
     wordings: list[list[str]] = json.loads((folder / _WORDINGS).read_text("utf-8"))
     states = load_file(folder / _STATES)["states"].float()
     similar = (states @ sentence_states(editor, [instruction])[0]).sort(descending=True)
-    nearest: dict[str, str] = {}
-    for index in similar.indices.tolist():
-        text, look = wordings[index]
-        nearest.setdefault(look, text)
-        if len(nearest) == count:
-            break
+    plainest = {look: text for text, look in reversed(wordings)}  # a look's first
+    nearest = {wordings[index][1]: None for index in similar.indices.tolist()}  # in this order, each once
+    found = tuple(nearest)[:count]
     best = similar.values[0].item()
-    return Closest(known=best >= THRESHOLD, similarity=best, looks=tuple(nearest), wordings=tuple(nearest.values()))
+    return Closest(
+        known=best >= THRESHOLD, similarity=best, looks=found, wordings=tuple(plainest[look] for look in found)
+    )
