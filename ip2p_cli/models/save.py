@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import diffusers
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from transformers.utils import logging
 
 from .loader import Editor
 
@@ -30,7 +33,8 @@ def save_editor(editor: Editor, folder: Path, *, card: str, dtype: torch.dtype =
     index: dict[str, object] = {"_class_name": "StableDiffusionInstructPix2PixPipeline"}
     for name in ("unet", "vae", "text_encoder"):
         module = getattr(editor, name)
-        (module if module.dtype is dtype else copy.deepcopy(module).to(dtype)).save_pretrained(part / name)
+        with _no_bars():
+            (module if module.dtype is dtype else copy.deepcopy(module).to(dtype)).save_pretrained(part / name)
         _forget_origin(part / name / "config.json")
         index[name] = ["transformers" if name == "text_encoder" else "diffusers", type(module).__name__]
     _use_published_names(part / "text_encoder" / "model.safetensors")
@@ -47,6 +51,18 @@ def save_editor(editor: Editor, folder: Path, *, card: str, dtype: torch.dtype =
     part.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """transformers would draw a progress bar for each file, whoever watches."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _wishes(editor: Editor, folder: Path) -> dict[str, Any]:

@@ -24,8 +24,9 @@ def editor(tiny_editor: Editor) -> Editor:
     return replace(tiny_editor, spec=spec)
 
 
-def test_round_trip(editor: Editor, tmp_path: Path) -> None:
+def test_round_trip(editor: Editor, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = save_editor(editor, tmp_path / "model", card="# mine")
+    assert capfd.readouterr() == ("", "")
     spec = find_model(str(folder))
     assert (spec.name, spec.description, spec.licence, spec.multiple) == ("mine", "a model", "MIT", 32)
     assert spec.size_mb == 3
