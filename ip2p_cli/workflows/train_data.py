@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -67,10 +66,13 @@ class LooksBatches(Dataset[TensorBatch | InputError]):
         )
         with _without_opencv_threads():
             batches = iter(loader)
-        for batch in batches:
-            if isinstance(batch, InputError):
-                raise batch
-            yield batch
+        try:
+            for batch in batches:
+                if isinstance(batch, InputError):
+                    raise batch
+                yield batch
+        finally:
+            del batches  # ends the readers, even while a traceback holds this frame
 
 
 @contextlib.contextmanager
@@ -85,10 +87,9 @@ def _without_opencv_threads() -> Iterator[None]:
 
 
 def _step_back(_: int) -> None:
-    # On a machine without a GPU a reader would stall the training's threads: it takes what they leave over.
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(3)
     cv2.setNumThreads(1)
-    # A signal to the whole process group is for the training process, which needs its reader to finish the step.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError, AttributeError):
+        # On a machine without a GPU a reader would stall the training's threads: it takes what they leave over.
+        os.nice(3)
+        # Ctrl-C goes to the whole process group, but the training process needs its reader to finish the step.
+        os.setpgrp()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def test_readers_start_after_opencv_had_threads(folder: Path) -> None:
     cv2.setNumThreads(2)
     try:
         cv2.bilateralFilter(np.zeros((600, 600, 3), np.uint8), 5, 10, 10)
+        time.sleep(0.5)  # until they sleep
         assert isinstance(
             next(LooksBatches(make_recipe("x", folder), list_photos(folder), rank=0).read(0, 1)), TensorBatch
         )
