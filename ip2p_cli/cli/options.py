@@ -59,3 +59,16 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a result on stdout.", rich_help_panel=_OUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUT)]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_OUT)]
+
+# What an output carries besides its pixels
+
+Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF: 1 to 100.", rich_help_panel=_OUT)]
+StripLocation = Annotated[
+    bool, typer.Option("--strip-location", help="Leave out where the photo was taken.", rich_help_panel=_OUT)
+]
+NoMetadata = Annotated[
+    bool, typer.Option("--no-metadata", help="Write neither EXIF nor how it was made.", rich_help_panel=_OUT)
+]
+Sidecar = Annotated[
+    bool, typer.Option("--sidecar", help="Write how it was made into OUT.json too.", rich_help_panel=_OUT)
+]
