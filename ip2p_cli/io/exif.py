@@ -162,7 +162,7 @@ def _layout(block: Block, base: int) -> bytes:
     main = dict(block.main) | ({EXIF: pointer} if exif else {}) | ({GPS: pointer} if block.gps else {})
     note = block.exif.get(MAKER_NOTE)
     pinned = block.maker_note_at
-    if note is None or pinned is None or pinned < base + _length(main) or pinned > MAX_BYTES:
+    if note is None or pinned is None or not base + _length(main) <= pinned < 2**16:
         pinned = None
     out = bytearray(_length(main))
     if note is not None and pinned is not None:

@@ -63,6 +63,7 @@ def read_image(path: Path) -> Picture:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         image, kind = kinds.identify(io.BytesIO(data), shown)
+        kinds.check_not_raw(image, path, kind)
         width, height = image.size
         if width * height > kinds.MAX_PIXELS:
             raise kinds.too_large(shown, width, height)

@@ -20,6 +20,9 @@ MAX_PIXELS = 200_000_000
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
 _HEIC = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"])
 _CONTAINERS = frozenset([b"mif1", b"msf1", b"mif2"])
+# Cameras' raw files that are built like a TIFF, and whose first picture is a thumbnail (DNG is known by a tag too).
+_RAW_NAMES = frozenset([".3fr", ".arw", ".cr2", ".dng", ".erf", ".iiq", ".nef", ".nrw", ".pef", ".sr2", ".srw"])
+_DNG_VERSION = 50706
 _HEIC_NAMES = frozenset([".heic", ".heif", ".hif"])
 
 
@@ -70,6 +73,12 @@ def _open_heic(file: IO[bytes], shown: str) -> ImageFile.ImageFile:
     file.seek(0)
     image: ImageFile.ImageFile = HeifImageFile(file, "")
     return image
+
+
+def check_not_raw(image: ImageFile.ImageFile, path: Path, kind: str) -> None:
+    """Refuse a camera's raw file rather than edit the thumbnail in it. Raises InputError."""
+    if kind == "TIFF" and (path.suffix.lower() in _RAW_NAMES or _DNG_VERSION in getattr(image, "tag_v2", {})):
+        raise InputError(f"{printable(path)} is a camera's raw file: develop it and save it as TIFF or JPEG first")
 
 
 def belied(path: Path, kind: str) -> str | None:

@@ -30,21 +30,37 @@ def profile_with(colorants: dict[str, tuple[float, float, float]]) -> bytes:
     return bytes(data)
 
 
-def grey_profile(gamma: float) -> bytes:
-    """A minimal grey profile with one curve."""
+def profile_of(space: bytes, tags: dict[bytes, bytes], kind: bytes = b"mntr", connection: bytes = b"XYZ ") -> bytes:
+    """A profile made of tags: its head, the table of tags, their values."""
     tags = {
-        b"desc": b"desc" + bytes(4) + (5).to_bytes(4, "big") + b"grey\0" + bytes(78),
+        b"desc": b"desc" + bytes(4) + (5).to_bytes(4, "big") + b"test\0" + bytes(78),
         b"wtpt": b"XYZ " + bytes(4) + b"".join(round(v * 65536).to_bytes(4, "big") for v in (0.9642, 1, 0.8249)),
-        b"kTRC": b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big") + bytes(2),
+        **tags,
     }
     table, body, at = len(tags).to_bytes(4, "big"), b"", 128 + 4 + 12 * len(tags)
     for name, value in tags.items():
-        padded = value + bytes(-len(value) % 4)
         table += name + (at + len(body)).to_bytes(4, "big") + len(value).to_bytes(4, "big")
-        body += padded
+        body += value + bytes(-len(value) % 4)
     head = bytearray(srgb_profile()[:128])
-    head[16:20], head[0:4] = b"GRAY", (128 + len(table) + len(body)).to_bytes(4, "big")
+    head[0:4] = (128 + len(table) + len(body)).to_bytes(4, "big")
+    head[8:24] = b"\2\x40\0\0" + kind + space + connection
     return bytes(head) + table + body
+
+
+def grey_profile(gamma: float) -> bytes:
+    """A minimal grey profile with one curve."""
+    curve = b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big") + bytes(2)
+    return profile_of(b"GRAY", {b"kTRC": curve})
+
+
+def ink_profile() -> bytes:
+    """A CMYK profile in which every ink is the same grey: full cyan is half as light as paper, all inks are black."""
+    ramp = bytes(range(256))
+    matrix = b"".join((65536 * (n % 4 == 0)).to_bytes(4, "big") for n in range(9))
+    lightness = [255, 128, 64, 32, 0]
+    corners = b"".join(bytes([lightness[bin(n).count("1")], 128, 128]) for n in range(16))
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + ramp * 4 + corners + ramp * 3
+    return profile_of(b"CMYK", {b"A2B0": lut}, b"prtr", b"Lab ")
 
 
 def in_srgb(colour: tuple[int, int, int]) -> np.ndarray:
@@ -102,6 +118,18 @@ def test_grey_with_a_profile_for_colours(tmp_path: Path) -> None:
     picture = read_image(tmp_path / "a.jpg")
     assert picture.notes == ()
     assert np.abs(np.array(first(picture.rgb)) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg"])
+def test_inks_mean_what_their_profile_says(tmp_path: Path, name: str) -> None:
+    inks = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
+    inks.paste((0, 0, 0, 0), (0, 0, 8, 16))
+    inks.save(tmp_path / name, icc_profile=ink_profile())
+    picture = read_image(tmp_path / name)
+    assert picture.notes == ()
+    paper, cyan = picture.rgb.getpixel((2, 8)), picture.rgb.getpixel((14, 8))
+    assert np.abs(np.array(paper) - 255).max() <= 2
+    assert np.abs(np.array(cyan) - 119).max() <= 4, "L* 50 is 119 in sRGB"
 
 
 def test_palettes_are_colours_too(tmp_path: Path) -> None:

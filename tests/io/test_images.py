@@ -349,6 +349,12 @@ def test_heic(tmp_path: Path) -> None:
         check_output(tmp_path / "b.heic", overwrite=False)
 
 
+def test_of_a_raw_file_the_thumbnail_is_not_taken_for_the_photo(tmp_path: Path) -> None:
+    said = "is a camera's raw file: develop it and save it as TIFF or JPEG first"
+    assert said in refused(saved(tmp_path, smooth(), "a.NEF", format="TIFF"))
+    assert said in refused(saved(tmp_path, smooth(), "a.tif", tiffinfo={50706: b"\1\4\0\0"}))
+
+
 def test_postscript_is_not_run(tmp_path: Path) -> None:
     assert "known kind" in refused(saved(tmp_path, smooth(), "a.eps"))
 
