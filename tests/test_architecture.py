@@ -68,7 +68,10 @@ def test_every_file_is_in_a_known_layer() -> None:
     assert tops <= set(ALLOWED) | BASE
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["edit", "--help"], ["train", "--help"], ["models", "list"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["edit", "--help"], ["train", "--help"], ["show", "--help"], ["replay", "--help"], ["models", "list"]],
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"

@@ -114,7 +114,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     record = _parsed(text) if isinstance(text, str) else None
     if record is None and isinstance(packet, bytes):
         record = _parsed(_text_in(packet))
-    return record if record is not None else _read_sidecar(sidecar_of(path))
+    return record if record is not None else read_sidecar(path)
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
@@ -176,10 +176,12 @@ def write_sidecar(path: Path, record: Mapping[str, Any], *, overwrite: bool = Fa
     return sidecar
 
 
-def _read_sidecar(path: Path) -> dict[str, Any] | None:
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """The record beside the picture `path`, which need not exist; None where there is none."""
+    sidecar = sidecar_of(path)
     try:
-        check_regular_file(path)
-        with path.open("rb") as file:
+        check_regular_file(sidecar)
+        with sidecar.open("rb") as file:
             return _parsed(file.read(MAX_BYTES + 1).decode("utf-8"))
     except (InputError, OSError, ValueError):
         return None

@@ -28,7 +28,7 @@ from ..io.images import Picture, read_image
 from ..io.manifest import Entry, Manifest, file_stamp
 from ..io.names import printable, reason
 from ..io.output import encode_picture
-from ..io.provenance import parents_of, write_sidecar
+from ..io.provenance import parents_of, read_sidecar, write_sidecar
 from ..models.loader import Editor
 from ..types import EditRequest, Saving
 from .edit import Prepared, Small, edit_batch, finish, prepare
@@ -213,7 +213,6 @@ def _record(plan: Plan, read: _Read, place: str, saving: Saving) -> dict[str, An
         "quality": saving.quality,
         "input": item.source.name,
         "input_sha256": picture.digest,
-        "size": list(picture.rgb.size),
     }
     parents = parents_of(item.source)
     return {**record, "parents": parents} if parents else record
@@ -234,13 +233,16 @@ def _save(
     assert read.prepared is not None
     try:
         image = finish(read.prepared.request, small)
+        record = {**record, "size": list(image.size)}
         data = _encoded(image, item.target, picture, record, saving)
         entry = _entry(read, plan, "writing", sha256=hashlib.sha256(data).hexdigest())
         if manifest is not None:
             manifest.note(entry)
         item.target.parent.mkdir(parents=True, exist_ok=True)
         if saving.sidecar:
-            write_sidecar(item.target, record)
+            # Left by a run that died between the two: not a file of the user's.
+            ours = not item.target.exists() and read_sidecar(item.target) is not None
+            write_sidecar(item.target, record, overwrite=item.may_replace or ours)
         write_whole(item.target, data, overwrite=item.may_replace)
         seconds += read.seconds + time.monotonic() - began
         if manifest is not None:
