@@ -14,7 +14,9 @@ import yaml
 from .errors import UsageError
 from .types import EditSettings, ModelSpec, ResolvedEditSettings
 
-BUILT_IN = EditSettings(steps=50, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512, output_size="input")
+BUILT_IN = EditSettings(
+    steps=50, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512, output_size="input", fit="pad"
+)
 MAX_SEED = 2**63 - 1
 DEFAULT_MODEL = "nano"
 
@@ -25,7 +27,7 @@ def resolve(said: EditSettings, spec: ModelSpec) -> ResolvedEditSettings:
     Raises UsageError for a value that is not possible.
     """
     from .diffusion.samplers import find_sampler
-    from .io.sizes import check_resolution
+    from .io.sizes import check_fit, check_resolution
 
     settings = said.or_else(spec.defaults).or_else(BUILT_IN)
     if settings.seed is None:
@@ -34,6 +36,7 @@ def resolve(said: EditSettings, spec: ModelSpec) -> ResolvedEditSettings:
     values = ResolvedEditSettings(**asdict(settings))
     find_sampler(values.sampler)
     check_resolution(values.resolution)
+    check_fit(values.fit)
     for name, low, high in (("steps", 1, 999), ("cfg_text", 0, 100), ("cfg_image", 0, 100), ("seed", 0, MAX_SEED)):
         value = getattr(values, name)
         if not low <= value <= high:  # also refuses nan
