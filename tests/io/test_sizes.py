@@ -131,8 +131,7 @@ def test_cropping_fits_the_grid_and_stretches_nothing(
 ) -> None:
     try:
         fit = model_size(*size, resolution=resolution, multiple=multiple, rule=rule)
-    except UsageError as error:
-        assert "--fit pad" in str(error)
+    except UsageError:
         assert max(size) > 2 * min(size) or resolution < multiple
         return
     w, h = fit.resized
