@@ -55,18 +55,21 @@ class KEulerAncestral:
         low = times.floor().long()
         between = times - low
         high = times.ceil().long()
-        return ((1 - between) * self._log_sigmas[low] + between * self._log_sigmas[high]).exp()
+        logs: torch.Tensor = (1 - between) * self._log_sigmas[low] + between * self._log_sigmas[high]
+        return logs.exp()
 
     def sigma_to_t(self, sigmas: torch.Tensor) -> torch.Tensor:
         """The inverse of `t_to_sigma`; beyond the model's levels, its first or last time."""
         logs = sigmas.log()
         low = (torch.searchsorted(self._log_sigmas, logs, right=True) - 1).clamp(0, len(self._log_sigmas) - 2)
         between = (logs - self._log_sigmas[low]) / (self._log_sigmas[low + 1] - self._log_sigmas[low])
-        return low + between.clamp(0, 1)
+        times: torch.Tensor = low + between.clamp(0, 1)
+        return times
 
     def scale_model_input(self, sample: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """The sample as the model knows it, of variance one: x / sqrt(sigma^2 + 1)."""
-        return sample / float(self.sigmas[self._index] ** 2 + 1) ** 0.5
+        scaled: torch.Tensor = sample / (float(self.sigmas[self._index]) ** 2 + 1) ** 0.5
+        return scaled
 
     def step(
         self,
@@ -96,4 +99,5 @@ class KEulerAncestral:
         """x_0 as the model sees it, from its prediction of the noise or of the velocity."""
         if self.prediction_type == "epsilon":
             return sample - sigma * output
-        return sample / (sigma**2 + 1) - output * sigma / (sigma**2 + 1) ** 0.5
+        denoised: torch.Tensor = sample / (sigma**2 + 1) - output * sigma / (sigma**2 + 1) ** 0.5
+        return denoised
