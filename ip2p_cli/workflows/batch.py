@@ -22,6 +22,7 @@ from PIL import Image
 
 from .. import __version__
 from ..errors import InputError, Ip2pError, OutputError
+from ..io.comparison import before_after_gif, compare, compare_path, gif_path
 from ..io.exif import strip_location
 from ..io.files import write_whole
 from ..io.images import Picture, read_image
@@ -232,7 +233,7 @@ def _save(
     assert picture is not None
     assert read.prepared is not None
     try:
-        image = finish(read.prepared.request, small)
+        image = finish(read.prepared, small)
         record = {**record, "size": list(image.size)}
         data = _encoded(image, item.target, picture, record, saving)
         entry = _entry(read, plan, "writing", sha256=hashlib.sha256(data).hexdigest())
@@ -252,7 +253,23 @@ def _save(
     except OSError as error:
         failure = OutputError(f"{printable(item.target)}: {reason(error)}: choose another place with -o")
         return _fail(index, replace(read, error=failure), plan, manifest)
-    return Outcome(index=index, state="done", seconds=seconds, record=record, notes=picture.notes)
+    notes = (*picture.notes, *_extras(item, picture.rgb, image, saving))
+    return Outcome(index=index, state="done", seconds=seconds, record=record, notes=notes)
+
+
+def _extras(item: Item, before: Image.Image, after: Image.Image, saving: Saving) -> Iterator[str]:
+    """Write what shows before and after; a note where something of that name is there already."""
+    wanted: list[tuple[Path, bytes]] = []
+    if saving.compare:
+        path = compare_path(item.target)
+        wanted.append((path, encode_picture(compare(before, after), path)))
+    if saving.gif:
+        wanted.append((gif_path(item.target), before_after_gif(before, after)))
+    for path, data in wanted:
+        try:
+            write_whole(path, data, overwrite=item.may_replace)
+        except OutputError as error:
+            yield str(error)
 
 
 def _encoded(image: Image.Image, target: Path, picture: Picture, record: Mapping[str, Any], saving: Saving) -> bytes:

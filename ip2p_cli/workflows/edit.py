@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..diffusion import editing
 from ..diffusion.detail import return_to_full_size
-from ..io.sizes import Fit, model_size, to_model
+from ..io.sizes import Fit, fit_for, to_model
 from ..models.loader import Editor
 from ..types import EditRequest, EditResult, ModelSpec
 from .seeds import item_seed
@@ -44,9 +44,8 @@ class Prepared:
 
 def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
     """Bring a photo to the size at which the model `spec` sees it."""
-    source, settings = request.source, request.settings
-    fit = model_size(source.width, source.height, resolution=settings.resolution, multiple=spec.multiple)
-    return Prepared(request=request, fit=fit, pixels=_tensor(to_model(source, fit)))
+    fit = fit_for(request.source.size, request.settings, spec.multiple)
+    return Prepared(request=request, fit=fit, pixels=_tensor(to_model(request.source, fit)))
 
 
 def edit_batch(editor: Editor, batch: Sequence[Prepared], *, on_step: OnStep | None = None) -> list[Small]:
@@ -88,21 +87,24 @@ def edit_small(editor: Editor, request: EditRequest, *, on_step: OnStep | None =
 def edit(editor: Editor, request: EditRequest, *, on_step: OnStep | None = None) -> EditResult:
     """Edit one photo. The picture has the photo's size, or the model's where the settings say "model"."""
     began = time.monotonic()
-    small = edit_small(editor, request, on_step=on_step)
+    prepared = prepare(request, editor.spec)
+    small = edit_batch(editor, [prepared], on_step=on_step)[0]
     return EditResult(
         request=request,
-        image=finish(request, small),
+        image=finish(prepared, small),
         latent=small.latent,
         model=editor.spec.name,
         seconds=time.monotonic() - began,
     )
 
 
-def finish(request: EditRequest, small: Small) -> Image.Image:
+def finish(prepared: Prepared, small: Small) -> Image.Image:
     """The picture that the user gets: at the photo's size, or the model's where the settings say "model"."""
+    request = prepared.request
     if request.settings.output_size == "model":
         return _image(small.edited)
-    return _image(return_to_full_size(_bytes(request.source), small.source, small.edited))
+    full = return_to_full_size(_bytes(request.source), small.source, small.edited, seen=prepared.fit.seen)
+    return _image(full)
 
 
 def _bytes(image: Image.Image) -> Tensor:
