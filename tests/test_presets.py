@@ -72,10 +72,10 @@ def test_presets_of_the_config_file(config: Path) -> None:
         ("presets: 3", "mapping"),
         ("presets: {mine: 3}", "mine: give settings"),
         ("presets: {mine: {stepz: 3}}", "Did you mean steps"),
-        ("presets: {mine: {steps: many}}", "whole number"),
-        ("presets: {mine: {steps: true}}", "whole number"),
-        ("presets: {mine: {cfg_text: high}}", "must be a number"),
-        ("presets: {mine: {sampler: 3}}", "must be text"),
+        ("presets: {mine: {steps: many}}", "steps: .*integer"),
+        ("presets: {mine: {steps: true}}", "steps: True"),
+        ("presets: {mine: {cfg_text: high}}", "cfg_text: .*number"),
+        ("presets: {mine: {sampler: 3}}", "sampler: .*string"),
         ("preset: {}", "only keys"),
     ],
 )
@@ -91,7 +91,7 @@ def test_a_wrong_config_file_is_named(config: Path, text: str, said: str) -> Non
     [
         ("{steps: 0}", "--steps"),
         ("{fit: crpo}", "crop"),
-        ("{output_size: big}", "input or model"),
+        ("{output_size: big}", "'input' or 'model'"),
         ("{sampler: e}", "e"),
     ],
 )
