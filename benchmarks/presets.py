@@ -1,6 +1,6 @@
 """What fewer steps cost, sampler by sampler: the figures behind `--preset fast` and `balanced` (docs/presets.md).
 
-    python -m benchmarks.presets [--model nano] [--photos FOLDER] [--cfg-text 3 --cfg-image 1.2]
+    python -m benchmarks.presets [--model nano] [--photos FOLDER] [--cfg-text 3 --cfg-image 1.2] [--looks sepia …]
 
 Two questions, on the same noise for all. How near is an edit in few steps to the same edit in 100 (PSNR of pixels at
 the model's size)? Deterministic samplers have one limit, the solution of the probability-flow equation: DPM-Solver++ 2M
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from ip2p_cli.models.registry import find_model
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 LOOKS = ("winter", "sunset", "sepia", "watercolour")
-STEPS = (1, 2, 4, 8, 12, 16, 25, 50)
+STEPS = (1, 2, 4, 8, 12, 25)
 REFERENCE = ("dpmpp_2m", 100)
 
 
@@ -46,10 +46,16 @@ class Row:
 
 
 def edits(
-    editor: Editor, photo: np.ndarray, sampler: str, steps: int, cfg_text: float, cfg_image: float
+    editor: Editor,
+    photo: np.ndarray,
+    names: Sequence[str],
+    sampler: str,
+    steps: int,
+    cfg_text: float,
+    cfg_image: float,
 ) -> tuple[list[np.ndarray], float]:
     """(the photo (H, W, 3) with each look, by the model; seconds an edit)."""
-    instructions = [looks()[name].wordings[0] for name in LOOKS]
+    instructions = [looks()[name].wordings[0] for name in names]
     count = len(instructions)
     image = editing.encode_image(editor, torch.from_numpy(photo).permute(2, 0, 1)[None] * 2 - 1)
     began = time.monotonic()
@@ -73,28 +79,24 @@ def measure(
     *,
     cfg_text: float,
     cfg_image: float,
-    steps: Sequence[int] = STEPS,
+    wanted: Sequence[tuple[str, int]],
+    names: Sequence[str] = LOOKS,
     reference: tuple[str, int] = REFERENCE,
-) -> list[Row]:
-    """A row for every sampler and number of steps, the reference's own first."""
-    scales = (cfg_text, cfg_image)
-    wanted = [reference, *((name, n) for name in SAMPLERS for n in steps if (name, n) != reference)]
-    targets = [[apply(name, photo) for name in LOOKS] for photo in photos]
+) -> Iterator[Row]:
+    """A row for the reference, then one for every wanted (sampler, steps)."""
+    targets = [[apply(name, photo) for name in names] for photo in photos]
     goals: list[list[np.ndarray]] = []
-    rows = []
-    for sampler, n in wanted:
-        found, times = zip(*(edits(editor, photo, sampler, n, *scales) for photo in photos), strict=True)
+    for sampler, steps in (reference, *wanted):
+        pairs = (edits(editor, photo, names, sampler, steps, cfg_text, cfg_image) for photo in photos)
+        found, times = zip(*pairs, strict=True)
         goals = goals or list(found)
-        rows.append(
-            Row(
-                sampler=sampler,
-                steps=n,
-                to_reference=None if SAMPLERS[sampler].stochastic else mean_psnr(found, goals),
-                to_look=mean_psnr(found, targets),
-                seconds=float(np.mean(times)),
-            )
+        yield Row(
+            sampler=sampler,
+            steps=steps,
+            to_reference=None if SAMPLERS[sampler].stochastic else mean_psnr(found, goals),
+            to_look=mean_psnr(found, targets),
+            seconds=float(np.mean(times)),
         )
-    return rows
 
 
 def mean_psnr(found: Sequence[Sequence[np.ndarray]], wanted: Sequence[Sequence[np.ndarray]]) -> float:
@@ -110,6 +112,8 @@ def main() -> None:
     parser.add_argument("--cfg-text", type=float)
     parser.add_argument("--cfg-image", type=float)
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
+    parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
+    parser.add_argument("--looks", nargs="+", default=LOOKS)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     spec = find_model(args.model)
@@ -117,9 +121,14 @@ def main() -> None:
     said = {name: getattr(args, name) for name in ("cfg_text", "cfg_image")}
     scales = {name: getattr(spec.defaults, name) if value is None else value for name, value in said.items()}
     paths = [path for path in sorted(args.photos.glob("*.jpg")) if path.name != "before-after.jpg"][: args.limit]
-    print(f"{spec.name}, {scales}, {len(paths) * len(LOOKS)} edits, reference {REFERENCE[1]} steps of {REFERENCE[0]}\n")
-    print("| sampler | steps | dB to the reference | dB to the look | seconds |\n|---|---|---|---|---|")
-    for row in measure(editor, [prepared(path) for path in paths], **scales, steps=args.steps):
+    print(
+        f"{spec.name}, {scales}, {len(paths) * len(args.looks)} edits, "
+        f"reference {REFERENCE[1]} steps of {REFERENCE[0]}\n"
+    )
+    print("| sampler | steps | dB to the reference | dB to the look | seconds |\n|---|---|---|---|---|", flush=True)
+    photos = [prepared(path) for path in paths]
+    wanted = [(name, steps) for name in args.samplers for steps in args.steps]
+    for row in measure(editor, photos, **scales, wanted=wanted, names=args.looks):
         near = "-" if row.to_reference is None else f"{min(row.to_reference, 99.0):.1f}"
         print(f"| {row.sampler} | {row.steps} | {near} | {row.to_look:.2f} | {row.seconds:.2f} |", flush=True)
 
