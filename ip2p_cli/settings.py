@@ -12,6 +12,7 @@ import platformdirs
 import yaml
 
 from .errors import UsageError
+from .suggest import did_you_mean
 from .types import EditSettings, ModelSpec, ResolvedEditSettings
 
 BUILT_IN = EditSettings(steps=50, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512, output_size="input")
@@ -61,9 +62,76 @@ def read_config() -> dict[str, Any]:
         config = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML; repair or delete it.") from error
-    if not isinstance(config, dict) or set(config) - {"model"} or not isinstance(config.get("model", ""), str):
-        raise UsageError(f"{path}: the only key it may hold is `model: NAME`.")
+    if not isinstance(config, dict):
+        raise UsageError(f"{path}: must hold `model: NAME`, `models:` or both.")
+    _check_config(path, config)
     return config
+
+
+def configured_models() -> dict[str, ModelSpec]:
+    """The user's own models by name, from the config file's `models`; UsageError where it is not valid.
+
+    An entry's local source is made absolute; a relative one starts at the config file's folder.
+    """
+    entries = read_config().get("models") or {}
+    return {name: _spec(name, entry) for name, entry in entries.items()}
+
+
+def _spec(name: str, entry: dict[str, Any]) -> ModelSpec:
+    source = str(entry["source"])
+    path = Path(source).expanduser()
+    is_file = path.suffix in (".safetensors", ".ckpt", ".pt", ".pth")
+    if is_file or source.startswith((".", "~")) or path.is_absolute() or source.count("/") != 1:
+        source = str((config_path().parent / path).absolute())
+    return ModelSpec(
+        name=name,
+        source=source,
+        revision=entry.get("revision"),
+        description=entry.get("description", ""),
+        licence="",
+        defaults=EditSettings(**(entry.get("defaults") or {})),
+    )
+
+
+def _check_config(path: Path, config: dict[str, Any]) -> None:
+    """Refuse what the config file may not hold, naming the file and the field."""
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+    class Defaults(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        steps: int | None = Field(None, ge=1, le=999)
+        cfg_text: float | None = Field(None, ge=0, le=100)
+        cfg_image: float | None = Field(None, ge=0, le=100)
+        sampler: str | None = None
+        resolution: int | None = Field(None, ge=1)
+
+    class Entry(BaseModel):
+        model_config = ConfigDict(extra="forbid", str_min_length=1)
+        source: str
+        revision: str | None = None
+        description: str = " "
+        defaults: Defaults | None = None
+
+    class Config(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        model: str | None = None
+        models: dict[str, Entry] | None = None
+
+    try:
+        Config.model_validate(config)
+    except ValidationError as error:
+        # A mistyped name is both unknown and missing: the first says more.
+        problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        place = [str(part) for part in problem["loc"]]
+        field = ".".join(place)
+        if problem["type"] == "extra_forbidden":
+            known = (Config, Config, Entry, Defaults)[min(len(place), 4) - (len(place) > 2)]
+            fields = known.model_fields
+            raise UsageError(
+                f"{path}: there is no setting {field}.{did_you_mean(place[-1], fields)} Known: {', '.join(fields)}."
+            ) from None
+        said = problem["msg"][:1].lower() + problem["msg"][1:]
+        raise UsageError(f"{path}: {field}: {said}.") from None
 
 
 def choose_model(flag: str | None) -> tuple[str, bool]:

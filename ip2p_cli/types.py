@@ -59,8 +59,8 @@ class ResolvedEditSettings:
 class ModelSpec:
     """A model that ip2p can load, and what it wants by default.
 
-    source: a hub id ("owner/name"), or the absolute path of a folder in diffusers layout or of one file. multiple: both sides of the
-    model-size picture are multiples of this many pixels.
+    source: a hub id ("owner/name"), or the absolute path of a folder in diffusers layout or of one file.
+    multiple: both sides of the model-size picture are multiples of this many pixels.
     """
 
     name: str

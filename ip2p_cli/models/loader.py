@@ -147,6 +147,32 @@ def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, editin
     return parts, tokenizer, SCHEDULER
 
 
+def fetch(spec: ModelSpec, *, dtype: str) -> Path:
+    """The folder of `spec`'s newest files on this machine, after fetching from the hub what `load_editor` needs of it.
+
+    Offline, the files that are here will do. ModelError where they cannot be had.
+    """
+    return _folder(spec, _variants(spec, dtype), newest=not offline())
+
+
+def weight_files(spec: ModelSpec, *, dtype: str) -> list[Path]:
+    """The weight files that `load_editor` reads for `spec` in `dtype`; fetched where they are missing."""
+    if is_weight_file(spec.source):
+        return [Path(spec.source)]
+    variants = _variants(spec, dtype)
+    folder = _folder(spec, variants)
+    found = [_find_weights(folder / part, stem, variants) for part, stem in _WEIGHTS.items()]
+    files = [path for match in found if match for path in _shards(match[0])]
+    return files or sorted(folder.rglob("*.safetensors"))
+
+
+def _shards(path: Path) -> list[Path]:
+    """The file itself, or those that an index names."""
+    if path.suffix != ".json":
+        return [path]
+    return [path.parent / name for name in sorted(set(_read_json(path).get("weight_map", {}).values()))]
+
+
 def _variants(spec: ModelSpec, dtype: str) -> _Variants:
     """File variants in order of preference; None is the plain one. Half the bytes will do for half precision."""
     half = spec.variant or "fp16"
@@ -156,7 +182,7 @@ def _variants(spec: ModelSpec, dtype: str) -> _Variants:
 # --- Where the files are
 
 
-def _folder(spec: ModelSpec, variants: _Variants) -> Path:
+def _folder(spec: ModelSpec, variants: _Variants, newest: bool = False) -> Path:
     """The folder that holds `spec`; fetched from the hub where no complete one is on this machine."""
     local = Path(spec.source)
     if local.is_absolute():
@@ -166,7 +192,7 @@ def _folder(spec: ModelSpec, variants: _Variants) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        cached = _cached_folder(spec, variants)
+        cached = None if newest else _cached_folder(spec, variants)
         if cached is not None:
             return cached
         if offline():

@@ -159,13 +159,11 @@ def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
     """("unet" or "text_encoder", the layer's name there with _ for dots)"""
     from ip2p_cli.models.layout import unet_name
 
-    for start, model in _STARTS:
-        if name.startswith(start):
-            break
-    else:
+    start, model = next(((start, model) for start, model in _STARTS if name.startswith(start)), ("", ""))
+    if not model:
         if not re.match(r"(down_blocks|mid_block|up_blocks|conv_in|conv_out|time_embedding)\b", name):
             raise ModelError(f"--lora {file} is not for this model: it changes {name}, which belongs to another kind")
-        start, model = "", "unet"
+        model = "unet"
     name = name.removeprefix(start).removeprefix("unet.")
     # Before diffusers 0.20: processors with a matrix of their own for each projection.
     name = re.sub(r"\.processor\.to_(q|k|v|out)$", lambda m: f".to_{m[1]}", name)

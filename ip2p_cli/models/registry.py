@@ -87,8 +87,9 @@ def known_models(extra: Mapping[str, ModelSpec] | None = None) -> dict[str, Mode
 def find_model(name: str, extra: Mapping[str, ModelSpec] | None = None) -> ModelSpec:
     """The model called `name`: of the table or of `extra`, a folder in diffusers layout, a file, or a hub id.
 
-    extra: the user's own entries by name; what they leave open comes from their folder or is the paper's. A folder may say what it wants in an `ip2p.json`: "name", "description", "licence", "multiple", "size_mb" and
-    "defaults" (fields of EditSettings); otherwise it gets the paper's settings.
+    extra: the user's own entries by name; what they leave open comes from their folder or is the paper's. A folder
+    may say what it wants in an `ip2p.json`: "name", "description", "licence", "multiple", "size_mb" and "defaults"
+    (fields of EditSettings); otherwise it gets the paper's settings.
     Raises ModelError, with the nearest known names, for anything else.
     """
     known = known_models(extra)
@@ -114,14 +115,16 @@ def find_model(name: str, extra: Mapping[str, ModelSpec] | None = None) -> Model
 
 def _own_spec(entry: ModelSpec) -> ModelSpec:
     """An entry of the config file, completed by what its folder, its file or the table says of the source."""
-    local = Path(entry.source).is_absolute()
-    found = find_model(entry.source)
-    said = {"revision": entry.revision} if entry.revision else {}
-    if local and said:
+    if entry.revision and Path(entry.source).is_absolute():
         raise ModelError(f"the config file's models.{entry.name}: a revision is for hub ids; {entry.source} is local")
-    defaults = entry.defaults.or_else(found.defaults)
-    description = entry.description or found.description
-    return replace(found, name=entry.name, description=description, defaults=defaults, **said)
+    found = find_model(entry.source)
+    return replace(
+        found,
+        name=entry.name,
+        description=entry.description or found.description,
+        revision=entry.revision or found.revision,
+        defaults=entry.defaults.or_else(found.defaults),
+    )
 
 
 def _file_spec(file: Path) -> ModelSpec:

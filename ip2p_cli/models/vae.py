@@ -13,7 +13,7 @@ from ip2p_cli.models.silence import download_bars
 from ip2p_cli.models.single_file import build_vae
 from ip2p_cli.models.tensors import read_tensors
 
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def load_vae(source: str, *, like: Any) -> Any:
@@ -56,13 +56,13 @@ def find_vae(source: str) -> Path:
         folder = _fetch(source)
     inside = _inside(folder)
     if inside is None:
-        raise ModelError(f"--vae {source}: {folder} holds no config.json with {_WEIGHTS}; give an autoencoder's folder")
+        raise ModelError(f"--vae {source}: {folder} holds no config.json with {WEIGHTS}; give an autoencoder's folder")
     return inside.resolve()
 
 
 def _inside(folder: Path) -> Path | None:
     places = (folder, folder / "vae")
-    return next((p for p in places if (p / "config.json").is_file() and (p / _WEIGHTS).is_file()), None)
+    return next((p for p in places if (p / "config.json").is_file() and (p / WEIGHTS).is_file()), None)
 
 
 def _fetch(source: str) -> Path:
@@ -73,7 +73,7 @@ def _fetch(source: str) -> Path:
         raise ModelError(f"--vae {source} is not on this machine, and IP2P_OFFLINE or HF_HUB_OFFLINE is set; {fix}")
     from huggingface_hub import snapshot_download
 
-    names = [f"{place}{name}" for place in ("", "vae/") for name in ("config.json", _WEIGHTS)]
+    names = [f"{place}{name}" for place in ("", "vae/") for name in ("config.json", WEIGHTS)]
     try:
         with download_bars():
             return Path(snapshot_download(source, allow_patterns=names))
