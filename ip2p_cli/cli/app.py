@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import Ip2pError
-from . import edit, models, train
+from . import doctor, edit, models, train
 from .output import Output
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("edit")(edit.edit)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:
