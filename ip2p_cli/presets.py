@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .errors import UsageError
 from .suggest import did_you_mean
@@ -61,16 +60,3 @@ def preset_settings(name: str, spec: ModelSpec, own: Mapping[str, EditSettings] 
         raise UsageError(f"unknown preset {name!r}.{did_you_mean(name, names)} Presets: {', '.join(names)}")
     preset = PRESETS[name]
     return preset.few if (spec.defaults.steps or FEW_STEPS + 1) <= FEW_STEPS else preset.many
-
-
-def read_presets(config: Mapping[str, Any]) -> dict[str, EditSettings]:
-    """The user's own presets, of a config's `presets: {NAME: {SETTING: VALUE}}`; UsageError says what is wrong."""
-    from .io.fields import read_settings
-
-    said = config.get("presets") or {}
-    if not isinstance(said, Mapping):
-        raise UsageError("presets must be a mapping of names to settings, like {mine: {steps: 20}}")
-    for name, values in said.items():
-        if not isinstance(values, Mapping):
-            raise UsageError(f"preset {name}: give settings, like {{steps: 20}}, not {values!r}")
-    return {str(name): read_settings(values, f"preset {name}") for name, values in said.items()}

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-import platformdirs
-import yaml
-
+from .config import read_config
 from .errors import UsageError
-from .presets import preset_settings, read_presets
+from .presets import preset_settings
 from .types import EditSettings, ModelSpec, OutputSize, ResolvedEditSettings
 
 BUILT_IN = EditSettings(
@@ -31,7 +28,7 @@ def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> R
     from .io.sizes import check_fit, check_resolution
 
     if preset is not None:
-        said = said.or_else(preset_settings(preset, spec, own_presets()))
+        said = said.or_else(preset_settings(preset, spec, read_config().presets))
     settings = said.or_else(spec.defaults).or_else(BUILT_IN)
     if settings.seed is None:
         settings = settings.or_else(EditSettings(seed=draw_seed()))
@@ -54,43 +51,9 @@ def draw_seed() -> int:
     return secrets.randbits(32)
 
 
-def config_path() -> Path:
-    """The user's config file; IP2P_CONFIG names another one."""
-    said = os.environ.get("IP2P_CONFIG")
-    return Path(said) if said else platformdirs.user_config_path("ip2p") / "config.yaml"
-
-
-def read_config() -> dict[str, Any]:
-    """The config file's mapping, empty where there is none; UsageError where it is not valid."""
-    path = config_path()
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); repair or delete it.") from error
-    try:
-        config = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML; repair or delete it.") from error
-    known = {"model", "presets"}
-    if not isinstance(config, dict) or set(config) - known or not isinstance(config.get("model", ""), str):
-        raise UsageError(f"{path}: the only keys it may hold are `model: NAME` and `presets: {{NAME: SETTINGS}}`.")
-    return config
-
-
-def own_presets() -> dict[str, EditSettings]:
-    """The presets of the config file, by name; UsageError where it is not valid."""
-    config = read_config()
-    try:
-        return read_presets(config)
-    except UsageError as error:
-        raise UsageError(f"{config_path()}: {error}") from error
-
-
 def choose_model(flag: str | None) -> tuple[str, bool]:
     """(name, whether anyone chose it): --model, else IP2P_MODEL, else the config file, else nano."""
-    for name in (flag, os.environ.get("IP2P_MODEL"), read_config().get("model")):
+    for name in (flag, os.environ.get("IP2P_MODEL"), read_config().model):
         if name:
             return name, True
     return DEFAULT_MODEL, False

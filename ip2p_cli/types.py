@@ -7,6 +7,7 @@ Options that the user did not set are None in `EditSettings`; they are resolved 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class ResolvedEditSettings:
 class ModelSpec:
     """A model that ip2p can load, and what it wants by default.
 
-    source: a hub id ("owner/name") or a local folder in diffusers layout. multiple: both sides of the
-    model-size picture are multiples of this many pixels.
+    source: a hub id ("owner/name"), or the absolute path of a folder in diffusers layout or of one file.
+    multiple: both sides of the model-size picture are multiples of this many pixels.
     """
 
     name: str
@@ -76,6 +77,14 @@ class ModelSpec:
     size_mb: int | None = None
     multiple: int = 64
     defaults: EditSettings = field(default_factory=EditSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """A low-rank change of a model's weights: its file (or the folder that holds it), and how much of it, -10..10."""
+
+    path: Path
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,14 +16,15 @@ BASE = {"types", "errors", "suggest"}
 ALLOWED: dict[str, set[str]] = {
     "__init__": {"api"},
     "api": {"workflows", "models", "io", "settings"},
-    "cli": {"cli", "workflows", "datagen", "diffusion", "models", "io", "settings", "presets"},
-    "workflows": {"workflows", "datagen", "diffusion", "models", "io", "settings", "runners"},
+    "cli": {"cli", "workflows", "datagen", "diffusion", "models", "io", "settings", "presets", "config"},
+    "workflows": {"workflows", "datagen", "diffusion", "models", "io", "settings", "config", "runners"},
     "datagen": {"datagen", "diffusion", "models", "io"},
     "diffusion": {"diffusion", "models"},
     "models": {"models"},
     "io": {"io"},
     "runners": set(),
-    "settings": {"diffusion", "io", "presets"},
+    "settings": {"diffusion", "io", "presets", "config"},
+    "config": {"io"},
     "presets": {"io"},
     "__main__": {"cli"},
 }

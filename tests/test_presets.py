@@ -70,13 +70,13 @@ def test_presets_of_the_config_file(config: Path) -> None:
     ("text", "said"),
     [
         ("presets: 3", "mapping"),
-        ("presets: {mine: 3}", "mine: give settings"),
+        ("presets: {mine: 3}", "presets.mine: must be a mapping"),
         ("presets: {mine: {stepz: 3}}", "Did you mean steps"),
         ("presets: {mine: {steps: many}}", "steps: .*integer"),
         ("presets: {mine: {steps: true}}", "steps: True"),
         ("presets: {mine: {cfg_text: high}}", "cfg_text: .*number"),
         ("presets: {mine: {sampler: 3}}", "sampler: .*string"),
-        ("preset: {}", "only keys"),
+        ("preset: {}", "Did you mean presets"),
     ],
 )
 def test_a_wrong_config_file_is_named(config: Path, text: str, said: str) -> None:

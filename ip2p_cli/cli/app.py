@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import Ip2pError
-from . import edit, models, replay, show, train
+from . import doctor, edit, models, replay, show, train
 from .output import Output
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("replay")(replay.replay)
 app.command("show")(show.show)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:

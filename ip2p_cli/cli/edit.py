@@ -37,6 +37,9 @@ def edit(
     ] = None,
     out: opt.Out = None,
     model: opt.Model = None,
+    revision: opt.Revision = None,
+    loras: opt.Loras = None,
+    vae: opt.Vae = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     steps: opt.Steps = None,
@@ -92,14 +95,14 @@ def edit(
     if preview:
         check_preview()
     part, count = part_of(shard), batch_size_of(batch_size)
-    how = loading.how(model, device, dtype)
+    how = loading.how(model, device, dtype, loras=loras or [], vae=vae, revision=revision)
     place = Place(asked, part, dry_run)
     plan = make_plan(
         _wanted(asked, said, preset, how.spec, place, output),
         place.folder,
         place.manifest,
         spec=how.spec,
-        identity=how.identity,
+        identity=how.identity(fetch=not dry_run),
         size_of=size_of(count, how.device_name),
         redo=redo,
         overwrite=overwrite,

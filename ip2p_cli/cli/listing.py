@@ -29,10 +29,10 @@ def choices(kind: Kind) -> dict[str, str]:
         from ..diffusion.samplers import SAMPLERS
 
         return {name: sampler.description for name, sampler in SAMPLERS.items()}
+    from ..config import read_config
     from ..presets import PRESETS
-    from ..settings import own_presets
 
-    own = {name: f"your own: {_said(preset)}" for name, preset in own_presets().items()}
+    own = {name: f"your own: {_said(preset)}" for name, preset in read_config().presets.items()}
     return {name: preset.description for name, preset in PRESETS.items()} | own
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
 from .output import Output
 
 if TYPE_CHECKING:
     from ..models.loader import Editor
-    from ..types import DeviceName, DtypeName, ModelSpec
+    from ..types import DeviceName, DtypeName, Lora, ModelSpec
 
 _HINTS = 10
 
@@ -44,6 +46,8 @@ class How:
     chosen: bool
     device: DeviceName
     dtype: DtypeName
+    loras: tuple[Lora, ...] = ()
+    vae: str | None = None
 
     @cached_property
     def device_name(self) -> str:
@@ -59,10 +63,20 @@ class How:
 
         return pick_dtype(self.dtype, self.device_name, self.spec).name
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What of the model decides pixels, by the names of the record."""
-        return {"model": self.spec.name, "dtype": self.dtype_name}
+    def identity(self, *, fetch: bool = True) -> dict[str, Any]:
+        """What of the model decides pixels, by the names of the record: its name, its weights' hash, their format.
+
+        fetch: whether a model that is not on this machine is fetched now; otherwise its hash is None.
+        """
+        from ..models.fingerprint import fingerprint
+        from ..models.hub import on_disk
+
+        known = fetch or on_disk(self.spec) is not None
+        weights = fingerprint(self.spec, self.loras, self.vae) if known else None
+        identity = {"model": self.spec.name, "weights": weights, "dtype": self.dtype_name}
+        if self.loras:
+            identity["loras"] = [f"{lora.path.name}:{lora.weight:g}" for lora in self.loras]
+        return {**identity, "vae": Path(self.vae).name} if self.vae else identity
 
     def load(self, output: Output) -> Editor:
         """Load it, with a progress bar; nano is introduced where nobody chose it."""
@@ -71,16 +85,44 @@ class How:
         if not self.chosen:
             introduce_nano(output)
         with output.progress(f"loading {self.spec.name}"):
-            return load_editor(self.spec, device=self.device_name, dtype=self.dtype_name)
+            return load_editor(
+                self.spec, device=self.device_name, dtype=self.dtype_name, loras=self.loras, vae=self.vae
+            )
 
 
-def how(model: str | None, device: DeviceName, dtype: DtypeName) -> How:
-    """With the model that --model, IP2P_MODEL or the config file names, else nano."""
-    from ..models.registry import find_model
+def how(
+    model: str | None,
+    device: DeviceName,
+    dtype: DtypeName,
+    *,
+    loras: Sequence[str] = (),
+    vae: str | None = None,
+    revision: str | None = None,
+) -> How:
+    """With the model that --model, IP2P_MODEL or the config file names, else nano; loras: as --lora takes them."""
     from ..settings import choose_model
 
     name, chosen = choose_model(model)
-    return How(spec=find_model(name), chosen=chosen, device=device, dtype=dtype)
+    spec = find(name, revision)
+    parsed: tuple[Lora, ...] = ()
+    if loras:
+        from ..models.lora import parse_lora
+
+        parsed = tuple(parse_lora(text) for text in loras)
+    return How(spec=spec, chosen=chosen, device=device, dtype=dtype, loras=parsed, vae=vae)
+
+
+def find(name: str, revision: str | None = None) -> ModelSpec:
+    """The model called `name`, of the config file too; revision: another branch, tag or commit of it on the hub."""
+    from ..config import read_config
+    from ..models.registry import find_model
+
+    spec = find_model(name, read_config().models)
+    if revision is None:
+        return spec
+    if Path(spec.source).is_absolute():
+        raise UsageError(f"--revision is for models of the hub; {spec.name} lies at {spec.source}.")
+    return replace(spec, revision=revision)
 
 
 def hint(editor: Editor, instructions: Iterable[str], output: Output) -> None:

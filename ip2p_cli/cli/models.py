@@ -1,43 +1,59 @@
-"""`ip2p models list|show`: what there is to edit with."""
+"""`ip2p models list|show|pull|rm|path`: what there is to edit with, and where it lies."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import InterruptionError, ModelError, UsageError
+from . import loading
 from . import options as opt
 from .output import Output
 
-app = typer.Typer(help="What there is to edit with.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from ..models.hub import OnDisk
+    from ..types import ModelSpec
+
+app = typer.Typer(help="What there is to edit with, and where it lies.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A model's name, hub id, folder or file.")]
 
 
 @app.command("list")
 def list_models(json: opt.Json = False, quiet: opt.Quiet = False, debug: opt.Debug = False) -> None:
-    """List the models known by name."""
-    from ..models.registry import MODELS
+    """List the models: those known by name, those of the config file, and others in the hub's cache."""
+    from ..models.hub import on_disk
 
-    width = max(map(len, MODELS))
-    for spec in MODELS.values():
-        Output(json=json, quiet=quiet).data(f"{spec.name:{width}}  {spec.description}", asdict(spec))
+    specs = _all_models()
+    width = max(len(spec.name) for spec, _ in specs)
+    for spec, origin in specs:
+        here = on_disk(spec)
+        licence = spec.licence.split(":")[0]
+        text = f"{spec.name:{width}}  {_size(spec, here):>8}  {_state(here):12}  {spec.description}; licence: {licence}"
+        if here is not None:
+            text += f"; {here.path}"
+        Output(json=json, quiet=quiet).data(text, _facts(spec, here) | {"origin": origin})
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A model's name, hub id or folder.")],
+    name: Name,
+    revision: opt.Revision = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
     """Show a model's card: what it was made from, what it can do, its licence and defaults."""
-    from ..models.registry import find_model
+    from ..models.hub import on_disk
 
-    spec = find_model(name)
+    spec = loading.find(name, revision)
+    here = on_disk(spec)
     if json:
-        Output(json=True).data("", asdict(spec))
+        Output(json=True).data("", _facts(spec, here))
         return
     card = Path(spec.source) / "README.md"
     if card.is_file():
@@ -45,5 +61,135 @@ def show(
         return
     said = {k: v for k, v in asdict(spec.defaults).items() if v is not None}
     lines = [f"# {spec.name}", "", spec.description, "", f"source: {spec.source}", f"licence: {spec.licence}"]
+    lines += [f"revision: {spec.revision}"] if spec.revision else []
+    lines += [f"size: {_size(spec, here)}", f"state: {_state(here)}" + (f", at {here.path}" if here else "")]
     lines += [f"defaults: {', '.join(f'{k} {v}' for k, v in said.items())}"]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+@app.command()
+def pull(
+    name: Name,
+    revision: opt.Revision = None,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Fetch a model from the hub: only the files that editing needs. A pull that was interrupted goes on."""
+    from ..models.hub import OnDisk, offline, on_disk
+
+    spec = loading.find(name, revision)
+    output = Output(json=json, quiet=quiet)
+    here = on_disk(spec)
+    if Path(spec.source).is_absolute() and here is not None:
+        output.say(f"{spec.name} is on this machine already: nothing to pull.")
+    else:
+        if offline() and (here is None or not here.whole):
+            raise ModelError(
+                f"model {spec.name} is not on this machine, and nothing is fetched while IP2P_OFFLINE or "
+                f"HF_HUB_OFFLINE is set; unset it, or copy the folder of {spec.source} here and give --model FOLDER"
+            )
+        from ..models.device import pick_device, pick_dtype
+        from ..models.loader import fetch
+
+        if quiet:
+            from huggingface_hub.utils import disable_progress_bars
+
+            disable_progress_bars()
+        output.say(f"fetching huggingface.co/{spec.source} ({_size(spec, None)}); licence: {spec.licence}")
+        folder = fetch(spec, dtype=pick_dtype(dtype, pick_device(device).name, spec).name)
+        here = on_disk(spec) or OnDisk(folder, 0, True)
+    output.result(f"{spec.name}: {_size(spec, here)} at {here.path}", _facts(spec, here) | {"output": str(here.path)})
+
+
+@app.command()
+def rm(
+    name: Name,
+    revision: opt.Revision = None,
+    yes: opt.Yes = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Delete a model from the hub's cache, with all its revisions unless --revision names one."""
+    from ..models.hub import plan_removal
+
+    spec = loading.find(name, None)
+    removal = plan_removal(spec, revision)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"rm {name} would free {_bytes(removal.size)}; nobody is here to be asked: give --yes.")
+        # Not by typer.confirm: it writes to stdout, which carries data.
+        sys.stderr.write(f"Delete {spec.name} ({spec.source}) and free {_bytes(removal.size)}? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise InterruptionError("nothing was deleted.")
+    removal.run()
+    output = Output(json=json, quiet=quiet)
+    output.say(f"{spec.name}: {_bytes(removal.size)} freed.")
+    if json:
+        output.data("", {"name": spec.name, "source": spec.source, "freed": removal.size})
+
+
+@app.command()
+def path(
+    name: Name,
+    revision: opt.Revision = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Print where a model lies on this machine."""
+    from ..models.hub import on_disk
+
+    spec = loading.find(name, revision)
+    here = on_disk(spec)
+    if here is None:
+        raise ModelError(f"model {spec.name} is not on this machine; fetch it with: ip2p models pull {name}")
+    Output(json=json, quiet=quiet).data(str(here.path), _facts(spec, here))
+
+
+def _all_models() -> list[tuple[ModelSpec, str]]:
+    """Each with where its name is from. An entry whose folder has gone is listed too."""
+    from ..config import read_config
+    from ..models.hub import cached_sources
+    from ..models.registry import MODELS, find_model, known_models
+
+    extra = read_config().models
+    listed = [(spec, "built in") for spec in MODELS.values()]
+    for name in list(known_models(extra))[len(MODELS) :]:
+        try:
+            listed.append((find_model(name, extra), "config"))
+        except ModelError as error:
+            listed.append((replace(extra[name], description=str(error)), "config"))
+    sources = {spec.source for spec, _ in listed}
+    return listed + [(find_model(source), "cache") for source in cached_sources() if source not in sources]
+
+
+def _facts(spec: ModelSpec, here: OnDisk | None) -> dict[str, Any]:
+    where: dict[str, Any] = {"on_disk": False, "whole": False, "path": None, "bytes": None}
+    if here is not None:
+        where = {"on_disk": True, "whole": here.whole, "path": str(here.path), "bytes": here.size}
+    return asdict(spec) | where
+
+
+def _state(here: OnDisk | None) -> str:
+    return "not here" if here is None else "here" if here.whole else "incomplete"
+
+
+def _size(spec: ModelSpec, here: OnDisk | None) -> str:
+    if here is not None:
+        return _bytes(here.size)
+    return f"~{_bytes(spec.size_mb * 1_000_000)}" if spec.size_mb else "?"
+
+
+def _bytes(count: int) -> str:
+    """In the hub's units, powers of ten."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

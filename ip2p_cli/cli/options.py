@@ -153,3 +153,23 @@ Gif = Annotated[
 Preview = Annotated[
     bool, typer.Option("--preview", help="Draw the result in the terminal, on stderr.", rich_help_panel=_OUT)
 ]
+# --- Which weights exactly
+
+Loras = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="PATH[:WEIGHT]",
+        help="A LoRA to add to the model, with a weight from -10 to 10; may be repeated.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Vae = Annotated[
+    str | None,
+    typer.Option(help="Another autoencoder: a folder, a .safetensors file, or a hub id.", rich_help_panel=_MODEL),
+]
+Revision = Annotated[
+    str | None,
+    typer.Option(help="A branch, tag or commit of the model on the hub. Default: its own.", rich_help_panel=_MODEL),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

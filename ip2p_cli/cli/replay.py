@@ -56,9 +56,9 @@ def replay(
     place, same_input = find_source(recorded, source)
     target = _target(picture, out, overwrite)
     check_output(target, overwrite)
-    now = now_of(instruction, resolved, how.identity)
+    now = now_of(instruction, resolved, how.identity())
     others = differences(recorded, now, same_input)
-    plan = replace(replay_plan(recorded, place, instruction, resolved, target, overwrite), identity=how.identity)
+    plan = replace(replay_plan(recorded, place, instruction, resolved, target, overwrite), identity=how.identity())
     editor = how.load(output)
     loading.hint(editor, [instruction], output)
     with output.progress(place.name) as bar:

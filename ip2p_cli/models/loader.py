@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,13 @@ import torch
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.device import torch_dtype
-from ip2p_cli.types import ModelSpec
+from ip2p_cli.models.hub import offline, reason
+from ip2p_cli.models.lora import fuse
+from ip2p_cli.models.registry import is_weight_file
+from ip2p_cli.models.silence import download_bars, quiet
+from ip2p_cli.models.single_file import SCHEDULER, companion, read_parts
+from ip2p_cli.models.vae import load_vae
+from ip2p_cli.types import Lora, ModelSpec
 
 # Component folder -> stem of its weight files.
 _WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -62,45 +65,115 @@ class Editor:
         return min(int(self.tokenizer.model_max_length), int(self.text_encoder.config.max_position_embeddings))
 
 
-def load_editor(spec: ModelSpec, *, device: str, dtype: str, editing: bool = True) -> Editor:
+def load_editor(
+    spec: ModelSpec,
+    *,
+    device: str,
+    dtype: str,
+    editing: bool = True,
+    loras: Sequence[Lora] = (),
+    vae: str | None = None,
+) -> Editor:
     """Load `spec` onto `device` ("cuda", "mps", "cpu") in `dtype` ("fp32", "fp16", "bf16"), ready for inference.
 
-    Files come from a local folder or the hub's cache, else from the hub, unless IP2P_OFFLINE or HF_HUB_OFFLINE
-    is set. Only safetensors are read, never pickles. editing: whether a text-to-image model is refused; training
-    starts from one.
-    Raises ModelError where the model cannot be fetched, is incomplete or corrupt, or is no editing model.
+    Files come from a local folder or file or the hub's cache, else from the hub, unless IP2P_OFFLINE or
+    HF_HUB_OFFLINE is set. Of folders only safetensors are read, never pickles. editing: whether a text-to-image
+    model is refused; training starts from one. loras: fused into the weights, one after the other. vae: another
+    autoencoder (a folder, a file or a hub id) with the same kind of latents.
+    Raises ModelError where the model cannot be fetched, is incomplete or corrupt, or is no editing model; or where
+    a LoRA or the VAE does not fit it.
     """
     number = torch_dtype(dtype)
     variants = _variants(spec, dtype)
-    folder = _folder(spec, variants)
-    configs = _read_configs(spec, folder)
-    _check_channels(spec, folder, configs, editing)
-    vae_number = number
-    # Said by the config itself: diffusers' default is True, for models that overflow in fp16 and those that do not.
-    if configs["vae"].get("force_upcast") and number is torch.float16:
-        vae_number = torch.float32
-    with _quiet():
-        from diffusers import UNet2DConditionModel
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        vae_class = _vae_class(configs["vae"].get("_class_name"), folder)
-        tokenizer = _load_tokenizer(CLIPTokenizer, folder)
-        parts = {
-            "unet": _load(UNet2DConditionModel, folder, "unet", number, variants),
-            "vae": _load(vae_class, folder, "vae", vae_number, variants),
-            "text_encoder": _load(CLIPTextModel, folder, "text_encoder", number, variants),
-        }
+    with quiet():
+        read = _read_file if is_weight_file(spec.source) else _read_folder
+        parts, tokenizer, scheduler_config = read(spec, number, variants, editing)
+        if vae is not None:
+            parts["vae"] = load_vae(vae, like=parts["vae"])
+    for lora in loras:
+        fuse(lora, unet=parts["unet"], text_encoder=parts["text_encoder"])
     return Editor(
         **{name: part.eval().requires_grad_(False).to(device) for name, part in parts.items()},
         tokenizer=tokenizer,
-        scheduler_config=configs["scheduler"],
+        scheduler_config=scheduler_config,
         spec=spec,
         device=torch.device(device),
         dtype=number,
     )
 
 
-def _variants(spec: ModelSpec, dtype: str) -> tuple[str | None, str | None]:
+_Variants = tuple[str | None, str | None]
+# The models by name, the tokenizer, the scheduler's config.
+_Parts = tuple[dict[str, Any], Any, Mapping[str, Any]]
+
+
+def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, editing: bool) -> _Parts:
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    folder = _folder(spec, variants)
+    configs = _read_configs(spec, folder)
+    _check_channels(spec, folder / "unet" / "config.json", configs["unet"], configs["vae"], editing)
+    vae_number = number
+    # Said by the config itself: diffusers' default is True, for models that overflow in fp16 and those that do not.
+    if configs["vae"].get("force_upcast") and number is torch.float16:
+        vae_number = torch.float32
+    vae_class = _vae_class(configs["vae"].get("_class_name"), folder)
+    tokenizer = _load_tokenizer(CLIPTokenizer, folder / "tokenizer")
+    parts = {
+        "unet": _load(UNet2DConditionModel, folder, "unet", number, variants),
+        "vae": _load(vae_class, folder, "vae", vae_number, variants),
+        "text_encoder": _load(CLIPTextModel, folder, "text_encoder", number, variants),
+    }
+    return parts, tokenizer, configs["scheduler"]
+
+
+def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, editing: bool) -> _Parts:
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    file = Path(spec.source)
+    parts = read_parts(file, number)
+    for part, cls in (("vae", AutoencoderKL), ("text_encoder", CLIPTextModel)):
+        if part not in parts:
+            parts[part] = _load(cls, companion(file, part).parent, part, number, variants)
+    _check_channels(spec, file, parts["unet"].config, parts["vae"].config, editing)
+    tokenizer = _load_tokenizer(CLIPTokenizer, companion(file, "tokenizer"))
+    words, known = len(tokenizer), parts["text_encoder"].config.vocab_size
+    if words != known:
+        raise ModelError(
+            f"{file}: its text encoder knows {known} tokens, the tokenizer {tokenizer.name_or_path} has {words}"
+        )
+    return parts, tokenizer, SCHEDULER
+
+
+def fetch(spec: ModelSpec, *, dtype: str) -> Path:
+    """The folder of `spec`'s newest files on this machine, after fetching from the hub what `load_editor` needs of it.
+
+    Offline, the files that are here will do. ModelError where they cannot be had.
+    """
+    return _folder(spec, _variants(spec, dtype), newest=not offline())
+
+
+def weight_files(spec: ModelSpec, *, dtype: str) -> list[Path]:
+    """The weight files that `load_editor` reads for `spec` in `dtype`; fetched where they are missing."""
+    if is_weight_file(spec.source):
+        return [Path(spec.source)]
+    variants = _variants(spec, dtype)
+    folder = _folder(spec, variants)
+    found = [_find_weights(folder / part, stem, variants) for part, stem in _WEIGHTS.items()]
+    files = [path for match in found if match for path in _shards(match[0])]
+    return files or sorted(folder.rglob("*.safetensors"))
+
+
+def _shards(path: Path) -> list[Path]:
+    """The file itself, or those that an index names."""
+    if path.suffix != ".json":
+        return [path]
+    return [path.parent / name for name in sorted(set(_read_json(path).get("weight_map", {}).values()))]
+
+
+def _variants(spec: ModelSpec, dtype: str) -> _Variants:
     """File variants in order of preference; None is the plain one. Half the bytes will do for half precision."""
     half = spec.variant or "fp16"
     return (half, None) if dtype == "fp16" else (None, half)
@@ -109,7 +182,7 @@ def _variants(spec: ModelSpec, dtype: str) -> tuple[str | None, str | None]:
 # --- Where the files are
 
 
-def _folder(spec: ModelSpec, variants: tuple[str | None, str | None]) -> Path:
+def _folder(spec: ModelSpec, variants: _Variants, newest: bool = False) -> Path:
     """The folder that holds `spec`; fetched from the hub where no complete one is on this machine."""
     local = Path(spec.source)
     if local.is_absolute():
@@ -119,13 +192,13 @@ def _folder(spec: ModelSpec, variants: tuple[str | None, str | None]) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        cached = _cached_folder(spec, variants)
+        cached = None if newest else _cached_folder(spec, variants)
         if cached is not None:
             return cached
-        if _offline():
+        if offline():
             raise ModelError(_unreachable(spec, "working offline, as IP2P_OFFLINE or HF_HUB_OFFLINE says"))
         for variant in variants:
-            with _download_bars():
+            with download_bars():
                 folder = snapshot_download(spec.source, revision=spec.revision, allow_patterns=_patterns(variant))
             if _has_weights(Path(folder), variants):
                 break
@@ -134,10 +207,10 @@ def _folder(spec: ModelSpec, variants: tuple[str | None, str | None]) -> Path:
         raise
     except Exception as error:
         # Network, disk, login, missing repository: the hub client's exception tree differs from version to version.
-        raise ModelError(_unreachable(spec, _reason(error))) from error
+        raise ModelError(_unreachable(spec, reason(error))) from error
 
 
-def _cached_folder(spec: ModelSpec, variants: tuple[str | None, str | None]) -> Path | None:
+def _cached_folder(spec: ModelSpec, variants: _Variants) -> Path | None:
     from huggingface_hub import snapshot_download
 
     try:
@@ -145,11 +218,6 @@ def _cached_folder(spec: ModelSpec, variants: tuple[str | None, str | None]) -> 
     except FileNotFoundError:
         return None
     return folder if _has_weights(folder, variants) else None
-
-
-def _offline() -> bool:
-    said = (os.environ.get(name, "") for name in ("IP2P_OFFLINE", "HF_HUB_OFFLINE"))
-    return any(value.strip().lower() not in ("", "0", "false", "no", "off") for value in said)
 
 
 def _patterns(variant: str | None) -> list[str]:
@@ -165,12 +233,12 @@ def _weight_names(stem: str, variant: str | None) -> tuple[str, str]:
     return f"{stem}{middle}.safetensors", f"{stem}.safetensors.index{middle}.json"
 
 
-def _has_weights(folder: Path, variants: tuple[str | None, str | None]) -> bool:
+def _has_weights(folder: Path, variants: _Variants) -> bool:
     complete = all(_find_weights(folder / part, stem, variants) for part, stem in _WEIGHTS.items())
     return complete and (folder / "tokenizer").is_dir() and (folder / _SCHEDULER_CONFIG).is_file()
 
 
-def _find_weights(part: Path, stem: str, variants: tuple[str | None, str | None]) -> tuple[Path, str | None] | None:
+def _find_weights(part: Path, stem: str, variants: _Variants) -> tuple[Path, str | None] | None:
     for variant in variants:
         for name in _weight_names(stem, variant):
             if (part / name).is_file():
@@ -185,12 +253,6 @@ def _unreachable(spec: ModelSpec, reason: str) -> str:
         f"On a machine with a network run `hf download {spec.source}{revision} --local-dir FOLDER`, copy FOLDER here "
         "and give --model FOLDER; or use the built-in model: --model nano"
     )
-
-
-def _reason(error: Exception) -> str:
-    """The part of an error that fits into one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 # --- What the files hold
@@ -210,26 +272,29 @@ def _read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ModelError(f"the model lacks {path}; fetch or export it again, in diffusers layout") from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON ({_reason(error)}); fetch the model again") from error
+        raise ModelError(f"{path} cannot be read as JSON ({reason(error)}); fetch the model again") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} must hold a JSON object; fetch the model again")
     return content
 
 
-def _check_channels(spec: ModelSpec, folder: Path, configs: Mapping[str, Mapping[str, Any]], editing: bool) -> None:
-    latent = configs["vae"].get("latent_channels", 4)
-    takes = configs["unet"].get("in_channels", 4)
+def _check_channels(
+    spec: ModelSpec, path: Path, unet: Mapping[str, Any], vae: Mapping[str, Any], editing: bool
+) -> None:
+    """path: what says so. unet, vae: their configs."""
+    latent = vae.get("latent_channels", 4)
+    takes = unet.get("in_channels", 4)
     if takes == latent and not editing:
         return
     if takes == latent:
         raise ModelError(
             f"model {spec.name} is a text-to-image model: its UNet takes {takes} channels, an editing model's takes "
-            f"{2 * latent} ({folder / 'unet' / 'config.json'}). Use an InstructPix2Pix model, such as instruct-pix2pix"
+            f"{2 * latent} ({path}). Use an InstructPix2Pix model, such as instruct-pix2pix"
         )
     if takes != 2 * latent:
         raise ModelError(
             f"model {spec.name} is no InstructPix2Pix model: its UNet takes {takes} channels instead of {2 * latent} "
-            f"({folder / 'unet' / 'config.json'}). Use one that is, such as instruct-pix2pix"
+            f"({path}). Use one that is, such as instruct-pix2pix"
         )
 
 
@@ -246,7 +311,7 @@ def _vae_class(name: str | None, folder: Path) -> Any:
     raise ModelError(f"{config} names the class {name!r}; ip2p loads AutoencoderKL and PatchAutoencoder")
 
 
-def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: tuple[str | None, str | None]) -> Any:
+def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: _Variants) -> Any:
     """One component, with every tensor from the file: a model half random would run, and make nonsense."""
     found = _find_weights(folder / part, _WEIGHTS[part], variants)
     if found is None:
@@ -264,57 +329,18 @@ def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: tuple
         )
     except Exception as error:
         # Truncated file, wrong shapes, wrong config: the libraries raise anything from OSError to RuntimeError.
-        raise ModelError(f"{path} cannot be loaded ({_reason(error)}); fetch or export the model again") from error
+        raise ModelError(f"{path} cannot be loaded ({reason(error)}); fetch or export the model again") from error
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(f"{path} lacks {len(missing)} tensors, such as {missing[0]}; fetch or export the model again")
     return model
 
 
-def _load_tokenizer(cls: Any, folder: Path) -> Any:
-    tokenizer = folder / "tokenizer"
+def _load_tokenizer(cls: Any, tokenizer: Path) -> Any:
     # Without these transformers would make up an empty vocabulary.
     if not any((tokenizer / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ModelError(f"the model lacks {tokenizer / 'tokenizer.json'} (or vocab.json); fetch or export it again")
     try:
         return cls.from_pretrained(str(tokenizer), local_files_only=True)
     except Exception as error:
-        raise ModelError(f"{tokenizer} cannot be loaded ({_reason(error)}); fetch or export the model again") from error
-
-
-# --- Keeping stderr to ourselves
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No warnings and bars from diffusers and transformers; what matters in them, `_load` checks and raises."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    for library in (diffusers_logging, transformers_logging):
-        library.set_verbosity(library.CRITICAL)
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        diffusers_logging.set_verbosity(before[0])
-        transformers_logging.set_verbosity(before[1])
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _download_bars() -> Iterator[None]:
-    """Gigabytes deserve a progress bar, but only where someone is watching."""
-    from huggingface_hub import utils
-
-    if sys.stderr.isatty() or utils.are_progress_bars_disabled():
-        yield
-        return
-    utils.disable_progress_bars()
-    try:
-        yield
-    finally:
-        utils.enable_progress_bars()
+        raise ModelError(f"{tokenizer} cannot be loaded ({reason(error)}); fetch or export the model again") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ PAPER_DEFAULTS = EditSettings(steps=100, cfg_text=7.5, cfg_image=1.5, sampler="e
 
 _PAGE = "see the model's page on huggingface.co"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth")
 
 
 def _nano_folder() -> str:
@@ -69,26 +70,74 @@ MODELS: Mapping[str, ModelSpec] = {
 }
 
 
-def find_model(name: str) -> ModelSpec:
-    """The model called `name`: a name of the table, a folder in diffusers layout, or a hub id "owner/name".
+def is_weight_file(source: str) -> bool:
+    """Whether `source` names one file with weights, and not a folder or a hub id."""
+    return Path(source).suffix.lower() in _FILE_SUFFIXES and not Path(source).is_dir()
 
-    A folder may say what it wants in an `ip2p.json`: "name", "description", "licence", "multiple", "size_mb" and
-    "defaults" (fields of EditSettings); otherwise it gets the paper's settings.
+
+def known_models(extra: Mapping[str, ModelSpec] | None = None) -> dict[str, ModelSpec]:
+    """The table and the user's own entries `extra`; ModelError where an entry has a name of the table."""
+    extra = extra or {}
+    for name in extra:
+        if name in MODELS:
+            raise ModelError(f"the config file's models.{name}: {name} is a built-in name; choose another")
+    return {**MODELS, **extra}
+
+
+def find_model(name: str, extra: Mapping[str, ModelSpec] | None = None) -> ModelSpec:
+    """The model called `name`: of the table or of `extra`, a folder in diffusers layout, a file, or a hub id.
+
+    extra: the user's own entries by name; what they leave open comes from their folder or is the paper's. A folder
+    may say what it wants in an `ip2p.json`: "name", "description", "licence", "multiple", "size_mb" and "defaults"
+    (fields of EditSettings); otherwise it gets the paper's settings.
     Raises ModelError, with the nearest known names, for anything else.
     """
+    known = known_models(extra)
     if name in MODELS:
         return MODELS[name]
+    if name in known:
+        return _own_spec(known[name])
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         return _folder_spec(folder.resolve())
+    if is_weight_file(name):
+        return _file_spec(folder)
     by_source = {spec.source: spec for spec in MODELS.values()}
     if name in by_source:
         return by_source[name]
     if _HUB_ID.fullmatch(name):
         return ModelSpec(name=name, source=name, description="from the hub", licence=_PAGE, defaults=PAPER_DEFAULTS)
     raise ModelError(
-        f"unknown model {name!r}.{did_you_mean(name, MODELS)} Give one of {', '.join(MODELS)}, "
-        "a hub id (owner/name), or an existing folder in diffusers layout"
+        f"unknown model {name!r}.{did_you_mean(name, known)} Give one of {', '.join(known)}, "
+        "a hub id (owner/name), an existing folder in diffusers layout, or a .safetensors or .ckpt file"
+    )
+
+
+def _own_spec(entry: ModelSpec) -> ModelSpec:
+    """An entry of the config file, completed by what its folder, its file or the table says of the source."""
+    if entry.revision and Path(entry.source).is_absolute():
+        raise ModelError(f"the config file's models.{entry.name}: a revision is for hub ids; {entry.source} is local")
+    found = find_model(entry.source)
+    return replace(
+        found,
+        name=entry.name,
+        description=entry.description or found.description,
+        revision=entry.revision or found.revision,
+        defaults=entry.defaults.or_else(found.defaults),
+    )
+
+
+def _file_spec(file: Path) -> ModelSpec:
+    if not file.is_file():
+        raise ModelError(f"{file}: there is no such file; give a .safetensors or .ckpt file that exists")
+    file = file.resolve()
+    return ModelSpec(
+        name=file.stem,
+        source=str(file),
+        description=f"from {file}",
+        licence="see where the file is from",
+        size_mb=max(1, round(file.stat().st_size / 1e6)),
+        defaults=PAPER_DEFAULTS,
     )
 
 

@@ -1,0 +1,172 @@
+"""The two ways in which Stable Diffusion's weights are named, and the architecture that their shapes tell.
+
+"Original" names are those of the authors' checkpoints (CompVis' latent diffusion); the others are diffusers'.
+What shapes do not tell is as in Stable Diffusion 1.5: 8 attention heads, 32 norm groups, CLIP heads of 64.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+Tensors = Mapping[str, torch.Tensor]
+
+# Inside a residual block.
+_RESNET = {
+    "in_layers.0": "norm1",
+    "in_layers.2": "conv1",
+    "emb_layers.1": "time_emb_proj",
+    "out_layers.0": "norm2",
+    "out_layers.3": "conv2",
+    "skip_connection": "conv_shortcut",
+}
+_OUTSIDE = {
+    "input_blocks.0.0": "conv_in",
+    "time_embed.0": "time_embedding.linear_1",
+    "time_embed.2": "time_embedding.linear_2",
+    "label_emb.0.0": "add_embedding.linear_1",
+    "label_emb.0.2": "add_embedding.linear_2",
+    "out.0": "conv_norm_out",
+    "out.2": "conv_out",
+}
+_MIDDLE = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
+
+
+def unet_name(name: str, layers: int, separator: str = ".") -> str:
+    """diffusers' name for what is called `name` in an original UNet of `layers` residual blocks a level.
+
+    separator: what stands between the parts of `name`; "_" for LoRA files, whose answer is to be compared with
+    dots as "_" too. A name that is not an original one comes back as it is.
+    """
+    for old, new in _OUTSIDE.items():
+        old = old.replace(".", separator)
+        if name == old or name.startswith(old + separator):
+            return new + name[len(old) :]
+    gap = re.escape(separator)
+    found = re.match(rf"(input_blocks|output_blocks){gap}(\d+){gap}(\d+){gap}(.*)", name)
+    if found:
+        side, number, inner, rest = found[1], int(found[2]), found[3], found[4]
+        return _in_level(side == "input_blocks", number, inner, rest, layers, separator)
+    found = re.match(rf"middle_block{gap}([012]){gap}(.*)", name)
+    if found:
+        return f"mid_block.{_MIDDLE[found[1]]}.{_in_resnet(found[2], separator)}"
+    return name
+
+
+def _in_level(going_down: bool, number: int, inner: str, rest: str, layers: int, separator: str) -> str:
+    # Going down the input convolution counts as block 0.
+    level, layer = divmod(number - 1 if going_down else number, layers + 1)
+    block = f"down_blocks.{level}" if going_down else f"up_blocks.{level}"
+    for sampler, where in (("op", "downsamplers"), ("conv", "upsamplers")):
+        if rest == sampler or rest.startswith(sampler + separator):
+            return f"{block}.{where}.0.conv{rest[len(sampler) :]}"
+    if inner == "0":
+        return f"{block}.resnets.{layer}.{_in_resnet(rest, separator)}"
+    return f"{block}.attentions.{layer}.{rest}"
+
+
+def _in_resnet(rest: str, separator: str) -> str:
+    for old, new in _RESNET.items():
+        old = old.replace(".", separator)
+        if rest == old or rest.startswith(old + separator):
+            return new + rest[len(old) :]
+    return rest
+
+
+def unet_from_original(tensors: Tensors) -> dict[str, torch.Tensor]:
+    """A UNet's tensors (names without "model.diffusion_model.") under diffusers' names."""
+    ends = [int(found[1]) for name in tensors if (found := re.match(r"input_blocks\.(\d+)\.0\.op\.weight", name))]
+    layers = min(ends, default=3) - 1  # the first downsampling closes the first level
+    return {unet_name(name, layers): tensor for name, tensor in tensors.items()}
+
+
+def unet_config(tensors: Tensors) -> dict[str, Any]:
+    """What `UNet2DConditionModel.from_config` needs to hold `tensors` (diffusers' names).
+
+    KeyError, with the name, where a tensor that tells it is not there.
+    """
+    levels = _count(tensors, r"down_blocks\.(\d+)\.")
+    crossed = [_has(tensors, f"down_blocks.{level}.attentions.") for level in range(levels)]
+    climbing = [_has(tensors, f"up_blocks.{level}.attentions.") for level in range(levels)]
+    text = tensors["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"]
+    return {
+        "in_channels": tensors["conv_in.weight"].shape[1],
+        "out_channels": tensors["conv_out.weight"].shape[0],
+        "block_out_channels": [
+            tensors[f"down_blocks.{level}.resnets.0.conv2.weight"].shape[0] for level in range(levels)
+        ],
+        "layers_per_block": _count(tensors, r"down_blocks\.0\.resnets\.(\d+)\."),
+        "down_block_types": ["CrossAttnDownBlock2D" if cross else "DownBlock2D" for cross in crossed],
+        "up_block_types": ["CrossAttnUpBlock2D" if cross else "UpBlock2D" for cross in climbing],
+        "cross_attention_dim": text.shape[1],
+        "use_linear_projection": tensors["mid_block.attentions.0.proj_in.weight"].ndim == 2,
+        "attention_head_dim": 8,
+        "sample_size": 64,
+    }
+
+
+def vae_from_original(tensors: Tensors) -> dict[str, torch.Tensor]:
+    """An autoencoder's tensors (names without "first_stage_model.") under diffusers' names."""
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    levels = _count(tensors, r"encoder\.down\.(\d+)\.")
+    blocks = {"down_block_types": [""] * levels, "up_block_types": [""] * levels}  # it only counts them
+    return dict(convert_ldm_vae_checkpoint(dict(tensors), blocks))
+
+
+def vae_with_new_names(tensors: Tensors) -> dict[str, torch.Tensor]:
+    """Attention layers as diffusers calls them since 0.15; the published VAEs have the older names."""
+    new = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+    pattern = re.compile(r"(attentions\.\d+)\.(query|key|value|proj_attn)\.")
+    return {pattern.sub(lambda m: f"{m[1]}.{new[m[2]]}.", name): tensor for name, tensor in tensors.items()}
+
+
+def vae_config(tensors: Tensors, scaling_factor: float) -> dict[str, Any]:
+    """What `AutoencoderKL.from_config` needs to hold `tensors` (diffusers' names); KeyError as in `unet_config`."""
+    levels = _count(tensors, r"encoder\.down_blocks\.(\d+)\.")
+    return {
+        "in_channels": tensors["encoder.conv_in.weight"].shape[1],
+        "out_channels": tensors["decoder.conv_out.weight"].shape[0],
+        "latent_channels": tensors["decoder.conv_in.weight"].shape[1],
+        "block_out_channels": [
+            tensors[f"encoder.down_blocks.{level}.resnets.0.conv2.weight"].shape[0] for level in range(levels)
+        ],
+        "layers_per_block": _count(tensors, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "use_quant_conv": "quant_conv.weight" in tensors,
+        "use_post_quant_conv": "post_quant_conv.weight" in tensors,
+        "scaling_factor": scaling_factor,
+        "force_upcast": False,
+        "sample_size": 512,
+    }
+
+
+def clip_config(tensors: Tensors) -> dict[str, Any]:
+    """What `CLIPTextConfig` needs to hold `tensors` (names from "embeddings." on); KeyError as in `unet_config`."""
+    words, width = tensors["embeddings.token_embedding.weight"].shape
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "intermediate_size": tensors["encoder.layers.0.mlp.fc1.weight"].shape[0],
+        "num_hidden_layers": _count(tensors, r"encoder\.layers\.(\d+)\."),
+        "num_attention_heads": max(1, width // 64),
+        "max_position_embeddings": tensors["embeddings.position_embedding.weight"].shape[0],
+        "hidden_act": "quick_gelu",
+        "bos_token_id": words - 2,
+        "eos_token_id": words - 1,
+        "pad_token_id": words - 1,
+    }
+
+
+def _count(tensors: Tensors, pattern: str) -> int:
+    """How many numbers, from 0, `pattern` finds in the names."""
+    compiled = re.compile(pattern)
+    return max((int(found[1]) + 1 for name in tensors if (found := compiled.match(name))), default=0)
+
+
+def _has(tensors: Tensors, start: str) -> bool:
+    return any(name.startswith(start) for name in tensors)

@@ -1,0 +1,204 @@
+"""LoRA files: what one says about a model's layers, added to their weights.
+
+W += weight * alpha/rank * B A (Hu et al. 2021, arXiv:2106.09685). Read are kohya's and A1111's names
+(`lora_unet_…`, `lora_te_…`), diffusers' and peft's; layers may be linear or convolutions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.types import Lora
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_WEIGHT = 10.0
+# In a folder: as diffusers and as peft name it.
+_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
+# The end of a tensor's name -> what it is, the longest first; the beginning is the layer's name.
+_ENDS = {
+    ".lora_linear_layer.down.weight": "down",
+    ".lora_linear_layer.up.weight": "up",
+    ".lora_down.weight": "down",
+    ".lora_up.weight": "up",
+    ".lora.down.weight": "down",
+    ".lora.up.weight": "up",
+    "_lora.down.weight": "down",
+    "_lora.up.weight": "up",
+    ".lora_A.default.weight": "down",
+    ".lora_B.default.weight": "up",
+    ".lora_A.weight": "down",
+    ".lora_B.weight": "up",
+    ".alpha": "alpha",
+}
+_STARTS = (
+    ("base_model.model.", "unet"),
+    ("lora_unet_", "unet"),
+    ("unet.", "unet"),
+    ("lora_te1_", "text_encoder"),
+    ("lora_te_", "text_encoder"),
+    ("text_encoder.", "text_encoder"),
+)
+
+
+def parse_lora(text: str) -> Lora:
+    """`PATH[:WEIGHT]` as a Lora; UsageError for an empty path, or a weight that is no number from -10 to 10.
+
+    A colon after a drive's letter, or before something with a slash in it, belongs to the path.
+    """
+    head, colon, tail = text.rpartition(":")
+    drive = len(head) == 1 and head.isalpha()
+    if not colon or drive or re.search(r"[/\\]", tail) or tail.endswith((".safetensors", ".ckpt", ".pt")):
+        head, tail = text, "1"
+    if not head.strip():
+        raise UsageError(f"--lora {text!r} names no file: give PATH or PATH:WEIGHT, e.g. style.safetensors:0.8")
+    try:
+        weight = float(tail)
+    except ValueError:
+        weight = math.nan
+    if not -MAX_WEIGHT <= weight <= MAX_WEIGHT:  # also refuses nan
+        raise UsageError(f"--lora {text}: the weight {tail!r} should be a number from -10 to 10")
+    return Lora(path=Path(head).expanduser(), weight=weight)
+
+
+def lora_file(lora: Lora) -> Path:
+    """The file of `lora`, which may name the folder that holds it; ModelError where there is none."""
+    if lora.path.is_file():
+        return lora.path
+    for name in _NAMES:
+        if (lora.path / name).is_file():
+            return lora.path / name
+    if lora.path.is_dir():
+        raise ModelError(f"--lora {lora.path}: the folder holds no {' or '.join(_NAMES)}; name the file")
+    raise ModelError(f"--lora {lora.path}: there is no such file")
+
+
+def fuse(lora: Lora, *, unet: Any, text_encoder: Any) -> None:
+    """Add `lora` to the weights of `unet` and `text_encoder`, in place, on their device and in their dtype.
+
+    Raises ModelError, with the file and the layer, where the file cannot be read, is not a plain LoRA, or changes
+    a layer that the model does not have or that has another shape there. Then no weight has been changed.
+    """
+    file = lora_file(lora)
+    modules = {"unet": _layers(unet), "text_encoder": _layers(text_encoder)}
+    changes = []
+    for layer in _read(file, int(getattr(unet.config, "layers_per_block", 2))):
+        module = modules[layer.model].get(layer.flat)
+        if module is None:
+            raise ModelError(
+                f"--lora {file} is not for this model: it changes the layer {layer.name}, which the model does not have"
+            )
+        changes.append((module, layer.delta(file, module.weight.shape) * lora.weight))
+    import torch
+
+    with torch.no_grad():
+        for module, delta in changes:
+            old = module.weight
+            summed = (old.float() + delta.to(old.device)).to(old.dtype)
+            module.weight = torch.nn.Parameter(summed, requires_grad=old.requires_grad)
+
+
+@dataclass
+class _Layer:
+    """What a file says about one layer: `model` is "unet" or "text_encoder"; `flat` its name with _ for dots."""
+
+    model: str
+    name: str
+    flat: str
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    alpha: float | None = None
+
+    def delta(self, file: Path, shape: torch.Size) -> torch.Tensor:
+        """alpha/rank * B A, float32, in the shape of the layer's weight; ModelError where it does not fit."""
+        if set(self.tensors) != {"down", "up"}:
+            raise ModelError(f"--lora {file} lacks one of the two matrices of {self.name}; fetch it again")
+        down, up = self.tensors["down"].float(), self.tensors["up"].float()
+        rank = down.shape[0]
+        fits = up.flatten(1).shape == (shape[0], rank) and down[0].numel() == math.prod(shape[1:])
+        if not fits:
+            has = f"{up.shape[0]} x {down[0].numel()}"
+            raise ModelError(
+                f"--lora {file} is not for this model: at {self.name} it has {has} weights, the model has "
+                f"{shape[0]} x {math.prod(shape[1:])}"
+            )
+        scale = 1.0 if self.alpha is None else self.alpha / rank
+        return (up.flatten(1) @ down.flatten(1)).reshape(shape) * scale
+
+
+def _read(file: Path, layers_per_block: int) -> list[_Layer]:
+    from ip2p_cli.models.tensors import read_tensors
+
+    layers: dict[tuple[str, str], _Layer] = {}
+    alphas = _stated_alphas(file)
+    for key, tensor in read_tensors(file).items():
+        end = next((end for end in _ENDS if key.endswith(end)), None)
+        if end is None:
+            raise ModelError(
+                f"--lora {file} is no plain LoRA: it holds {key}; LoHa, LoKr, DoRA and the like are not read"
+            )
+        name = key.removesuffix(end)
+        model, flat = _flatten(file, name, layers_per_block)
+        layer = layers.setdefault((model, flat), _Layer(model, name, flat, alpha=alphas.get(model)))
+        if _ENDS[end] == "alpha":
+            layer.alpha = float(tensor)
+        else:
+            layer.name = name
+            layer.tensors[_ENDS[end]] = tensor
+    return list(layers.values())
+
+
+def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
+    """("unet" or "text_encoder", the layer's name there with _ for dots)"""
+    from ip2p_cli.models.layout import unet_name
+
+    start, model = next(((start, model) for start, model in _STARTS if name.startswith(start)), ("", ""))
+    if not model:
+        if not re.match(r"(down_blocks|mid_block|up_blocks|conv_in|conv_out|time_embedding)\b", name):
+            raise ModelError(f"--lora {file} is not for this model: it changes {name}, which belongs to another kind")
+        model = "unet"
+    name = name.removeprefix(start).removeprefix("unet.")
+    # Before diffusers 0.20: processors with a matrix of their own for each projection.
+    name = re.sub(r"\.processor\.to_(q|k|v|out)$", lambda m: f".to_{m[1]}", name)
+    name = re.sub(r"\.to_out$", ".to_out.0", name)
+    if start == "lora_unet_":
+        name = unet_name(name, layers_per_block, "_")
+    flat = name.replace(".", "_")
+    if model == "text_encoder":
+        # transformers 5 has no text_model in its names; old diffusers files say to_q for q_proj.
+        flat = re.sub(r"self_attn_to_(q|k|v|out)(_0)?$", r"self_attn_\1_proj", flat.removeprefix("text_model_"))
+    return model, flat
+
+
+def _layers(model: Any) -> dict[str, Any]:
+    """Modules that have a weight, by their names with _ for dots."""
+    named = ((name.replace(".", "_").removeprefix("text_model_"), part) for name, part in model.named_modules())
+    return {name: part for name, part in named if hasattr(part, "weight")}
+
+
+def _stated_alphas(file: Path) -> Mapping[str, float]:
+    """alpha by model where the file's own metadata, or peft's adapter_config.json beside it, states one for all."""
+    from safetensors import SafetensorError, safe_open
+
+    stated: dict[str, Any] = {}
+    if file.suffix == ".safetensors":
+        try:
+            with safe_open(file, framework="pt") as opened:
+                stated = json.loads((opened.metadata() or {}).get("lora_adapter_metadata", "{}"))
+        except (SafetensorError, OSError, ValueError):
+            stated = {}  # a damaged file is reported by whoever reads its tensors
+    beside = file.parent / "adapter_config.json"
+    if file.name == "adapter_model.safetensors" and beside.is_file():
+        try:
+            stated = {f"unet.{name}": value for name, value in json.loads(beside.read_text("utf-8")).items()}
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{beside} cannot be read as JSON; repair it, or fetch the LoRA again") from error
+    keys = {model: f"{model}.lora_alpha" for model in ("unet", "text_encoder")}
+    return {model: float(stated[key]) for model, key in keys.items() if isinstance(stated.get(key), int | float)}

@@ -1,0 +1,81 @@
+"""Reading weights from one file: safetensors, or a checkpoint of torch of which nothing but tensors is unpickled."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ip2p_cli.errors import ModelError
+from ip2p_cli.models.hub import reason
+
+
+class _Nothing:
+    """Stands for a class that a checkpoint names and that is not wanted; nothing of the named class is imported."""
+
+
+# Lightning's checkpoints (the original ones among them) name this class as a key of their bookkeeping.
+_HARMLESS = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors in `path` by name, on the CPU and as far as possible still on the disk (memory-mapped).
+
+    The `state_dict` of a training checkpoint is taken out of it. Raises ModelError where the file is missing,
+    damaged, holds no tensors, or would need anything but tensors and plain values unpickled: that could run code.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file; give a .safetensors or .ckpt file that exists")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    tensors = {}
+    if isinstance(content, dict):
+        tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise ModelError(f"{path} holds no tensors; give a file with a model's weights")
+    return tensors
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise ModelError(_damaged(path, error)) from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        with _inert_names():
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            except RuntimeError:
+                # Files from before torch 1.6 cannot be mapped; a damaged one fails again.
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" not in str(error).lower():
+            raise ModelError(_damaged(path, error)) from error
+        raise ModelError(
+            f"{path} would need more than tensors unpickled, which can run any code; ip2p never does that. Get the "
+            "model as .safetensors, or convert it on a machine that has nothing to lose"
+        ) from error
+    except Exception as error:
+        # Truncated archive, no pickle at all, out of memory: torch raises anything from EOFError to KeyError.
+        raise ModelError(_damaged(path, error)) from error
+
+
+def _inert_names() -> contextlib.AbstractContextManager[Any]:
+    """Within it the class names in `_HARMLESS` are read as `_Nothing`."""
+    try:
+        return torch.serialization.safe_globals([(_Nothing, name) for name in _HARMLESS])
+    except (AttributeError, TypeError):  # torch < 2.6 has no such names; it will refuse the file
+        return contextlib.nullcontext()
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path} cannot be read ({reason(error)}); it is damaged or incomplete: fetch it again"
