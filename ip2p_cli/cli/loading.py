@@ -73,7 +73,7 @@ class How:
 
         known = fetch or on_disk(self.spec) is not None
         weights = fingerprint(self.spec, self.loras, self.vae) if known else None
-        identity = {"model": self.spec.name, "weights": weights, "dtype": self.dtype_name}
+        identity: dict[str, Any] = {"model": self.spec.name, "weights": weights, "dtype": self.dtype_name}
         if self.loras:
             identity["loras"] = [f"{lora.path.name}:{lora.weight:g}" for lora in self.loras]
         return {**identity, "vae": Path(self.vae).name} if self.vae else identity
