@@ -14,11 +14,13 @@ from typing import Any
 import torch
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.models import sdxl
 from ip2p_cli.models.device import torch_dtype
 from ip2p_cli.types import ModelSpec
 
 # Component folder -> stem of its weight files.
 _WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+_SECOND_WEIGHTS = {sdxl.SECOND_ENCODER: "model"}
 _SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 
 
@@ -27,7 +29,9 @@ class Editor:
     """A loaded model: a handle on its parts, without behaviour of its own.
 
     scheduler_config: the model's own, as read; `diffusion.samplers` builds samplers from it. dtype: the UNet's
-    and text encoder's; the VAE keeps its own where the model asks for float32.
+    and text encoder's; the VAE keeps its own where the model asks for float32. text_encoder_2, tokenizer_2: SDXL's.
+    zero_null_text: the empty instruction is zeros (SDXL). scaled_condition: the image condition is multiplied by
+    `scaling_factor` (CosXL-edit).
     """
 
     unet: Any
@@ -38,6 +42,10 @@ class Editor:
     spec: ModelSpec
     device: torch.device
     dtype: torch.dtype
+    text_encoder_2: Any = None
+    tokenizer_2: Any = None
+    zero_null_text: bool = False
+    scaled_condition: bool = False
 
     @property
     def vae_factor(self) -> int:
@@ -49,6 +57,11 @@ class Editor:
     def scaling_factor(self) -> float:
         """Sampled latents are the VAE's latents times this."""
         return float(self.vae.config.scaling_factor)
+
+    @property
+    def condition_factor(self) -> float:
+        """The UNet is shown the image condition times this: 1, but for CosXL-edit."""
+        return self.scaling_factor if self.scaled_condition else 1.0
 
     @property
     def latent_channels(self) -> int:
@@ -73,30 +86,39 @@ def load_editor(spec: ModelSpec, *, device: str, dtype: str, editing: bool = Tru
     number = torch_dtype(dtype)
     variants = _variants(spec, dtype)
     folder = _folder(spec, variants)
-    configs = _read_configs(spec, folder)
+    configs = _read_configs(folder)
     _check_channels(spec, folder, configs, editing)
+    sdxl.check_parts(spec.name, folder, configs)
+    second = sdxl.is_sdxl(configs["index"])
+    if second and not editing:
+        raise ModelError(f"model {spec.name} is an SDXL model; training starts from models of Stable Diffusion 1.5")
     vae_number = number
     # Said by the config itself: diffusers' default is True, for models that overflow in fp16 and those that do not.
     if configs["vae"].get("force_upcast") and number is torch.float16:
         vae_number = torch.float32
     with _quiet():
         from diffusers import UNet2DConditionModel
-        from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
         vae_class = _vae_class(configs["vae"].get("_class_name"), folder)
-        tokenizer = _load_tokenizer(CLIPTokenizer, folder)
+        tokenizers = {part: _load_tokenizer(CLIPTokenizer, folder / part) for part in _tokenizers(second)}
         parts = {
             "unet": _load(UNet2DConditionModel, folder, "unet", number, variants),
             "vae": _load(vae_class, folder, "vae", vae_number, variants),
             "text_encoder": _load(CLIPTextModel, folder, "text_encoder", number, variants),
         }
+        if second:
+            part = sdxl.SECOND_ENCODER
+            parts[part] = _load(CLIPTextModelWithProjection, folder, part, number, variants)
     return Editor(
         **{name: part.eval().requires_grad_(False).to(device) for name, part in parts.items()},
-        tokenizer=tokenizer,
+        **tokenizers,
         scheduler_config=configs["scheduler"],
         spec=spec,
         device=torch.device(device),
         dtype=number,
+        zero_null_text=sdxl.zeroes_null_text(configs["index"]),
+        scaled_condition=sdxl.scales_condition(configs["index"], configs["scheduler"]),
     )
 
 
@@ -153,10 +175,22 @@ def _offline() -> bool:
 
 
 def _patterns(variant: str | None) -> list[str]:
-    weights = [f"{part}/{name}" for part, stem in _WEIGHTS.items() for name in _weight_names(stem, variant)]
-    sharded = [f"{part}/{stem}-*-of-*.safetensors" for part, stem in _WEIGHTS.items()]
-    configs = [f"{part}/config.json" for part in _WEIGHTS]
-    return ["model_index.json", "ip2p.json", _SCHEDULER_CONFIG, "tokenizer/*", *configs, *weights, *sharded]
+    # A model without a second text encoder has no such files to fetch.
+    parts = {**_WEIGHTS, **_SECOND_WEIGHTS}
+    weights = [f"{part}/{name}" for part, stem in parts.items() for name in _weight_names(stem, variant)]
+    sharded = [f"{part}/{stem}-*-of-*.safetensors" for part, stem in parts.items()]
+    configs = [f"{part}/config.json" for part in parts]
+    tokenizers = [f"{part}/*" for part in _tokenizers(True)]
+    return ["model_index.json", "ip2p.json", _SCHEDULER_CONFIG, *tokenizers, *configs, *weights, *sharded]
+
+
+def _tokenizers(second: bool) -> tuple[str, ...]:
+    return ("tokenizer", sdxl.SECOND_TOKENIZER) if second else ("tokenizer",)
+
+
+def _parts(index: Mapping[str, Any]) -> dict[str, str]:
+    """The components with weights that model_index.json makes necessary, with the stems of their files."""
+    return {**_WEIGHTS, **(_SECOND_WEIGHTS if sdxl.is_sdxl(index) else {})}
 
 
 def _weight_names(stem: str, variant: str | None) -> tuple[str, str]:
@@ -166,8 +200,11 @@ def _weight_names(stem: str, variant: str | None) -> tuple[str, str]:
 
 
 def _has_weights(folder: Path, variants: tuple[str | None, str | None]) -> bool:
-    complete = all(_find_weights(folder / part, stem, variants) for part, stem in _WEIGHTS.items())
-    return complete and (folder / "tokenizer").is_dir() and (folder / _SCHEDULER_CONFIG).is_file()
+    if not (folder / "model_index.json").is_file() or not (folder / _SCHEDULER_CONFIG).is_file():
+        return False
+    index = _read_json(folder / "model_index.json")
+    complete = all(_find_weights(folder / part, stem, variants) for part, stem in _parts(index).items())
+    return complete and all((folder / part).is_dir() for part in _tokenizers(sdxl.is_sdxl(index)))
 
 
 def _find_weights(part: Path, stem: str, variants: tuple[str | None, str | None]) -> tuple[Path, str | None] | None:
@@ -196,12 +233,10 @@ def _reason(error: Exception) -> str:
 # --- What the files hold
 
 
-def _read_configs(spec: ModelSpec, folder: Path) -> dict[str, dict[str, Any]]:
+def _read_configs(folder: Path) -> dict[str, dict[str, Any]]:
     index = _read_json(folder / "model_index.json")
-    if "text_encoder_2" in index:
-        raise ModelError(f"model {spec.name} has two text encoders (SDXL); ip2p loads models of Stable Diffusion 1.5")
-    configs = {part: _read_json(folder / part / "config.json") for part in _WEIGHTS}
-    return {**configs, "scheduler": _read_json(folder / _SCHEDULER_CONFIG)}
+    configs = {part: _read_json(folder / part / "config.json") for part in _parts(index)}
+    return {**configs, "index": index, "scheduler": _read_json(folder / _SCHEDULER_CONFIG)}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -248,9 +283,10 @@ def _vae_class(name: str | None, folder: Path) -> Any:
 
 def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: tuple[str | None, str | None]) -> Any:
     """One component, with every tensor from the file: a model half random would run, and make nonsense."""
-    found = _find_weights(folder / part, _WEIGHTS[part], variants)
+    stem = (_WEIGHTS | _SECOND_WEIGHTS)[part]
+    found = _find_weights(folder / part, stem, variants)
     if found is None:
-        wanted = folder / part / f"{_WEIGHTS[part]}.safetensors"
+        wanted = folder / part / f"{stem}.safetensors"
         raise ModelError(f"the model lacks {wanted}; ip2p reads safetensors only, never pickle files (.bin, .ckpt)")
     path, variant = found
     try:
@@ -271,8 +307,7 @@ def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: tuple
     return model
 
 
-def _load_tokenizer(cls: Any, folder: Path) -> Any:
-    tokenizer = folder / "tokenizer"
+def _load_tokenizer(cls: Any, tokenizer: Path) -> Any:
     # Without these transformers would make up an empty vocabulary.
     if not any((tokenizer / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ModelError(f"the model lacks {tokenizer / 'tokenizer.json'} (or vocab.json); fetch or export it again")

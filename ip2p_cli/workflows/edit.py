@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..diffusion import editing
 from ..diffusion.detail import return_to_full_size
+from ..diffusion.text import encode_condition
 from ..io.sizes import Fit, model_size, to_model
 from ..models.loader import Editor
 from ..types import EditRequest, EditResult
@@ -44,7 +45,7 @@ def edit_small(editor: Editor, request: EditRequest, *, on_step: OnStep | None =
     latent = editing.denoise(
         editor,
         image,
-        editing.encode_text(editor, [request.instruction]),
+        encode_condition(editor, [request.instruction]),
         steps=settings.steps,
         cfg_text=[settings.cfg_text],
         cfg_image=[settings.cfg_image],
