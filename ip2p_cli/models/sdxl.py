@@ -62,7 +62,8 @@ def check_parts(name: str, folder: Path, configs: Mapping[str, Mapping[str, Any]
     where = folder / "unet" / "config.json"
     adds = unet.get("addition_embed_type")
     if not is_sdxl(configs["index"]):
-        if adds is not None:
+        # "text" asks for nothing but the hidden states.
+        if adds not in (None, "text"):
             raise ModelError(
                 f"model {name} is incomplete: its UNet wants {adds!r} ({where}), but {folder / 'model_index.json'} "
                 "names no text_encoder_2; fetch or export it again"
