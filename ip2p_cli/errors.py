@@ -47,6 +47,11 @@ class TrainingError(Ip2pError):
 
 
 class InterruptionError(Ip2pError):
-    """The user pressed Ctrl-C; the message says what is done."""
+    """The user pressed Ctrl-C, or SIGTERM came; the message says what is done."""
 
     exit_code = 130
+
+    def __init__(self, message: str, *, exit_code: int = 130) -> None:
+        """exit_code: 128 and the signal's number."""
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -29,8 +29,7 @@ def resolve(said: EditSettings, spec: ModelSpec) -> ResolvedEditSettings:
 
     settings = said.or_else(spec.defaults).or_else(BUILT_IN)
     if settings.seed is None:
-        # 32 bits: short enough to be read out and typed again.
-        settings = settings.or_else(EditSettings(seed=secrets.randbits(32)))
+        settings = settings.or_else(EditSettings(seed=draw_seed()))
     values = ResolvedEditSettings(**asdict(settings))
     find_sampler(values.sampler)
     check_resolution(values.resolution)
@@ -40,6 +39,11 @@ def resolve(said: EditSettings, spec: ModelSpec) -> ResolvedEditSettings:
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} {value} is not possible: give a number from {low} to {high}.")
     return values
+
+
+def draw_seed() -> int:
+    """A seed at random; 32 bits: short enough to be read out and typed again."""
+    return secrets.randbits(32)
 
 
 def config_path() -> Path:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 DtypeName = Literal["auto", "fp32", "fp16", "bf16"]
 OutputSize = Literal["input", "model"]
+EngineName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +76,25 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class EditRequest:
-    """One photo (upright RGB, any size), one instruction, settings."""
+    """One photo (upright RGB, any size), one instruction, settings.
+
+    digest: sha256 of the photo's file, in hex: an item's noise follows from it.
+    """
 
     source: Image
     instruction: str
     settings: ResolvedEditSettings
+    digest: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """How results become files. quality: of lossy formats, 1 to 100."""
+
+    quality: int = 92
+    metadata: bool = True
+    sidecar: bool = False
+    strip_location: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

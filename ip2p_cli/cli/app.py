@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import Ip2pError
-from . import edit, models, train
+from . import edit, models, replay, train
 from .output import Output
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("edit")(edit.edit)
+app.command("replay")(replay.replay)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 

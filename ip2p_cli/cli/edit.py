@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InterruptionError, Ip2pError, OutputError, UsageError
+from ..errors import InterruptionError, Ip2pError, UsageError
+from ..types import EditSettings, Saving
+from . import loading
 from . import options as opt
+from .asking import Asked, Place, batch_size_of, part_of
 from .output import Output
+from .stopping import Terminated, interruptible
 
 if TYPE_CHECKING:
-    from ..models.loader import Editor
-    from ..types import DeviceName, DtypeName, ModelSpec, ResolvedEditSettings
+    from ..types import ModelSpec
+    from ..workflows.batch import Outcome
+    from ..workflows.plan import Item, Plan, Wanted
+
+    Batches = tuple[tuple[int, ...], ...]
 
 
 def edit(
     words: Annotated[
-        list[str], typer.Argument(metavar='IN... "INSTRUCTION"', help="One or more photos, then the instruction.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar='IN... "INSTRUCTION"',
+            help="Photos, folders, globs, or - for paths on stdin; then the instruction.",
+        ),
+    ] = None,
     out: opt.Out = None,
     model: opt.Model = None,
     device: opt.Device = "auto",
@@ -33,6 +45,18 @@ def edit(
     sampler: opt.Sampler = None,
     resolution: opt.Resolution = None,
     output_size: opt.OutputSize = None,
+    quality: opt.Quality = 92,
+    sidecar: opt.Sidecar = False,
+    no_metadata: opt.NoMetadata = False,
+    strip_location: opt.StripLocation = False,
+    recursive: opt.Recursive = False,
+    jobs: opt.Jobs = None,
+    batch_size: opt.BatchSize = "auto",
+    shard: opt.Shard = None,
+    engine: opt.Engine = "local",
+    workers: opt.Workers = None,
+    redo: opt.Redo = False,
+    dry_run: opt.DryRun = False,
     overwrite: opt.Overwrite = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -40,172 +64,195 @@ def edit(
 ) -> None:
     """Edit photos as an instruction says: ip2p edit in.jpg "make it winter" -o out.jpg
 
-    Give one or more photos and, last, the instruction in quotes.
+    Give photos, folders or globs and, last, the instruction in quotes. With a folder as -o the results are noted in
+    a manifest there, and the same command goes on where it was stopped.
     """
-    from ..models.registry import find_model
-    from ..settings import choose_model, resolve
-    from ..types import EditSettings
+    from ..workflows.plan import batch_size as size_of
+    from ..workflows.plan import make_plan
 
     output = Output(json=json, quiet=quiet)
-    inputs, instruction = _split(words)
-    name, chosen = choose_model(model)
-    spec = find_model(name)
-    settings = resolve(
-        EditSettings(
-            steps=steps,
-            cfg_text=cfg_text,
-            cfg_image=cfg_image,
-            sampler=sampler,
-            seed=seed,
-            resolution=resolution,
-            output_size=output_size,
-        ),
-        spec,
+    asked = Asked(words=words or [], jobs=jobs, recursive=recursive, out=out)
+    asked.check()
+    said = EditSettings(
+        steps=steps,
+        cfg_text=cfg_text,
+        cfg_image=cfg_image,
+        sampler=sampler,
+        seed=seed,
+        resolution=resolution,
+        output_size=output_size,
     )
-    _check_inputs(inputs)
-    targets = _targets(inputs, instruction, out, overwrite)
-    if not chosen:
-        _introduce_nano(output)
-    editor = _load(spec, device, dtype, output)
-    _hint(editor, instruction, output)
-    failed: list[Ip2pError] = []
-    for done, (source, target) in enumerate(zip(inputs, targets, strict=True)):
-        try:
-            _edit_one(editor, source, target, instruction, settings, overwrite, output)
-        except KeyboardInterrupt:
-            raise InterruptionError(
-                f"interrupted: {done} of {len(inputs)} photos done, nothing half written."
-            ) from None
-        except Ip2pError as error:
-            if len(inputs) == 1:
-                raise
-            output.error(str(error))
-            failed.append(error)
-    if failed:
-        raise type(failed[0])(f"{len(failed)} of {len(inputs)} photos failed; see above.")
+    part, count = part_of(shard), batch_size_of(batch_size)
+    how = loading.how(model, device, dtype)
+    place = Place(asked, part, dry_run)
+    plan = make_plan(
+        _wanted(asked, said, how.spec, place, output),
+        place.folder,
+        place.manifest,
+        spec=how.spec,
+        identity=how.identity,
+        size_of=size_of(count, how.device_name),
+        redo=redo,
+        overwrite=overwrite,
+    )
+    batches = plan.shard(*part) if part else plan.batches
+    if dry_run:
+        from .dry_run import print_plan
 
-
-def _split(words: list[str]) -> tuple[list[Path], str]:
-    """(photos, instruction)"""
-    *inputs, instruction = words
-    if not inputs:
-        raise UsageError('give a photo and an instruction: ip2p edit in.jpg "make it winter" -o out.jpg')
-    if os.path.isfile(instruction):  # noqa: PTH113 - Path.is_file raises for a text too long for a name
-        raise UsageError(f"{instruction} is a file: the instruction comes last, in quotes, after the photos.")
-    if not instruction.strip():
-        raise UsageError('the instruction is empty: say what to change, e.g. "make it winter".')
-    return [Path(p) for p in inputs], instruction.strip()
-
-
-def _targets(inputs: list[Path], instruction: str, out: str | None, overwrite: bool) -> list[Path]:
-    """An output for each input; checked, as far as that is possible before the work is done."""
-    from ..io.names import numbered, slug
-    from ..io.output import check_output
-
-    folder = Path(out or ".")
-    into_folder = out is None or folder.is_dir() or out.endswith(("/", os.sep))  # a Path would lose the last /
-    if not into_folder:
-        if len(inputs) > 1:
-            raise UsageError(f"{out}: {len(inputs)} photos need a folder: give one that exists, or end it with /.")
-        check_output(folder, overwrite)
-        return [folder]
-    if out is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made ({error.strerror}); give another -o.") from error
-    targets: list[Path] = []
-    for source in inputs:
-        target = numbered(folder / f"{source.stem}-{slug(instruction)}.png", targets, overwrite=overwrite)
-        check_output(target, overwrite)
-        targets.append(target)
-    return targets
-
-
-def _check_inputs(inputs: list[Path]) -> None:
-    """A lone unreadable photo is said before a model loads; among several it only fails itself, later."""
-    if len(inputs) == 1:
-        from ..io.images import read_image
-
-        read_image(inputs[0])
-
-
-def _introduce_nano(output: Output) -> None:
-    """Say once on this machine what the default model is."""
-    import platformdirs
-
-    seen = platformdirs.user_state_path("ip2p") / "nano-introduced"
-    if seen.exists():
+        print_plan(plan, batches, how, output)
         return
-    output.say(
-        "Using nano, the small built-in model: it knows some fifty looks (seasons, weather, light, colour, drawing and "
-        "painting, camera; see `ip2p models show nano`). For any instruction get the full one: "
-        "--model instruct-pix2pix (4 GB, downloaded once)."
-    )
-    try:
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        seen.touch()
-    except OSError:
-        pass  # a home that cannot be written to: it will be said again
+    _check_lone(plan)
+    saving = Saving(quality=quality, metadata=not no_metadata, sidecar=sidecar, strip_location=strip_location)
+    if engine == "ray":
+        outcomes = _on_ray(plan, batches, how, saving, workers, output)
+    else:
+        outcomes = _here(plan, batches, how, saving, place, output)
+    _report(plan, batches, outcomes, output)
 
 
-def _load(spec: ModelSpec, device: DeviceName, dtype: DtypeName, output: Output) -> Editor:
-    from ..models.device import pick_device, pick_dtype
-    from ..models.loader import load_editor
+def _wanted(asked: Asked, said: EditSettings, spec: ModelSpec, place: Place, output: Output) -> list[Wanted]:
+    from ..io.inputs import InputPhoto
+    from ..io.jobs import read_jobs
+    from ..settings import resolve
+    from ..workflows.plan import Wanted
 
-    place = pick_device(device)
-    number = pick_dtype(dtype, place.name, spec)
-    with output.progress(f"loading {spec.name}"):
-        return load_editor(spec, device=place.name, dtype=number.name)
-
-
-def _hint(editor: Editor, instruction: str, output: Output) -> None:
-    """Be honest about words that are cut off, and about instructions that nano does not know."""
-    from ..diffusion.editing import truncated_words
-    from ..models.nano.known import closest
-
-    lost = truncated_words(editor, instruction)
-    if lost:
-        output.warn(f"the instruction is too long for {editor.spec.name}; it does not see: {' '.join(lost)}")
-    if editor.spec.name == "nano":
-        near = closest(editor, instruction)
-        if not near.known:
-            output.warn(
-                f"nano was not trained for “{instruction}”; the closest that it can do: {near.examples}. For any "
-                "instruction: --model instruct-pix2pix (4 GB, downloaded once)."
+    drawn = EditSettings(seed=_seed(place, output)) if said.seed is None else EditSettings()
+    if asked.jobs is None:
+        settings, instruction = resolve(said.or_else(drawn), spec), asked.words[-1].strip()
+        photos = asked.photos(place.folder if place.manifest else None)
+        if place.file is not None and len(photos) > 1:
+            raise UsageError(
+                f"{asked.out}: {len(photos)} photos need a folder: give one that exists, or end it with /."
             )
+        name = place.file.name if place.file else None
+        return [Wanted(photo=photo, instruction=instruction, settings=settings, output=name) for photo in photos]
+    wanted = []
+    for job in read_jobs(asked.jobs):
+        try:
+            settings = resolve(said.or_else(job.settings).or_else(drawn), spec)
+        except UsageError as error:
+            raise UsageError(f"{job.where}: {error}") from None
+        photo = InputPhoto(path=Path(job.input).expanduser())
+        wanted.append(Wanted(photo=photo, instruction=job.instruction, settings=settings, output=job.output))
+    return wanted
 
 
-def _edit_one(
-    editor: Editor,
-    source: Path,
-    target: Path,
-    instruction: str,
-    settings: ResolvedEditSettings,
-    overwrite: bool,
-    output: Output,
-) -> None:
-    from .. import __version__
-    from ..io.images import read_image
-    from ..io.output import write_image
-    from ..types import EditRequest
-    from ..workflows.edit import edit as run
+def _seed(place: Place, output: Output) -> int:
+    """The seed of those that name none: the folder's, drawn by its first run; else a new one."""
+    from ..settings import draw_seed
 
-    picture = read_image(source)
-    request = EditRequest(source=picture.rgb, instruction=instruction, settings=settings)
-    with output.progress(source.name) as on_step:
-        result = run(editor, request, on_step=on_step)
-    record = {
-        "ip2p": __version__,
-        "model": result.model,
-        "input": source.name,
-        "instruction": instruction,
-        **asdict(settings),
-    }
-    alpha = picture.alpha if picture.alpha is not None and picture.alpha.size == result.image.size else None
-    write_image(result.image, target, overwrite=overwrite, alpha=alpha, record=record)
-    seconds = round(result.seconds, 2)
-    output.result(
-        f"{target}: {result.model}, seed {settings.seed}, {seconds:.1f} s",
-        {**record, "input": str(source), "output": str(target), "seconds": seconds},
-    )
+    manifest = place.manifest
+    if manifest is None:
+        return draw_seed()
+    if manifest.seed is None:
+        return manifest.note_seed(draw_seed()) if manifest.folder.is_dir() else draw_seed()
+    output.say(f"seed {manifest.seed}, as before in {manifest.folder}")
+    return manifest.seed
+
+
+def _check_lone(plan: Plan) -> None:
+    """Of a lone photo, say before a model loads what is wrong; among several it only fails itself, later."""
+    if len(plan.items) == 1 and plan.items[0].state != "done":
+        from ..io.images import read_image
+        from ..io.output import check_output
+
+        item = plan.items[0]
+        read_image(item.source)
+        check_output(item.target, item.may_replace)
+
+
+def _here(
+    plan: Plan, batches: Batches, how: loading.How, saving: Saving, place: Place, output: Output
+) -> Iterator[Outcome]:
+    """The outcomes of a run in this process, in the plan's order."""
+    from ..workflows.batch import in_order, run_batches, skipped
+    from ..workflows.estimate import remember_rate, work_of
+
+    left = plan.open_batches(batches)
+    if not left:
+        yield from skipped(plan, batches)
+        return
+    editor = how.load(output)
+    began = time.monotonic()
+    loading.hint(editor, (item.instruction for item in plan.items), output)
+    count = sum(plan.items[i].state != "done" for batch in left for i in batch)
+    label = plan.items[left[0][0]].source.name if count == 1 else f"{count} photos"
+    with output.progress(label) as bar:
+        progress = _Progress(bar, [len(b) for b in left], plan.items[left[0][0]].settings.steps)
+        outcomes = run_batches(editor, plan, left, manifest=place.manifest, saving=saving, on_step=progress.step)
+        yield from in_order(chain(skipped(plan, batches), outcomes), batches)
+    work = sum(work_of(plan.items[i], how.spec) for batch in left for i in batch)
+    remember_rate(how.spec, how.device_name, how.dtype_name, time.monotonic() - began, work)
+
+
+class _Progress:
+    """Denoising steps of all batches as one bar: each counts its items."""
+
+    def __init__(self, bar: Callable[[int, int], None], sizes: list[int], steps: int) -> None:
+        self._bar, self._total, self._steps = bar, sum(sizes) * steps, steps
+        self._before = 0
+
+    def step(self, items: int, done: int, total: int) -> None:
+        """`done` of `total` steps of a batch of `items`."""
+        self._bar(self._before + items * done * self._steps // total, self._total)
+        if done == total:
+            self._before += items * self._steps
+
+
+def _on_ray(
+    plan: Plan, batches: Batches, how: loading.How, saving: Saving, workers: int | None, output: Output
+) -> Iterator[Outcome]:
+    """The outcomes of a run on a Ray cluster, in the plan's order."""
+    from ..workflows.batch import in_order, skipped
+    from ..workflows.cluster import run_on_ray
+
+    outcomes = run_on_ray(plan, plan.open_batches(batches), how.spec, how.device, how.dtype, saving, workers)
+    total = sum(map(len, batches))
+    with output.progress(f"{total} photos") as bar:
+        for done, outcome in enumerate(in_order(chain(skipped(plan, batches), outcomes), batches), start=1):
+            bar(done, total)
+            yield outcome
+
+
+def _report(plan: Plan, batches: Batches, outcomes: Iterator[Outcome], output: Output) -> None:
+    """Tell each outcome as it comes; at the end raise what went wrong, or say what was done."""
+    count, done, skipped = sum(map(len, batches)), 0, 0
+    failed: list[Ip2pError] = []
+    try:
+        with interruptible():
+            for outcome in outcomes:
+                _tell(plan.items[outcome.index], outcome, output, lone=count == 1)
+                done += outcome.state == "done"
+                skipped += outcome.state == "skipped"
+                if outcome.error is not None:
+                    failed.append(outcome.error)
+    except KeyboardInterrupt as stop:
+        said = f"interrupted: {done + skipped} of {count} photos done, nothing half written."
+        if count > 1:
+            said += " The same command goes on from there." if plan.noted else ""
+        raise InterruptionError(said, exit_code=143 if isinstance(stop, Terminated) else 130) from None
+    if failed and count == 1:
+        raise failed[0]
+    if failed:
+        raise type(failed[0])(f"{len(failed)} of {count} photos failed; see above.")
+    if count > 1 or skipped:
+        before = f", {skipped} done before" if skipped else ""
+        output.say(f"{done} of {count} photos edited{before}: {plan.folder}")
+
+
+def _tell(item: Item, outcome: Outcome, output: Output, lone: bool) -> None:
+    from dataclasses import asdict
+
+    if outcome.state == "failed":
+        if not lone:
+            output.error(str(outcome.error))
+        return
+    for note in outcome.notes:
+        output.say(f"{item.source}: {note}")
+    record = dict(outcome.record or {"instruction": item.instruction, **asdict(item.settings)})
+    seconds = round(outcome.seconds, 2)
+    record |= {"input": str(item.source), "output": str(item.target), "state": outcome.state, "seconds": seconds}
+    if outcome.state == "skipped":
+        output.data_only(str(item.target), record)
+        return
+    output.result(f"{item.target}: {record['model']}, seed {item.settings.seed}, {seconds:.1f} s", record)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..types import DeviceName, DtypeName
+from ..types import DeviceName, DtypeName, EngineName
 from ..types import OutputSize as OutputSizeName
 
 _MODEL = "What to edit with"
 _HOW = "How to edit"
 _OUT = "Output"
+_MANY = "Many photos"
 
 Model = Annotated[
     str | None,
@@ -59,3 +61,48 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a result on stdout.", rich_help_panel=_OUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUT)]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_OUT)]
+
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Look into the folders in a folder too.", rich_help_panel=_MANY)
+]
+Jobs = Annotated[
+    Path | None,
+    typer.Option(
+        help="A .csv or .jsonl with an edit a row: input, instruction and, if wanted, output and any setting.",
+        rich_help_panel=_MANY,
+    ),
+]
+BatchSize = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|N", help="Photos of equal size that go through the model together.", rich_help_panel=_MANY
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Do the I-th of N parts; each part may run elsewhere.", rich_help_panel=_MANY),
+]
+Engine = Annotated[
+    EngineName,
+    typer.Option(help="local, or ray: a Ray cluster, one model a worker (extra ip2p[ray]).", rich_help_panel=_MANY),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Workers of --engine ray. Default: one a GPU, else one.", rich_help_panel=_MANY),
+]
+Redo = Annotated[
+    bool, typer.Option("--redo", help="Make again what was made with other settings.", rich_help_panel=_MANY)
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be done, and load nothing.", rich_help_panel=_MANY)
+]
+Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.", rich_help_panel=_OUT)]
+Sidecar = Annotated[
+    bool, typer.Option("--sidecar", help="Also write how it was made beside it, as FILE.json.", rich_help_panel=_OUT)
+]
+NoMetadata = Annotated[
+    bool, typer.Option("--no-metadata", help="Write pixels only: no EXIF, no record.", rich_help_panel=_OUT)
+]
+StripLocation = Annotated[
+    bool, typer.Option("--strip-location", help="Drop the GPS position from the EXIF.", rich_help_panel=_OUT)
+]

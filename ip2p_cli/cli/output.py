@@ -41,9 +41,13 @@ class Output:
 
     def result(self, text: str, data: dict[str, Any]) -> None:
         """Something that was made: told to a person on stderr; on stdout JSON, or in a pipe the path `output`."""
-        if self.json or not sys.stdout.isatty():
-            self.data(str(data["output"]), data)
+        self.data_only(str(data["output"]), data)
         self.say(text)
+
+    def data_only(self, text: str, data: dict[str, Any]) -> None:
+        """As `data`, but not on a terminal, where a person would take it for a message."""
+        if self.json or not sys.stdout.isatty():
+            self.data(text, data)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:

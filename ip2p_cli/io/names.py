@@ -8,7 +8,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePath
 
 
 def slug(text: str, max_length: int = 40) -> str:
@@ -26,11 +26,17 @@ def slug(text: str, max_length: int = 40) -> str:
     return f"{name}-edit" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", name) else name
 
 
-def numbered(path: Path, taken: Collection[Path] = (), *, overwrite: bool = False) -> Path:
-    """Find the first of name.png, name-2.png, name-3.png … that is not in `taken` and, without overwrite, free."""
-    names = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(2))
-    candidates = itertools.chain([path], names)
-    return next(name for name in candidates if name not in taken and (overwrite or not os.path.lexists(name)))
+def numbered(folder: Path, name: PurePath, taken: Collection[str] = (), *, overwrite: bool = False) -> PurePath:
+    """Find the first of name.png, name-2.png, name-3.png … that is not `taken` and, without overwrite, free.
+
+    name: relative to `folder`, as the result is. taken: case-folded names with slashes: some file systems ignore case.
+    """
+    names = (name.with_name(f"{name.stem}-{n}{name.suffix}") for n in itertools.count(2))
+    return next(
+        one
+        for one in itertools.chain([name], names)
+        if one.as_posix().casefold() not in taken and (overwrite or not os.path.lexists(folder / one))
+    )
 
 
 def reason(error: OSError) -> str:

@@ -1,9 +1,9 @@
-"""Editing one photo: to the model's size, through the denoise loop, and back to the photo's own size."""
+"""Editing: to the model's size, through the denoise loop, and back to the photo's own size."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,8 @@ from ..diffusion.detail import return_to_full_size
 from ..diffusion.text import encode_condition
 from ..io.sizes import Fit, model_size, to_model
 from ..models.loader import Editor
-from ..types import EditRequest, EditResult
+from ..types import EditRequest, EditResult, ModelSpec
+from .seeds import item_seed
 
 OnStep = Callable[[int, int], None]
 
@@ -33,45 +34,76 @@ class Small:
     latent: Tensor
 
 
-def edit_small(editor: Editor, request: EditRequest, *, on_step: OnStep | None = None) -> Small:
-    """The edit as the model makes it, before it is carried back to the photo's size.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """A request with its photo at the model's size: pixels (3, h, w) in [0, 1], on the CPU."""
 
+    request: EditRequest
+    fit: Fit
+    pixels: Tensor
+
+
+def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
+    """Bring a photo to the size at which the model `spec` sees it."""
+    source, settings = request.source, request.settings
+    fit = model_size(source.width, source.height, resolution=settings.resolution, multiple=spec.multiple)
+    return Prepared(request=request, fit=fit, pixels=_tensor(to_model(source, fit)))
+
+
+def edit_batch(editor: Editor, batch: Sequence[Prepared], *, on_step: OnStep | None = None) -> list[Small]:
+    """The edits as the model makes them, before they are carried back to the photos' sizes.
+
+    batch: photos of one padded size, with one sampler and step count; instructions, scales and seeds may differ.
     on_step: called as (steps done, steps). An empty instruction is the null text: an edit that asks for nothing.
     """
-    settings, source = request.settings, request.source
-    fit = model_size(source.width, source.height, resolution=settings.resolution, multiple=editor.spec.multiple)
-    padded = to_model(source, fit)
-    image = editing.encode_image(editor, _tensor(padded)[None] * 2 - 1)
+    settings = [one.request.settings for one in batch]
+    image = editing.encode_image(editor, torch.stack([one.pixels for one in batch]) * 2 - 1)
     latent = editing.denoise(
         editor,
         image,
-        encode_condition(editor, [request.instruction]),
-        steps=settings.steps,
-        cfg_text=[settings.cfg_text],
-        cfg_image=[settings.cfg_image],
-        sampler=settings.sampler,
-        generators=editing.make_generators([settings.seed]),
+        encode_condition(editor, [one.request.instruction for one in batch]),
+        steps=settings[0].steps,
+        cfg_text=[s.cfg_text for s in settings],
+        cfg_image=[s.cfg_image for s in settings],
+        sampler=settings[0].sampler,
+        generators=editing.make_generators([noise_seed(one.request) for one in batch]),
         on_step=on_step,
     )
-    before, after = (_cut(editing.decode(editor, z)[0].cpu(), fit) for z in (image, latent))
-    return Small(source=before, edited=after, latent=latent.tensor)
+    before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
+    return [
+        Small(source=_cut(before[i], one.fit), edited=_cut(after[i], one.fit), latent=latent.tensor[i : i + 1])
+        for i, one in enumerate(batch)
+    ]
+
+
+def noise_seed(request: EditRequest) -> int:
+    """The seed of the request's own generator."""
+    return item_seed(request.settings.seed, request.digest, request.instruction)
+
+
+def edit_small(editor: Editor, request: EditRequest, *, on_step: OnStep | None = None) -> Small:
+    """`edit_batch` of one."""
+    return edit_batch(editor, [prepare(request, editor.spec)], on_step=on_step)[0]
 
 
 def edit(editor: Editor, request: EditRequest, *, on_step: OnStep | None = None) -> EditResult:
     """Edit one photo. The picture has the photo's size, or the model's where the settings say "model"."""
     began = time.monotonic()
     small = edit_small(editor, request, on_step=on_step)
-    if request.settings.output_size == "model":
-        pixels = small.edited
-    else:
-        pixels = return_to_full_size(_bytes(request.source), small.source, small.edited)
     return EditResult(
         request=request,
-        image=_image(pixels),
+        image=finish(request, small),
         latent=small.latent,
         model=editor.spec.name,
         seconds=time.monotonic() - began,
     )
+
+
+def finish(request: EditRequest, small: Small) -> Image.Image:
+    """The picture that the user gets: at the photo's size, or the model's where the settings say "model"."""
+    if request.settings.output_size == "model":
+        return _image(small.edited)
+    return _image(return_to_full_size(_bytes(request.source), small.source, small.edited))
 
 
 def _bytes(image: Image.Image) -> Tensor:

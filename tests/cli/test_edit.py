@@ -3,64 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ip2p_cli.cli.app import main
-from ip2p_cli.io.output import read_record
-
-
-def pixels(path: Path | str) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def ip2p(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_folder: Path) -> Run:
-    """Runs the command in an empty folder, with a home of its own and a tiny model that two steps suffice for."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    for name in ("IP2P_MODEL", "IP2P_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("IP2P_OFFLINE", "1")
-
-    def run(*words: object, tiny: bool = True) -> Done:
-        arguments = [str(word) for word in words]
-        if tiny:
-            arguments += ["--model", str(tiny_folder), "--steps", "2", "--resolution", "64"]
-        monkeypatch.setattr(sys, "argv", ["ip2p", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return Done(int(end.value.code or 0), said.out, said.err)
-
-    return run
-
-
-@pytest.fixture
-def photo(ip2p: Run) -> Path:
-    """A photo in the current folder, 97 x 65."""
-    y, x = np.mgrid[0:65, 0:97]
-    pixels = np.stack([x * 2, y * 3, (x + y) % 64 * 3], axis=-1).astype(np.uint8)
-    Image.fromarray(pixels).save("photo.png")
-    return Path("photo.png")
+from ip2p_cli.io.provenance import read_record
+from tests.cli.ip2p import Run, pixels
 
 
 def one_line(text: str) -> bool:

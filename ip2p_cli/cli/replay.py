@@ -1,0 +1,124 @@
+"""`ip2p replay OUT`: make a picture again from its own record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from ..errors import ModelError, UsageError
+from ..types import DeviceName, DtypeName, Saving
+from . import loading
+from . import options as opt
+from .output import Output
+
+if TYPE_CHECKING:
+    from ..types import EditSettings
+    from ..workflows.replay import Recorded
+
+
+def replay(
+    picture: Annotated[Path, typer.Argument(metavar="OUT", help="A picture that ip2p made.")],
+    source: Annotated[
+        Path | None, typer.Option("--input", help="The photo, where it is not found by itself, or another one.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Another setting, such as steps=50, or instruction=…"),
+    ] = None,
+    out: opt.Out = None,
+    model: opt.Model = None,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    overwrite: opt.Overwrite = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Make a picture again as its record says, with --set otherwise; says whether the pixels are the same.
+
+    ip2p replay winter.png --set steps=50 -o better.png
+    """
+    from ..io.output import check_output
+    from ..io.provenance import read_record
+    from ..settings import resolve
+    from ..workflows.batch import run_batches
+    from ..workflows.replay import differences, find_source, now_of, read_recorded, replay_plan
+
+    output = Output(json=json, quiet=quiet)
+    recorded = read_recorded(picture, read_record(picture))
+    instruction, settings = _changed(recorded, changes or [])
+    how = _how(recorded, model, device, dtype)
+    resolved = resolve(settings, how.spec)
+    place, same_input = find_source(recorded, source)
+    target = _target(picture, out, overwrite)
+    check_output(target, overwrite)
+    now = now_of(instruction, resolved, how.identity)
+    others = differences(recorded, now, same_input)
+    plan = replace(replay_plan(recorded, place, instruction, resolved, target, overwrite), identity=how.identity)
+    editor = how.load(output)
+    loading.hint(editor, [instruction], output)
+    with output.progress(place.name) as bar:
+        outcomes = run_batches(
+            editor,
+            plan,
+            plan.batches,
+            saving=Saving(quality=recorded.quality),
+            on_step=lambda items, done, total: bar(done, total),
+        )
+        outcome = next(one for one in outcomes if one.state != "skipped")
+    if outcome.error is not None:
+        raise outcome.error
+    _tell(recorded, target, outcome.record or {}, others, output)
+
+
+def _how(recorded: Recorded, model: str | None, device: DeviceName, dtype: DtypeName) -> loading.How:
+    """The model and number format of the record, where nobody says otherwise."""
+    then = recorded.record.get("dtype")
+    dtype = next((name for name in get_args(DtypeName) if dtype == "auto" and name == then), dtype)
+    try:
+        return loading.how(model or recorded.model, device, dtype)
+    except ModelError as error:
+        if model is not None:
+            raise
+        raise ModelError(f"{recorded.picture} was made with {recorded.model}: say where it is with --model.") from error
+
+
+def _changed(recorded: Recorded, changes: Sequence[str]) -> tuple[str, EditSettings]:
+    """(instruction, settings) of the record, with the --set ones instead."""
+    from ..io.fields import SETTINGS, read_settings, refuse_unknown
+
+    said: dict[str, str] = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals or not value.strip():
+            raise UsageError(f"--set {change}: give NAME=VALUE, for example steps=50")
+        said[name.strip().replace("-", "_")] = value.strip()
+    refuse_unknown(said, ("instruction", *SETTINGS), "--set")
+    settings = read_settings({name: value for name, value in said.items() if name in SETTINGS}, "--set")
+    return said.get("instruction", recorded.instruction), settings.or_else(recorded.settings)
+
+
+def _target(picture: Path, out: str | None, overwrite: bool) -> Path:
+    from ..io.names import numbered
+
+    if out is not None and not Path(out).is_dir():
+        return Path(out)
+    folder = Path(out or ".")
+    name = PurePath(f"{picture.stem}-replay{picture.suffix}")
+    return folder / numbered(folder, name, overwrite=overwrite)
+
+
+def _tell(recorded: Recorded, target: Path, record: Mapping[str, Any], others: Sequence[str], output: Output) -> None:
+    from ..workflows.replay import compare
+
+    apart = compare(recorded.picture, target)
+    said = "the same pixels" if not apart else f"pixels differ by up to {apart} of 255"
+    why = f" ({'; '.join(others)})" if others else ""
+    if apart and not others:
+        why = " (nothing that is recorded differs: another machine, or other versions of its libraries?)"
+    data = {**record, "output": str(target), "largest_difference": apart, "differences": list(others)}
+    output.result(f"{target}: {said}{why}", data)

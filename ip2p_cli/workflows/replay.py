@@ -1,0 +1,130 @@
+"""Making a picture again from its own record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..errors import InputError
+from ..io.fields import SETTINGS, read_settings
+from ..io.images import read_image, read_size
+from ..io.manifest import file_digest, open_manifest
+from ..io.names import printable
+from ..types import EditSettings, ResolvedEditSettings
+from .plan import Item, Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What a picture's record says, read. place, of: its row in the batch it was made in, and that batch's rows."""
+
+    picture: Path
+    record: Mapping[str, Any]
+    model: str
+    instruction: str
+    settings: EditSettings
+    place: int
+    of: int
+
+    @property
+    def quality(self) -> int:
+        """Of lossy formats."""
+        value = self.record.get("quality")
+        return value if isinstance(value, int) and 1 <= value <= 100 else 92
+
+
+def read_recorded(picture: Path, record: Mapping[str, Any] | None) -> Recorded:
+    """Check a record; raises InputError where there is none, or one that no edit of one photo left."""
+    shown = printable(picture)
+    if record is None:
+        raise InputError(f"{shown}: holds no record of how it was made: only pictures that ip2p wrote can be replayed")
+    model, instruction = record.get("model"), record.get("instruction")
+    if not isinstance(model, str) or not isinstance(instruction, str):
+        raise InputError(f"{shown}: its record names no model or no instruction: it cannot be replayed")
+    settings = read_settings({name: record[name] for name in SETTINGS if record.get(name) is not None}, shown)
+    place, of = _place(record.get("batch"))
+    return Recorded(
+        picture=picture, record=record, model=model, instruction=instruction, settings=settings, place=place, of=of
+    )
+
+
+def _place(said: object) -> tuple[int, int]:
+    parts = said.split("/") if isinstance(said, str) else []
+    if len(parts) == 2 and all(part.isdecimal() for part in parts) and 1 <= int(parts[0]) <= int(parts[1]) <= 1024:
+        return int(parts[0]), int(parts[1])
+    return 1, 1
+
+
+def find_source(recorded: Recorded, named: Path | None) -> tuple[Path, bool]:
+    """(the photo it was made from, whether that is the same to the byte).
+
+    Looked for where the manifest beside the picture says, beside the picture, and here; the first of the right content.
+    Raises InputError where there is none.
+    """
+    name = recorded.record.get("input")
+    name = Path(name).name if isinstance(name, str) else ""
+    folder = recorded.picture.parent
+    if named is not None:
+        places = [named]
+    else:
+        entry = open_manifest(folder).entries.get(recorded.picture.name)
+        places = [folder / entry.input] if entry else []
+        places += [folder / name, Path(name)] if name else []
+    there = [place for place in places if place.is_file()]
+    for place in there:
+        if file_digest(place) == recorded.record.get("input_sha256"):
+            return place, True
+    if not there:
+        what = printable(named) if named else f"the photo {name or 'it was made from'}"
+        raise InputError(f"{what}: not found: name it with --input")
+    return there[0], False
+
+
+def replay_plan(
+    recorded: Recorded, source: Path, instruction: str, settings: ResolvedEditSettings, target: Path, overwrite: bool
+) -> Plan:
+    """A plan of one item, in a batch of the same shape as then: a batch's shape decides the last bits."""
+    item = Item(
+        source=source,
+        instruction=instruction,
+        settings=settings,
+        target=target,
+        key=target.name,
+        size=read_size(source),
+        may_replace=overwrite,
+    )
+    beside = replace(item, state="done")
+    items = [item if place == recorded.place else beside for place in range(1, recorded.of + 1)]
+    return Plan(
+        folder=target.parent,
+        items=tuple(items),
+        batches=(tuple(range(recorded.of)),),
+        identity={},
+        noted=False,
+    )
+
+
+def differences(recorded: Recorded, now: Mapping[str, Any], same_input: bool) -> list[str]:
+    """What is another than then, for people: version, model's weights, number format, photo, settings."""
+    said = [] if same_input else ["the photo is another one"]
+    for name in ("ip2p", "model", "weights", "dtype", "device", "instruction", *SETTINGS):
+        then = recorded.record.get(name)
+        if name in now and then != now[name] and not (name == "ip2p" and then is None):
+            said.append(f"{name}: {then} then, {now[name]} now")
+    return said
+
+
+def compare(one: Path, other: Path) -> int:
+    """The largest difference of two pictures in any channel of any pixel, 0 to 255; 255 where their sizes differ."""
+    a, b = (np.asarray(read_image(path).rgb, dtype=np.int16) for path in (one, other))
+    return int(np.abs(a - b).max()) if a.shape == b.shape else 255
+
+
+def now_of(instruction: str, settings: ResolvedEditSettings, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record made now would say of how."""
+    return {"ip2p": __version__, **identity, "instruction": instruction, **asdict(settings)}

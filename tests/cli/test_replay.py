@@ -1,0 +1,107 @@
+"""`ip2p replay`: the same pixels, or what is another than then."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.ip2p import Done, Run, pixels, some_photo
+
+
+@pytest.fixture
+def replay(ip2p: Run, tiny_folder: Path) -> Run:
+    """Runs `ip2p replay` with the tiny model, as its record alone cannot say where that lies."""
+
+    def run(*words: object) -> Done:
+        return ip2p("replay", *words, "--model", tiny_folder, tiny=False)
+
+    return run
+
+
+def test_nothing_changed_gives_the_same_pixels(ip2p: Run, replay: Run, photo: Path) -> None:
+    ip2p("edit", photo, "winter", "-o", "out.png", "--seed", 7)
+    done = replay("out.png")
+    assert done.code == 0, done.err
+    assert done.out == "out-replay.png\n"
+    assert "the same pixels" in done.err
+    assert (pixels("out.png") == pixels("out-replay.png")).all()
+
+
+@pytest.mark.parametrize("ending", ["jpg", "webp", "tiff"])
+def test_other_formats_too(ip2p: Run, replay: Run, photo: Path, ending: str) -> None:
+    ip2p("edit", photo, "winter", "-o", f"out.{ending}", "--seed", 7, "--quality", 70)
+    done = replay(f"out.{ending}")
+    assert "the same pixels" in done.err
+
+
+def test_an_item_of_a_batch_too(ip2p: Run, replay: Run, photo: Path) -> None:
+    for number in range(3):
+        some_photo(shift=number * 30).save(f"p{number}.png")
+    ip2p("edit", "p0.png", "p1.png", "p2.png", "winter", "-o", "out/", "--batch-size", 3)
+    for number in range(3):
+        done = replay(f"out/p{number}-winter.png", "-o", f"r{number}.png")
+        assert "the same pixels" in done.err
+        assert (pixels(f"out/p{number}-winter.png") == pixels(f"r{number}.png")).all()
+
+
+def test_a_changed_setting_is_named(ip2p: Run, replay: Run, photo: Path) -> None:
+    ip2p("edit", photo, "winter", "-o", "out.png", "--seed", 7)
+    done = replay("out.png", "--set", "steps=3", "--set", "cfg-text=2.5", "--json")
+    assert done.code == 0, done.err
+    said = json.loads(done.out)
+    assert said["steps"] == 3
+    assert said["differences"] == ["steps: 2 then, 3 now", "cfg_text: 7.5 then, 2.5 now"]
+    assert said["largest_difference"] > 0
+
+
+def test_another_photo_is_said(ip2p: Run, replay: Run, photo: Path) -> None:
+    ip2p("edit", photo, "winter", "-o", "out.png", "--seed", 7)
+    some_photo(shift=50).save("other.png")
+    done = replay("out.png", "--input", "other.png")
+    assert "the photo is another one" in done.err
+
+
+def test_the_photo_is_found_from_elsewhere(
+    ip2p: Run, replay: Run, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("deep").mkdir()
+    ip2p("edit", photo, "winter", "-o", "deep/", "--seed", 7)
+    monkeypatch.chdir("deep")
+    assert "the same pixels" in replay("photo-winter.png").err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["photo.png"], 3, "no record"),
+        (["missing.png"], 3, "missing.png"),
+        (["out.png", "--set", "stpes=3"], 2, "steps"),
+        (["out.png", "--set", "steps"], 2, "NAME=VALUE"),
+        (["out.png", "--set", "steps=many"], 2, "steps"),
+        (["out.png", "--input", "gone.png"], 3, "gone.png"),
+        (["out.png", "-o", "out.png"], 4, "--overwrite"),
+    ],
+)
+def test_nonsense(ip2p: Run, replay: Run, photo: Path, words: list[str], code: int, said: str) -> None:
+    ip2p("edit", photo, "winter", "-o", "out.png", "--seed", 7)
+    done = replay(*words)
+    assert done.code == code
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_a_lost_photo_says_how_to_name_it(ip2p: Run, replay: Run, photo: Path) -> None:
+    ip2p("edit", photo, "winter", "-o", "out.png")
+    photo.unlink()
+    done = replay("out.png")
+    assert done.code == 3
+    assert "--input" in done.err
+
+
+def test_a_model_that_is_a_folder_must_be_named(ip2p: Run, photo: Path) -> None:
+    ip2p("edit", photo, "winter", "-o", "out.png")
+    done = ip2p("replay", "out.png", tiny=False)
+    assert done.code == 5
+    assert "--model" in done.err
