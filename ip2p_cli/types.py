@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 DtypeName = Literal["auto", "fp32", "fp16", "bf16"]
 OutputSize = Literal["input", "model"]
+OffloadName = Literal["none", "model", "sequential"]
 EngineName = Literal["local", "ray"]
 
 

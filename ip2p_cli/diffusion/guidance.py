@@ -88,7 +88,9 @@ class GuidedDenoiser:
         ]
         blank = torch.zeros_like(image.tensor[0])
         images = [blank if row.branch is Branch.NEITHER else image.tensor[row.item] for row in self._plan]
-        self._image = torch.stack(images).to(unet.device, unet.dtype)
+        # Not unet.device: with offloading the UNet may be elsewhere until it is called.
+        self._device = image.tensor.device
+        self._image = torch.stack(images).to(unet.dtype)
         self._text = self._gather(texts.states, nothing.states)
         self._added = self._added_conditions(texts, nothing, time_ids)
         self._chunk = max_rows or len(self._plan)
@@ -96,7 +98,7 @@ class GuidedDenoiser:
     def _gather(self, text: torch.Tensor, null: torch.Tensor) -> torch.Tensor:
         """What each row is told by text: (rows, ...)."""
         rows = [text[row.item] if row.branch is Branch.IMAGE_TEXT else null[0] for row in self._plan]
-        return torch.stack(rows).to(self._unet.device, self._unet.dtype)
+        return torch.stack(rows).to(self._device, self._unet.dtype)
 
     def _added_conditions(
         self, text: TextCondition, null: TextCondition, time_ids: torch.Tensor | None
@@ -108,7 +110,7 @@ class GuidedDenoiser:
             raise ValueError("an SDXL model needs the pooled text: give what `text.encode_condition` returns")
         return {
             "text_embeds": self._gather(text.pooled, null.pooled),
-            "time_ids": time_ids.to(self._unet.device).expand(self.rows, -1),
+            "time_ids": time_ids.to(self._device).expand(self.rows, -1),
         }
 
     @property

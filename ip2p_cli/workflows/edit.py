@@ -16,7 +16,9 @@ from ..diffusion.detail import return_to_full_size
 from ..diffusion.text import encode_condition
 from ..io.sizes import Fit, model_size, to_model
 from ..models.loader import Editor
+from ..models.offload import offload, placement
 from ..types import EditRequest, EditResult, ModelSpec
+from .memory import MemoryPlan, can_tile, ladder, vae_as, with_retries
 from .seeds import item_seed
 
 OnStep = Callable[[int, int], None]
@@ -50,14 +52,24 @@ def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
     return Prepared(request=request, fit=fit, pixels=_tensor(to_model(source, fit)))
 
 
-def edit_batch(editor: Editor, batch: Sequence[Prepared], *, on_step: OnStep | None = None) -> list[Small]:
+def edit_batch(
+    editor: Editor,
+    batch: Sequence[Prepared],
+    *,
+    memory: MemoryPlan | None = None,
+    on_step: OnStep | None = None,
+) -> list[Small]:
     """The edits as the model makes them, before they are carried back to the photos' sizes.
 
     batch: photos of one padded size, with one sampler and step count; instructions, scales and seeds may differ.
-    on_step: called as (steps done, steps). An empty instruction is the null text: an edit that asks for nothing.
+    memory: how to run it; all at once where it is None. on_step: called as (steps done, steps). An empty instruction
+    is the null text: an edit that asks for nothing.
     """
+    memory = memory or MemoryPlan(offload=placement(editor))
+    offload(editor, memory.offload)
     settings = [one.request.settings for one in batch]
-    image = editing.encode_image(editor, torch.stack([one.pixels for one in batch]) * 2 - 1)
+    with vae_as(editor.vae, memory):
+        image = editing.encode_image(editor, torch.stack([one.pixels for one in batch]) * 2 - 1)
     latent = editing.denoise(
         editor,
         image,
@@ -68,12 +80,30 @@ def edit_batch(editor: Editor, batch: Sequence[Prepared], *, on_step: OnStep | N
         sampler=settings[0].sampler,
         generators=editing.make_generators([noise_seed(one.request) for one in batch]),
         on_step=on_step,
+        max_rows=memory.max_rows,
     )
-    before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
+    with vae_as(editor.vae, memory):
+        before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
     return [
         Small(source=_cut(before[i], one.fit), edited=_cut(after[i], one.fit), latent=latent.tensor[i : i + 1])
         for i, one in enumerate(batch)
     ]
+
+
+def edit_batch_in_memory(
+    editor: Editor, batch: Sequence[Prepared], *, say: Callable[[str], None], on_step: OnStep | None = None
+) -> tuple[list[Small], MemoryPlan]:
+    """`edit_batch` with as little memory as it turns out to need, and how it was run in the end.
+
+    say: told of each step down. Raises DeviceError where no way of running it is small enough.
+    """
+    plans = ladder(
+        pixels=batch[0].pixels.shape[-2] * batch[0].pixels.shape[-1],
+        device=editor.device.type,
+        offload=placement(editor),
+        can_tile=can_tile(editor.vae),
+    )
+    return with_retries(lambda plan: edit_batch(editor, batch, memory=plan, on_step=on_step), plans, say)
 
 
 def noise_seed(request: EditRequest) -> int:
