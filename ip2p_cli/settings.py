@@ -22,11 +22,12 @@ DEFAULT_MODEL = "nano"
 def resolve(said: EditSettings, spec: ModelSpec) -> ResolvedEditSettings:
     """`said`, completed by the model's defaults and the built-in ones; an unsaid seed is drawn.
 
-    Raises UsageError for a value that is not possible.
+    Raises UsageError for a value that is not possible, or that the model does not have.
     """
     from .diffusion.samplers import find_sampler
     from .io.sizes import check_resolution
 
+    _refuse_unsupported(said, spec)
     settings = said.or_else(spec.defaults).or_else(BUILT_IN)
     if settings.seed is None:
         settings = settings.or_else(EditSettings(seed=draw_seed()))
@@ -44,6 +45,18 @@ def resolve(said: EditSettings, spec: ModelSpec) -> ResolvedEditSettings:
 def draw_seed() -> int:
     """A seed at random; 32 bits: short enough to be read out and typed again."""
     return secrets.randbits(32)
+
+
+def _refuse_unsupported(said: EditSettings, spec: ModelSpec) -> None:
+    if spec.supports is None:
+        return
+    for name, value in asdict(said).items():
+        if value is not None and name not in spec.supports:
+            known = ", ".join("--" + other.replace("_", "-") for other in asdict(said) if other in spec.supports)
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{flag} {value}: the model {spec.name} has no such setting; leave it out. It has {known}."
+            )
 
 
 def config_path() -> Path:

@@ -61,7 +61,8 @@ class ModelSpec:
     """A model that ip2p can load, and what it wants by default.
 
     source: a hub id ("owner/name") or a local folder in diffusers layout. multiple: both sides of the
-    model-size picture are multiples of this many pixels.
+    model-size picture are multiples of this many pixels. pipeline: diffusers' class for a model that edits its own way,
+    see `models.adapters`. supports: the fields of EditSettings that it has; None is all.
     """
 
     name: str
@@ -72,6 +73,8 @@ class ModelSpec:
     variant: str | None = None
     size_mb: int | None = None
     multiple: int = 64
+    pipeline: str | None = None
+    supports: frozenset[str] | None = None
     defaults: EditSettings = field(default_factory=EditSettings)
 
 

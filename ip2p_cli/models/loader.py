@@ -83,6 +83,8 @@ def load_editor(spec: ModelSpec, *, device: str, dtype: str, editing: bool = Tru
     starts from one.
     Raises ModelError where the model cannot be fetched, is incomplete or corrupt, or is no editing model.
     """
+    if spec.pipeline is not None:
+        raise ModelError(f"model {spec.name} edits by diffusers' {spec.pipeline}, which this command cannot use")
     number = torch_dtype(dtype)
     variants = _variants(spec, dtype)
     folder = _folder(spec, variants)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.models.adapters import KINDS
 from ip2p_cli.models.sdxl import is_edm, is_sdxl
 from ip2p_cli.suggest import did_you_mean
 from ip2p_cli.types import EditSettings, ModelSpec
@@ -113,20 +114,25 @@ def _folder_spec(folder: Path) -> ModelSpec:
         raise ModelError(f'{folder / "ip2p.json"} must hold a JSON object as "defaults"; repair or delete it')
     wishes = said.pop("defaults", {})
     settings: dict[str, Any] = {"name": folder.name, "description": f"from {folder}", "licence": "see its folder"}
+    index = _read_object(folder / "model_index.json")
+    fixed: dict[str, Any] = {"source": str(folder)}
+    kind = KINDS.get(str(index.get("_class_name")))
+    if kind is not None:
+        settings |= {"multiple": kind.multiple}
+        fixed |= {"pipeline": index["_class_name"], "supports": kind.supports}
     try:
-        defaults = EditSettings(**wishes).or_else(_shape_defaults(folder / "model_index.json"))
-        return ModelSpec(**(settings | said | {"source": str(folder), "defaults": defaults}))
+        fixed["defaults"] = EditSettings(**wishes).or_else(kind.defaults if kind else _shape_defaults(index))
+        return ModelSpec(**(settings | said | fixed))
     except TypeError:
         known = [f.name for f in fields(ModelSpec)] + [f"defaults.{f.name}" for f in fields(EditSettings)]
         raise ModelError(f"{folder / 'ip2p.json'} has an unknown field; known: {', '.join(known)}") from None
 
 
-def _shape_defaults(index: Path) -> EditSettings:
+def _shape_defaults(index: Mapping[str, Any]) -> EditSettings:
     """What a model wants by the look of its model_index.json."""
-    parts = _read_object(index)
-    if not is_sdxl(parts):
+    if not is_sdxl(index):
         return PAPER_DEFAULTS
-    scheduler = parts.get("scheduler")
+    scheduler = index.get("scheduler")
     named = scheduler[-1] if isinstance(scheduler, list) and scheduler else ""
     return COSXL_DEFAULTS if is_edm({"_class_name": named}) else SDXL_DEFAULTS
 

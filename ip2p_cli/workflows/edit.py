@@ -12,13 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from ..diffusion import editing
+from ..diffusion.adapted import edit_adapted, through_vae
 from ..diffusion.detail import return_to_full_size
 from ..diffusion.text import encode_condition
 from ..io.sizes import Fit, model_size, to_model
+from ..models.adapters import Adapter
 from ..models.loader import Editor
 from ..models.offload import offload, placement
 from ..types import EditRequest, EditResult, ModelSpec
-from .memory import MemoryPlan, can_tile, ladder, vae_as, with_retries
+from .memory import MemoryPlan, can_tile, ladder, tile_ladder, vae_as, with_retries
 from .seeds import item_seed
 
 OnStep = Callable[[int, int], None]
@@ -53,7 +55,7 @@ def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
 
 
 def edit_batch(
-    editor: Editor,
+    editor: Editor | Adapter,
     batch: Sequence[Prepared],
     *,
     memory: MemoryPlan | None = None,
@@ -65,6 +67,8 @@ def edit_batch(
     memory: how to run it; all at once where it is None. on_step: called as (steps done, steps). An empty instruction
     is the null text: an edit that asks for nothing.
     """
+    if isinstance(editor, Adapter):
+        return [_edit_adapted(editor, one, memory or MemoryPlan(), on_step) for one in batch]
     memory = memory or MemoryPlan(offload=placement(editor))
     offload(editor, memory.offload)
     settings = [one.request.settings for one in batch]
@@ -91,19 +95,40 @@ def edit_batch(
 
 
 def edit_batch_in_memory(
-    editor: Editor, batch: Sequence[Prepared], *, say: Callable[[str], None], on_step: OnStep | None = None
+    editor: Editor | Adapter, batch: Sequence[Prepared], *, say: Callable[[str], None], on_step: OnStep | None = None
 ) -> tuple[list[Small], MemoryPlan]:
     """`edit_batch` with as little memory as it turns out to need, and how it was run in the end.
 
     say: told of each step down. Raises DeviceError where no way of running it is small enough.
     """
-    plans = ladder(
-        pixels=batch[0].pixels.shape[-2] * batch[0].pixels.shape[-1],
-        device=editor.device.type,
-        offload=placement(editor),
-        can_tile=can_tile(editor.vae),
-    )
+    pixels = batch[0].pixels.shape[-2] * batch[0].pixels.shape[-1]
+    if isinstance(editor, Adapter):
+        plans = tile_ladder(pixels=pixels, can_tile=can_tile(editor.pipeline.vae))
+    else:
+        plans = ladder(
+            pixels=pixels,
+            device=editor.device.type,
+            offload=placement(editor),
+            can_tile=can_tile(editor.vae),
+        )
     return with_retries(lambda plan: edit_batch(editor, batch, memory=plan, on_step=on_step), plans, say)
+
+
+def _edit_adapted(adapter: Adapter, one: Prepared, memory: MemoryPlan, on_step: OnStep | None) -> Small:
+    """One edit by a model's own way. Its pipeline sees to guidance and to where its parts are."""
+    settings = one.request.settings
+    with vae_as(adapter.pipeline.vae, memory):
+        edited, latent = edit_adapted(
+            adapter,
+            one.pixels,
+            one.request.instruction,
+            steps=settings.steps,
+            cfg_text=settings.cfg_text,
+            generator=editing.make_generators([noise_seed(one.request)])[0],
+            on_step=on_step,
+        )
+        source = through_vae(adapter, one.pixels)
+    return Small(source=_cut(source.cpu(), one.fit), edited=_cut(edited.cpu(), one.fit), latent=latent)
 
 
 def noise_seed(request: EditRequest) -> int:
@@ -111,12 +136,12 @@ def noise_seed(request: EditRequest) -> int:
     return item_seed(request.settings.seed, request.digest, request.instruction)
 
 
-def edit_small(editor: Editor, request: EditRequest, *, on_step: OnStep | None = None) -> Small:
+def edit_small(editor: Editor | Adapter, request: EditRequest, *, on_step: OnStep | None = None) -> Small:
     """`edit_batch` of one."""
     return edit_batch(editor, [prepare(request, editor.spec)], on_step=on_step)[0]
 
 
-def edit(editor: Editor, request: EditRequest, *, on_step: OnStep | None = None) -> EditResult:
+def edit(editor: Editor | Adapter, request: EditRequest, *, on_step: OnStep | None = None) -> EditResult:
     """Edit one photo. The picture has the photo's size, or the model's where the settings say "model"."""
     began = time.monotonic()
     small = edit_small(editor, request, on_step=on_step)

@@ -58,6 +58,12 @@ def ladder(*, pixels: int, device: str, offload: OffloadName = "none", can_tile:
     return tuple(steps)
 
 
+def tile_ladder(*, pixels: int, can_tile: bool) -> tuple[MemoryPlan, ...]:
+    """`ladder` for a model that edits its own way: only its VAE is ours to tell."""
+    plans = ladder(pixels=pixels, device="cpu", can_tile=can_tile)
+    return tuple(dict.fromkeys(MemoryPlan(tiling=plan.tiling) for plan in plans))
+
+
 def with_retries(
     run: Callable[[MemoryPlan], Result], plans: Sequence[MemoryPlan], say: Callable[[str], None]
 ) -> tuple[Result, MemoryPlan]:
