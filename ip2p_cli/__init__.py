@@ -1,3 +1,33 @@
-"""Edit photos from written instructions: InstructPix2Pix as a command-line tool."""
+"""Edit photos from written instructions: InstructPix2Pix as a command-line tool, and from Python.
+
+    from ip2p_cli import Editor, EditSettings
+
+Importing the package imports nothing heavy; `Editor` brings torch with it when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import Editor
+    from .errors import Ip2pError
+    from .types import EditResult, EditSettings
 
 __version__ = "0.1.0"
+__all__ = ["EditResult", "EditSettings", "Editor", "Ip2pError", "__version__"]
+
+_HOMES = (("Editor", ".api"), ("EditResult", ".types"), ("EditSettings", ".types"), ("Ip2pError", ".errors"))
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when they are first used (PEP 562)."""
+    for public, module in _HOMES:
+        if name == public:
+            return getattr(import_module(module, __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

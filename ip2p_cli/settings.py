@@ -1,4 +1,4 @@
-"""Resolving settings, once: flag > model default > built-in. Also which model, where nobody named one."""
+"""Resolving settings, once: flag > preset > model default > built-in. Also which model, where nobody named one."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import os
 import secrets
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import platformdirs
 import yaml
 
 from .errors import UsageError
-from .types import EditSettings, ModelSpec, ResolvedEditSettings
+from .presets import preset_settings, read_presets
+from .types import EditSettings, ModelSpec, OutputSize, ResolvedEditSettings
 
-BUILT_IN = EditSettings(steps=50, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512, output_size="input")
+BUILT_IN = EditSettings(
+    steps=50, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512, output_size="input", fit="pad"
+)
 MAX_SEED = 2**63 - 1
 DEFAULT_MODEL = "nano"
 
 
-def resolve(said: EditSettings, spec: ModelSpec) -> ResolvedEditSettings:
-    """`said`, completed by the model's defaults and the built-in ones; an unsaid seed is drawn.
+def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> ResolvedEditSettings:
+    """`said`, completed by the preset, the model's defaults and the built-in ones; an unsaid seed is drawn.
 
-    Raises UsageError for a value that is not possible, or that the model does not have.
+    preset: a name of `presets.PRESETS` or of the config file. Raises UsageError for a value that is not possible, or
+    that is said of a setting which the model does not have.
     """
     from .diffusion.samplers import find_sampler
-    from .io.sizes import check_resolution
+    from .io.sizes import check_fit, check_resolution
 
+    if preset is not None:
+        said = said.or_else(preset_settings(preset, spec, own_presets()))
     _refuse_unsupported(said, spec)
     settings = said.or_else(spec.defaults).or_else(BUILT_IN)
     if settings.seed is None:
@@ -34,6 +40,9 @@ def resolve(said: EditSettings, spec: ModelSpec) -> ResolvedEditSettings:
     values = ResolvedEditSettings(**asdict(settings))
     find_sampler(values.sampler)
     check_resolution(values.resolution)
+    check_fit(values.fit)
+    if values.output_size not in get_args(OutputSize):
+        raise UsageError(f"output size {values.output_size!r} is not possible: use {' or '.join(get_args(OutputSize))}")
     for name, low, high in (("steps", 1, 999), ("cfg_text", 0, 100), ("cfg_image", 0, 100), ("seed", 0, MAX_SEED)):
         value = getattr(values, name)
         if not low <= value <= high:  # also refuses nan
@@ -78,9 +87,19 @@ def read_config() -> dict[str, Any]:
         config = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML; repair or delete it.") from error
-    if not isinstance(config, dict) or set(config) - {"model"} or not isinstance(config.get("model", ""), str):
-        raise UsageError(f"{path}: the only key it may hold is `model: NAME`.")
+    known = {"model", "presets"}
+    if not isinstance(config, dict) or set(config) - known or not isinstance(config.get("model", ""), str):
+        raise UsageError(f"{path}: the only keys it may hold are `model: NAME` and `presets: {{NAME: SETTINGS}}`.")
     return config
+
+
+def own_presets() -> dict[str, EditSettings]:
+    """The presets of the config file, by name; UsageError where it is not valid."""
+    config = read_config()
+    try:
+        return read_presets(config)
+    except UsageError as error:
+        raise UsageError(f"{config_path()}: {error}") from error
 
 
 def choose_model(flag: str | None) -> tuple[str, bool]:

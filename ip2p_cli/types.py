@@ -18,6 +18,7 @@ DtypeName = Literal["auto", "fp32", "fp16", "bf16"]
 OutputSize = Literal["input", "model"]
 OffloadName = Literal["none", "model", "sequential"]
 EngineName = Literal["local", "ray"]
+FitRule = Literal["pad", "crop", "original"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,8 @@ class EditSettings:
     """Settings of one edit as far as someone has said them; None means not said.
 
     steps: denoising steps, >= 1. cfg_text: s_T of eq. 3 of the paper; cfg_image: s_I. sampler: a name
-    from `diffusion.samplers`. seed: 0 .. 2**63 - 1. resolution: the model-size shorter side in pixels.
+    from `diffusion.samplers`. seed: 0 .. 2**63 - 1. resolution: the model-size shorter side in pixels
+    (the longer one with fit "original"). fit: how a photo meets the model's grid, see `io.sizes.model_size`.
     output_size: "input" (the photo's own size) or "model" (the model's own pixels).
     """
 
@@ -36,6 +38,7 @@ class EditSettings:
     seed: int | None = None
     resolution: int | None = None
     output_size: OutputSize | None = None
+    fit: FitRule | None = None
 
     def or_else(self, fallback: EditSettings) -> EditSettings:
         """These settings, with what is unsaid taken from `fallback`."""
@@ -54,6 +57,7 @@ class ResolvedEditSettings:
     seed: int
     resolution: int
     output_size: OutputSize
+    fit: FitRule = "pad"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +97,14 @@ class EditRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """How results become files. quality: of lossy formats, 1 to 100."""
+    """How results become files. quality: of lossy formats, 1 to 100. compare, gif: also show before and after."""
 
     quality: int = 92
     metadata: bool = True
     sidecar: bool = False
     strip_location: bool = False
+    compare: bool = False
+    gif: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import Ip2pError
-from . import edit, models, replay, train
+from . import edit, models, replay, show, train
 from .output import Output
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("edit")(edit.edit)
 app.command("replay")(replay.replay)
+app.command("show")(show.show)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 

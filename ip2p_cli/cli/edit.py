@@ -16,6 +16,7 @@ from . import loading
 from . import options as opt
 from .asking import Asked, Place, batch_size_of, part_of
 from .output import Output
+from .preview import check_preview
 from .stopping import Terminated, interruptible
 
 if TYPE_CHECKING:
@@ -38,13 +39,19 @@ def edit(
     model: opt.Model = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    offload: opt.Offload = "none",
     steps: opt.Steps = None,
     cfg_text: opt.CfgText = None,
     cfg_image: opt.CfgImage = None,
     seed: opt.Seed = None,
     sampler: opt.Sampler = None,
     resolution: opt.Resolution = None,
+    fit: opt.Fit = None,
+    preset: opt.Preset = None,
     output_size: opt.OutputSize = None,
+    compare: opt.Compare = False,
+    gif: opt.Gif = False,
+    preview: opt.Preview = False,
     quality: opt.Quality = 92,
     sidecar: opt.Sidecar = False,
     no_metadata: opt.NoMetadata = False,
@@ -81,12 +88,15 @@ def edit(
         seed=seed,
         resolution=resolution,
         output_size=output_size,
+        fit=fit,
     )
+    if preview:
+        check_preview()
     part, count = part_of(shard), batch_size_of(batch_size)
-    how = loading.how(model, device, dtype)
+    how = loading.how(model, device, dtype, offload)
     place = Place(asked, part, dry_run)
     plan = make_plan(
-        _wanted(asked, said, how.spec, place, output),
+        _wanted(asked, said, preset, how.spec, place, output),
         place.folder,
         place.manifest,
         spec=how.spec,
@@ -102,15 +112,24 @@ def edit(
         print_plan(plan, batches, how, output)
         return
     _check_lone(plan)
-    saving = Saving(quality=quality, metadata=not no_metadata, sidecar=sidecar, strip_location=strip_location)
+    saving = Saving(
+        quality=quality,
+        metadata=not no_metadata,
+        sidecar=sidecar,
+        strip_location=strip_location,
+        compare=compare,
+        gif=gif,
+    )
     if engine == "ray":
         outcomes = _on_ray(plan, batches, how, saving, workers, output)
     else:
         outcomes = _here(plan, batches, how, saving, place, output)
-    _report(plan, batches, outcomes, output)
+    _report(plan, batches, outcomes, output, preview)
 
 
-def _wanted(asked: Asked, said: EditSettings, spec: ModelSpec, place: Place, output: Output) -> list[Wanted]:
+def _wanted(
+    asked: Asked, said: EditSettings, preset: str | None, spec: ModelSpec, place: Place, output: Output
+) -> list[Wanted]:
     from ..io.inputs import InputPhoto
     from ..io.jobs import read_jobs
     from ..settings import resolve
@@ -118,7 +137,7 @@ def _wanted(asked: Asked, said: EditSettings, spec: ModelSpec, place: Place, out
 
     drawn = EditSettings(seed=_seed(place, output)) if said.seed is None else EditSettings()
     if asked.jobs is None:
-        settings, instruction = resolve(said.or_else(drawn), spec), asked.words[-1].strip()
+        settings, instruction = resolve(said.or_else(drawn), spec, preset), asked.words[-1].strip()
         photos = asked.photos(place.folder if place.manifest else None)
         if place.file is not None and len(photos) > 1:
             raise UsageError(
@@ -129,7 +148,7 @@ def _wanted(asked: Asked, said: EditSettings, spec: ModelSpec, place: Place, out
     wanted = []
     for job in read_jobs(asked.jobs):
         try:
-            settings = resolve(said.or_else(job.settings).or_else(drawn), spec)
+            settings = resolve(said.or_else(job.settings).or_else(drawn), spec, preset)
         except UsageError as error:
             raise UsageError(f"{job.where}: {error}") from None
         photo = InputPhoto(path=Path(job.input).expanduser())
@@ -206,7 +225,9 @@ def _on_ray(
     from ..workflows.batch import in_order, skipped
     from ..workflows.cluster import run_on_ray
 
-    outcomes = run_on_ray(plan, plan.open_batches(batches), how.spec, how.device, how.dtype, saving, workers)
+    outcomes = run_on_ray(
+        plan, plan.open_batches(batches), how.spec, how.device, how.dtype, saving, workers, how.offload
+    )
     total = sum(map(len, batches))
     with output.progress(f"{total} photos") as bar:
         for done, outcome in enumerate(in_order(chain(skipped(plan, batches), outcomes), batches), start=1):
@@ -214,7 +235,7 @@ def _on_ray(
             yield outcome
 
 
-def _report(plan: Plan, batches: Batches, outcomes: Iterator[Outcome], output: Output) -> None:
+def _report(plan: Plan, batches: Batches, outcomes: Iterator[Outcome], output: Output, preview: bool) -> None:
     """Tell each outcome as it comes; at the end raise what went wrong, or say what was done."""
     count, done, skipped = sum(map(len, batches)), 0, 0
     failed: list[Ip2pError] = []
@@ -222,6 +243,8 @@ def _report(plan: Plan, batches: Batches, outcomes: Iterator[Outcome], output: O
         with interruptible():
             for outcome in outcomes:
                 _tell(plan.items[outcome.index], outcome, output, lone=count == 1)
+                if preview and outcome.state == "done":
+                    _draw(plan.items[outcome.index].target, output)
                 done += outcome.state == "done"
                 skipped += outcome.state == "skipped"
                 if outcome.error is not None:
@@ -238,6 +261,13 @@ def _report(plan: Plan, batches: Batches, outcomes: Iterator[Outcome], output: O
     if count > 1 or skipped:
         before = f", {skipped} done before" if skipped else ""
         output.say(f"{done} of {count} photos edited{before}: {plan.folder}")
+
+
+def _draw(target: Path, output: Output) -> None:
+    from ..io.images import read_image
+    from .preview import preview
+
+    preview(read_image(target).rgb, output)
 
 
 def _tell(item: Item, outcome: Outcome, output: Output, lone: bool) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .output import Output
 
 if TYPE_CHECKING:
+    from ..models.adapters import Adapter
     from ..models.loader import Editor
-    from ..types import DeviceName, DtypeName, ModelSpec
+    from ..types import DeviceName, DtypeName, ModelSpec, OffloadName
 
 _HINTS = 10
 
@@ -44,6 +45,7 @@ class How:
     chosen: bool
     device: DeviceName
     dtype: DtypeName
+    offload: OffloadName = "none"
 
     @cached_property
     def device_name(self) -> str:
@@ -64,30 +66,33 @@ class How:
         """What of the model decides pixels, by the names of the record."""
         return {"model": self.spec.name, "dtype": self.dtype_name}
 
-    def load(self, output: Output) -> Editor:
+    def load(self, output: Output) -> Editor | Adapter:
         """Load it, with a progress bar; nano is introduced where nobody chose it."""
-        from ..models.loader import load_editor
+        from ..models.adapters import load_model
 
         if not self.chosen:
             introduce_nano(output)
         with output.progress(f"loading {self.spec.name}"):
-            return load_editor(self.spec, device=self.device_name, dtype=self.dtype_name)
+            return load_model(self.spec, device=self.device_name, dtype=self.dtype_name, offload=self.offload)
 
 
-def how(model: str | None, device: DeviceName, dtype: DtypeName) -> How:
+def how(model: str | None, device: DeviceName, dtype: DtypeName, offload: OffloadName = "none") -> How:
     """With the model that --model, IP2P_MODEL or the config file names, else nano."""
     from ..models.registry import find_model
     from ..settings import choose_model
 
     name, chosen = choose_model(model)
-    return How(spec=find_model(name), chosen=chosen, device=device, dtype=dtype)
+    return How(spec=find_model(name), chosen=chosen, device=device, dtype=dtype, offload=offload)
 
 
-def hint(editor: Editor, instructions: Iterable[str], output: Output) -> None:
+def hint(editor: Editor | Adapter, instructions: Iterable[str], output: Output) -> None:
     """Be honest about words that are cut off, and about instructions that nano does not know."""
     from ..diffusion.editing import truncated_words
+    from ..models.adapters import Adapter
     from ..models.nano.known import closest
 
+    if isinstance(editor, Adapter):
+        return  # these read long instructions
     for instruction in islice(dict.fromkeys(instructions), _HINTS):
         lost = truncated_words(editor, instruction)
         if lost:

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ..types import DeviceName, DtypeName, EngineName
+from ..types import DeviceName, DtypeName, EngineName, OffloadName
+from ..types import FitRule as FitRuleName
 from ..types import OutputSize as OutputSizeName
+from . import listing
 
 _MODEL = "What to edit with"
 _HOW = "How to edit"
@@ -19,6 +21,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         help="nano, instruct-pix2pix, …, a hub id, or a folder. Default: IP2P_MODEL, the config file, nano.",
+        autocompletion=listing.complete_model,
         rich_help_panel=_MODEL,
     ),
 ]
@@ -26,6 +29,13 @@ Device = Annotated[
     DeviceName, typer.Option(help="Where to compute; auto: CUDA, else MPS, else CPU.", rich_help_panel=_MODEL)
 ]
 Dtype = Annotated[DtypeName, typer.Option(help="Number format; auto: by device and model.", rich_help_panel=_MODEL)]
+Offload = Annotated[
+    OffloadName,
+    typer.Option(
+        help="For a small GPU: keep the model's unused parts (model) or layers (sequential, slow) in main memory.",
+        rich_help_panel=_MODEL,
+    ),
+]
 
 Steps = Annotated[int | None, typer.Option(help="Denoising steps. Default: the model's own.", rich_help_panel=_HOW)]
 CfgText = Annotated[
@@ -39,9 +49,22 @@ CfgImage = Annotated[
 Seed = Annotated[
     int | None, typer.Option(help="Same seed, same picture. Default: drawn, and printed.", rich_help_panel=_HOW)
 ]
-Sampler = Annotated[str | None, typer.Option(help="euler_a, euler, ddim, dpmpp_2m or unipc.", rich_help_panel=_HOW)]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        help="euler_a, ddim, dpmpp_2m, …; `--sampler help` lists them.",
+        callback=listing.sampler_or_help,
+        is_eager=True,
+        autocompletion=listing.complete_sampler,
+        rich_help_panel=_HOW,
+    ),
+]
 Resolution = Annotated[
-    int | None, typer.Option(help="Shorter side, in pixels, at which the model works.", rich_help_panel=_HOW)
+    int | None,
+    typer.Option(
+        help="Shorter side, in pixels, at which the model works; with --fit original the longer one.",
+        rich_help_panel=_HOW,
+    ),
 ]
 
 Out = Annotated[
@@ -105,4 +128,35 @@ NoMetadata = Annotated[
 ]
 StripLocation = Annotated[
     bool, typer.Option("--strip-location", help="Drop the GPS position from the EXIF.", rich_help_panel=_OUT)
+]
+
+# Sizes, presets, comfort
+Fit = Annotated[
+    FitRuleName | None,
+    typer.Option(
+        help="pad: the model sees all of the photo (default). crop: less at the edges, no padding. original: the "
+        "authors' rule, which crops too.",
+        rich_help_panel=_HOW,
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="original, fast, balanced, or one of the config file: fills in what no flag says. `--preset help` lists "
+        "them.",
+        callback=listing.preset_or_help,
+        is_eager=True,
+        autocompletion=listing.complete_preset,
+        rich_help_panel=_HOW,
+    ),
+]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", help="Also write before and after side by side: OUT-compare.png.", rich_help_panel=_OUT),
+]
+Gif = Annotated[
+    bool, typer.Option("--gif", help="Also write before and after as an animation: OUT.gif.", rich_help_panel=_OUT)
+]
+Preview = Annotated[
+    bool, typer.Option("--preview", help="Draw the result in the terminal, on stderr.", rich_help_panel=_OUT)
 ]

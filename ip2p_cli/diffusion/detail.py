@@ -7,11 +7,13 @@ new content, strokes, a blur, is taken from the edit itself, upsampled. The resu
 
     full = gain A up . full photo + (edit without its noise - gain A . small photo) up
 
-with A the slopes of the models and gain how much of the photo's fine detail the edit has kept.
+with A the slopes of the models and gain how much of the photo's fine detail the edit has kept. Where the model
+saw only the middle of the photo, A and the second term go on beyond its border, mirrored at it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -20,6 +22,7 @@ import torch
 import torch.nn.functional as F
 
 Kernel = Literal["linear", "lanczos"]
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,7 @@ def return_to_full_size(
     source_small: torch.Tensor,
     edited_small: torch.Tensor,
     *,
+    seen: Box | None = None,
     settings: DetailSettings = DEFAULT,
 ) -> torch.Tensor:
     """The edit at the size of the photo.
@@ -65,12 +69,14 @@ def return_to_full_size(
     source_full: (3, H, W), uint8 or float in [0, 1]. source_small, edited_small: (3, h, w), float in [0, 1]:
     the photo at the model's size, and what the model made of it. source_small is best given as the model's
     autoencoder returns it (decoded from its own encoding): then what the autoencoder loses counts as detail
-    of the photo, and comes back too. Any H, W, h, w. Returns (3, H, W) of the type and on the device of source_full.
+    of the photo, and comes back too. Any H, W, h, w. seen: the part of source_full that the small pictures show,
+    as left, top, right, bottom in its pixels, not always whole ones; None is all of it (`io.sizes.Fit.seen`).
+    Returns (3, H, W) of the type and on the device of source_full.
     """
     if source_small.shape != edited_small.shape:
         raise ValueError(f"small photo {tuple(source_small.shape)} and its edit {tuple(edited_small.shape)} differ")
     slopes, offsets = fit(source_small.float(), edited_small.float(), settings)
-    return _apply(source_full, slopes, offsets, settings.strip_pixels)
+    return _apply(source_full, slopes, offsets, seen, settings.strip_pixels)
 
 
 def fit(small: torch.Tensor, edited: torch.Tensor, settings: DetailSettings) -> tuple[torch.Tensor, torch.Tensor]:
@@ -230,20 +236,23 @@ def _line_mean(image: torch.Tensor, radius: int, dim: int) -> torch.Tensor:
     return (sums.index_select(dim, last) - sums.index_select(dim, first)) / counts + middle
 
 
-def _apply(full: torch.Tensor, slopes: torch.Tensor, offsets: torch.Tensor, strip_pixels: int) -> torch.Tensor:
+def _apply(
+    full: torch.Tensor, slopes: torch.Tensor, offsets: torch.Tensor, seen: Box | None, strip_pixels: int
+) -> torch.Tensor:
     """slopes . full + offsets, both upsampled to the size of full (3, H, W), strip by strip."""
     height, width = full.shape[-2:]
     h, w = offsets.shape[-2:]
+    left, top, right, bottom = seen or (0, 0, width, height)
     weights = partial(_weights, device=full.device)
     # Slopes are smooth; offsets hold the edit itself where no model explains it, and want the better kernel.
-    wide_slopes = slopes.flatten(0, 1).to(full.device) @ weights("linear", w, width).T
-    wide_offsets = offsets.to(full.device) @ weights("lanczos", w, width).T
-    tall_slopes, tall_offsets = weights("linear", h, height), weights("lanczos", h, height)
+    wide_slopes = slopes.flatten(0, 1).to(full.device) @ weights("linear", w, width, (left, right)).T
+    wide_offsets = offsets.to(full.device) @ weights("lanczos", w, width, (left, right)).T
+    tall_slopes, tall_offsets = (weights(kernel, h, height, (top, bottom)) for kernel in ("linear", "lanczos"))
     bytes_ = full.dtype == torch.uint8
     out = torch.empty_like(full)
     rows = max(1, strip_pixels // width)
-    for top in range(0, height, rows):
-        part = slice(top, min(top + rows, height))
+    for start in range(0, height, rows):
+        part = slice(start, min(start + rows, height))
         slope = _square(_taller(wide_slopes, tall_slopes[part]))
         result = _taller(wide_offsets, tall_offsets[part])
         strip = full[:, part].float() / (255 if bytes_ else 1)
@@ -261,13 +270,28 @@ def _taller(planes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return weights[:, band] @ planes[:, band]
 
 
-def _weights(kernel: Kernel, old: int, new: int, device: torch.device) -> torch.Tensor:
-    """Matrix (new, old) that resamples a line of old pixels to new ones, with the outer edges aligned."""
-    centres = (torch.arange(new, device=device, dtype=torch.float32) + 0.5) * (old / new) - 0.5
-    distance = torch.arange(old, device=device, dtype=torch.float32) - centres.unsqueeze(1)
-    x = distance / max(1.0, old / new)  # a wider kernel to make it smaller
+def _weights(kernel: Kernel, old: int, new: int, span: tuple[float, float], device: torch.device) -> torch.Tensor:
+    """Matrix (new, old) that resamples a line of old pixels, which lie over `span` of the new line, to its new pixels.
+
+    What lies before and after the span is the old line mirrored.
+    """
+    step = old / (span[1] - span[0])
+    centres = (torch.arange(new, device=device, dtype=torch.float32) + (0.5 - span[0])) * step - 0.5
+    # How many mirrored pixels are needed: centres within half a pixel of the line's ends need none.
+    beyond = max(0, math.ceil(max(-float(centres[0]), float(centres[-1]) - old + 1) - 0.5))
+    at = torch.arange(-beyond, old + beyond, device=device)
+    distance = at - centres.unsqueeze(1)
+    x = distance / max(1.0, step)  # a wider kernel to make it smaller
     if kernel == "linear":
         weights = (1 - x.abs()).clamp_min(0)
     else:
         weights = torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
-    return weights / weights.sum(1, keepdim=True)
+    weights = weights / weights.sum(1, keepdim=True)
+    return weights if beyond == 0 else weights.new_zeros(new, old).index_add_(1, _mirrored(at, old), weights)
+
+
+def _mirrored(at: torch.Tensor, length: int) -> torch.Tensor:
+    """Whole positions before and after a line, as those of its pixels when it is mirrored at its outermost ones."""
+    period = max(1, 2 * (length - 1))
+    at = at.abs() % period
+    return torch.minimum(at, period - at) if length > 1 else torch.zeros_like(at)

@@ -1,4 +1,4 @@
-"""Samplers by name: diffusers schedulers, set up so that each works with every model ip2p loads.
+"""Samplers by name: diffusers schedulers and one of our own, set up so that each works with every model ip2p loads.
 
 Importing this module imports neither torch nor diffusers, so that the command line can list the names.
 """
@@ -58,6 +58,12 @@ def _euler_a(config: dict[str, Any]) -> Any:
     return EulerAncestralDiscreteScheduler(**config)
 
 
+def _euler_a_original(config: dict[str, Any]) -> Any:
+    from ip2p_cli.diffusion.kdiffusion import KEulerAncestral
+
+    return KEulerAncestral(config)
+
+
 def _euler(config: dict[str, Any]) -> Any:
     from diffusers import EulerDiscreteScheduler
 
@@ -91,6 +97,11 @@ SAMPLERS: Mapping[str, Sampler] = {
         build=_euler_a,
         stochastic=True,
     ),
+    "euler_a_original": Sampler(
+        description="Euler ancestral exactly as the paper's authors ran it (k-diffusion, 100 steps): for comparisons",
+        build=_euler_a_original,
+        stochastic=True,
+    ),
     "ddim": Sampler(
         description="DDIM: deterministic, first order, steady at few steps",
         build=_ddim,
@@ -121,7 +132,7 @@ def find_sampler(name: str) -> Sampler:
 
 
 def make_scheduler(name: str, base_config: Mapping[str, Any], steps: int) -> Any:
-    """A diffusers scheduler with its timesteps set, on the CPU.
+    """A scheduler with its timesteps set, on the CPU, as `editing.run` takes it.
 
     base_config: the model's own scheduler config. Raises UsageError for an unknown name or a step count outside
     1 .. num_train_timesteps - 1, ModelError for a model that predicts neither noise nor velocity. A model with

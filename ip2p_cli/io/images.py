@@ -7,26 +7,20 @@ the edited picture, and an unedited picture comes out with the colours it came w
 
 from __future__ import annotations
 
-import difflib
-import itertools
-import stat
-import warnings
+import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
 
 import numpy as np
 from PIL import Image, ImageFile
 
-from ip2p_cli.errors import InputError
-from ip2p_cli.io.names import printable, reason
-
-# Decoded, a photo of this size takes 600 MB; the largest phone cameras stay just below.
-MAX_PIXELS = 200_000_000
-
-# Only kinds that hold photos and have a signature: Pillow also opens EPS (by running Ghostscript) and much else.
-_READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
+from ip2p_cli.io import kinds
+from ip2p_cli.io.colour import to_srgb
+from ip2p_cli.io.exif import upright
+from ip2p_cli.io.files import MAX_BYTES, check_regular_file
+from ip2p_cli.io.names import printable
 
 _UPRIGHT = MappingProxyType(
     {
@@ -43,97 +37,98 @@ _UPRIGHT = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A decoded photo: `rgb` is upright, 8 bits, laid on white; `alpha` (mode L) is None where all is opaque."""
+    """A decoded photo: `rgb` is upright, 8 bits, sRGB, laid on white; `alpha` (mode L) is None where all is opaque.
+
+    exif: the photo's EXIF made ready for the output (see `exif.upright`), None without. notes: short lines for the
+    user, such as "first of 12 frames". digest: SHA-256 of the file that was decoded, in hex.
+    """
 
     rgb: Image.Image
     alpha: Image.Image | None
     path: Path
+    digest: str
+    exif: bytes | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_image(path: Path) -> Picture:
-    """Read a photo: the first frame, turned upright by its EXIF orientation, whatever its colours are stored as."""
+    """Read a photo: the first frame, turned upright by its EXIF orientation, in sRGB whatever it is stored as.
+
+    The file is read once: what `digest` stands for is what was decoded. Of the photo's metadata only EXIF is kept;
+    XMP, IPTC and PNG text are not. Raises InputError, one line that names the file, whatever is wrong with it.
+    """
     shown = printable(path)
-    _check_regular_file(path)
-    try:
-        # Pillow warns of damaged metadata and of sizes that the check below decides on; neither is news to the user.
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")
-            image = _identify(file, shown)
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise _too_large(shown, width, height)
-            image.load()
-            turn = _UPRIGHT.get(_orientation(image))
-            rgb, alpha = _rgb_and_alpha(image)
-    except InputError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(shown) from error
-    except MemoryError as error:
-        raise InputError(f"{shown}: not enough memory to decode it: make the picture smaller first") from error
-    except Exception as error:  # decoders raise whatever broken data leads them to
-        if isinstance(error, OSError) and error.errno is not None:
-            raise InputError(f"{shown}: {reason(error)}: check the file and its permissions") from error
-        raise InputError(f"{shown}: the picture is damaged or cut short ({error}): get a whole copy of it") from error
+    check_regular_file(path)
+    with kinds.told_as_input_error(shown):
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        image, kind = kinds.identify(io.BytesIO(data), shown)
+        kinds.check_not_raw(image, path, kind)
+        width, height = image.size
+        if width * height > kinds.MAX_PIXELS:
+            raise kinds.too_large(shown, width, height)
+        profile = image.info.get("icc_profile")  # before decoding: GIF and PNG may lose it on the way
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        rgb, alpha, profile_note = _rgb_and_alpha(image, profile)
+        exif, exif_note = _exif(image, kind, data)
+        notes = (_name_note(path, kind), _frames_note(image, kind), profile_note, exif_note)
     if turn is not None:
         rgb = rgb.transpose(turn)
         alpha = alpha.transpose(turn) if alpha is not None else None
-    return Picture(rgb=rgb, alpha=alpha, path=path)
+    return Picture(
+        rgb=rgb,
+        alpha=alpha,
+        path=path,
+        digest=hashlib.sha256(data).hexdigest(),
+        exif=exif,
+        notes=tuple(note for note in notes if note),
+    )
 
 
-def _check_regular_file(path: Path) -> None:
-    """Refuse what is not there, not a file, or empty, without opening it: opening a FIFO would wait for ever."""
+def read_size(path: Path) -> tuple[int, int]:
+    """The (width, height) that `read_image` will give, from the header alone; raises InputError as that does."""
     shown = printable(path)
+    check_regular_file(path)
+    with kinds.told_as_input_error(shown), path.open("rb") as file:
+        image, _ = kinds.identify(file, shown)
+        width, height = image.size
+        turned = _orientation(image) >= 5
+    if width * height > kinds.MAX_PIXELS:
+        raise kinds.too_large(shown, width, height)
+    return (height, width) if turned else (width, height)
+
+
+def _name_note(path: Path, kind: str) -> str | None:
+    extension = kinds.belied(path, kind)
+    return f"a {kind} picture, although it is called {printable(extension)}" if extension else None
+
+
+def _frames_note(image: ImageFile.ImageFile, kind: str) -> str | None:
+    """Called last: counting moves through the file."""
+    if kind == "JPEG":  # further pictures in a JPEG are previews or depth, not frames
+        return None
     try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        raise InputError(f"{shown}: {_why_missing(path)}") from error
-    except OSError as error:
-        raise InputError(f"{shown}: {reason(error)}: check the path and its permissions") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{shown} is a folder: name the photos in it, for example {printable(path / '*.jpg')}")
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{shown} is not a regular file (a device or a pipe): save the picture to a file first")
-    if status.st_size == 0:
-        raise InputError(f"{shown} is empty (0 bytes): get a whole copy of it")
+        frames = int(getattr(image, "n_frames", 1))
+    except Exception:  # the first frame is whole; what follows is broken
+        return "first frame only; the others are damaged"
+    if frames <= 1:
+        return None
+    return f"main one of {frames} pictures" if kind == "HEIC" else f"first of {frames} frames"
 
 
-def _why_missing(path: Path) -> str:
-    folder = path.parent
-    if path.is_symlink():
-        return "the link points to a file that does not exist: mend the link"
-    if not folder.is_dir():
-        return f"there is no folder {printable(folder)}: check the path"
+def _exif(image: ImageFile.ImageFile, kind: str, data: bytes) -> tuple[bytes | None, str | None]:
+    """(the photo's EXIF for the output, a note where it is broken)"""
+    block = image.info.get("exif")
+    if kind == "TIFF":  # the file itself is an EXIF block; BigTIFF is not
+        block = data if data[2:4] in (b"*\0", b"\0*") else None
+    hexadecimal = image.info.get("Raw profile type exif")  # how ImageMagick puts EXIF into PNG: name, length, hex
     try:
-        names = {entry.name.casefold(): entry for entry in itertools.islice(folder.iterdir(), 10_000)}
-    except OSError:
-        names = {}
-    near = difflib.get_close_matches(path.name.casefold(), names, n=1)
-    return f"no such file: did you mean {printable(names[near[0]])}?" if near else "no such file: check the path"
-
-
-def _identify(file: IO[bytes], shown: str) -> ImageFile.ImageFile:
-    """Read a picture's header. Not `Image.open`: that refuses 179 megapixels unless a global is changed."""
-    Image.init()
-    prefix = file.read(16)
-    for kind in _READABLE:
-        factory, accept = Image.OPEN.get(kind, (None, None))
-        verdict = accept(prefix) if accept else False
-        if isinstance(verdict, str):  # Pillow's words for: known, but not compiled in
-            raise InputError(f"{shown}: {verdict}: save it as PNG or JPEG first")
-        if factory is None or not verdict:
-            continue
-        file.seek(0)
-        try:
-            return factory(file, "")
-        except (SyntaxError, IndexError, TypeError, ValueError):
-            if kind == "PPM":  # its signature is two letters: more likely a text
-                continue
-            raise
-    hint = "save it as PNG or JPEG first"
-    if prefix[4:8] == b"ftyp" and prefix[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
-        hint = f"it is a HEIC photo: {hint}"
-    raise InputError(f"{shown} is not a picture of a known kind ({', '.join(_READABLE)}): {hint}")
+        if block is None and isinstance(hexadecimal, str):
+            block = bytes.fromhex("".join(hexadecimal.split("\n")[3:]))
+        return (upright(block) if block else None), None
+    except ValueError:
+        return None, "its EXIF is broken and was left out"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -143,23 +138,35 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _rgb_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Bring any mode to 8-bit RGB on white, and its alpha if anything is transparent."""
-    alpha: Image.Image | None = None
+def _rgb_and_alpha(image: Image.Image, profile: object = None) -> tuple[Image.Image, Image.Image | None, str | None]:
+    """Bring any mode to 8-bit sRGB on white: (RGB, its alpha if anything is transparent, a note on its profile)."""
+    base, alpha = _base_and_alpha(image)
+    note = None
+    if isinstance(profile, bytes) and profile:
+        try:
+            base = to_srgb(base, profile)
+        except ValueError as error:
+            note = f"its colour profile {error} and was ignored"
+    rgb = base.convert("RGB")
+    if alpha is None or alpha.getextrema() == (255, 255):
+        return rgb, None, note
+    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), alpha, note
+
+
+def _base_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """An image of any mode as L, RGB or CMYK, which are what colour profiles are for, and its alpha."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
-        rgb = Image.fromarray(_grey_8bit(values, image)).convert("RGB")
         key = image.info.get("transparency")
-        if isinstance(key, int):
-            alpha = Image.fromarray(np.where(values == key, np.uint8(0), np.uint8(255)))
-    elif image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        rgb, alpha = rgba.convert("RGB"), rgba.getchannel("A")
-    else:
-        rgb = image.convert("RGB")
-    if alpha is None or alpha.getextrema() == (255, 255):
-        return rgb, None
-    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), alpha
+        alpha = Image.fromarray(np.where(values == key, np.uint8(0), np.uint8(255))) if isinstance(key, int) else None
+        return Image.fromarray(_grey_8bit(values, image)), alpha
+    if image.has_transparency_data:
+        mode = "LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"
+        whole = image.convert(mode)
+        return whole.convert(mode[:-1]), whole.getchannel("A")
+    if image.mode in ("L", "RGB", "CMYK"):
+        return image, None
+    return image.convert("L" if image.mode == "1" else "RGB"), None
 
 
 def _grey_8bit(values: np.ndarray, image: Image.Image) -> np.ndarray:
@@ -182,8 +189,3 @@ def _grey_8bit(values: np.ndarray, image: Image.Image) -> np.ndarray:
         bits = getattr(image, "tag_v2", {}).get(258, (16,))
         white = 4095.0 if bits == (12,) else 65535.0
     return (np.clip(values / white, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-
-
-def _too_large(shown: str, width: int = 0, height: int = 0) -> InputError:
-    size = f"{width} x {height} pixels are" if width else "the picture is"
-    return InputError(f"{shown}: {size} more than {MAX_PIXELS // 10**6} megapixels: make it smaller first")

@@ -46,6 +46,6 @@ def reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def printable(path: Path) -> str:
-    """A path as part of one printable line: file names may hold line breaks and bytes that are no text."""
+def printable(path: Path | str) -> str:
+    """A path or text as part of one printable line: file names may hold line breaks and bytes that are no text."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import secrets
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin, features
 
 from ip2p_cli.errors import OutputError, UsageError
-from ip2p_cli.io.names import printable, reason
+from ip2p_cli.io import exif as exif_blocks
+from ip2p_cli.io.colour import srgb_profile
+from ip2p_cli.io.files import told_as_output_error, write_whole
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.provenance import as_json, bounded, parameters, xmp_packet
+from ip2p_cli.io.provenance import read_record as read_record  # callers have it from here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +31,14 @@ class _Format:
     max_side: int | None = None
     feature: str | None = None  # must be compiled into Pillow
     lossy: bool = False
+    max_metadata: int | None = None  # bytes of EXIF, and of XMP
     options: Mapping[str, object] = field(default_factory=dict)
 
 
 # No chroma subsampling: edits have strong colours side by side. PNG and AVIF at Pillow's own effort take 5 s and 11 s
 # for 12 megapixels; at these, 2 s and 4 s, for 2 % and 12 % more bytes.
-_JPEG = _Format(name="JPEG", alpha=False, max_side=65_500, lossy=True, options={"subsampling": 0})
+# A JPEG's segment holds 65,533 bytes, of which XMP's name takes 29.
+_JPEG = _Format(name="JPEG", alpha=False, max_side=65_500, lossy=True, max_metadata=65_500, options={"subsampling": 0})
 _AVIF = _Format(name="AVIF", max_side=65_535, feature="avif", lossy=True, options={"subsampling": "4:4:4", "speed": 8})
 _TIFF = _Format(name="TIFF", feature="libtiff", options={"compression": "tiff_adobe_deflate"})
 _WRITABLE = MappingProxyType(
@@ -50,13 +54,10 @@ _WRITABLE = MappingProxyType(
 )
 
 
-_IMAGE_DESCRIPTION = 0x010E
-
-
 def check_output(path: Path, overwrite: bool) -> None:
     """Say now, before a model is loaded, what would keep `path` from being written."""
     shown, folder = printable(path), path.parent
-    with _told_as_output_error(path):
+    with told_as_output_error(path):
         if path.is_dir():
             raise OutputError(f"{shown} is a folder: name a file in it, for example {printable(path / 'edit.png')}")
         _format(path)
@@ -80,32 +81,47 @@ def write_image(
     overwrite: bool,
     alpha: Image.Image | None = None,
     quality: int = 92,
-    record: Mapping[str, object] | None = None,
+    exif: bytes | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a picture in the format of the extension, whole or not at all.
+    """Write a picture in the format of the extension, tagged as sRGB, whole or not at all.
 
-    image: as seen on white. alpha: its transparency, kept where the format can. quality: for lossy formats, 1 to 100.
-    record: how the picture was made, embedded as JSON: PNG text "ip2p", else EXIF ImageDescription.
+    image: as seen on white, in sRGB. alpha: its transparency, kept where the format can. quality: for lossy formats, 1
+    to 100. exif: the photo's, from `Picture.exif`; its width and height are set to the picture's. record: how the
+    picture was made (see `provenance`), embedded together with the parameters text (in EXIF: as the UserComment,
+    instead of the photo's own) and XMP. Nothing else is embedded: XMP, IPTC and PNG text of the photo are dropped.
     Without `overwrite` an existing file stays as it is, even one that appears meanwhile.
+    Raises UsageError (extension, quality) and OutputError.
     """
     check_output(path, overwrite)
+    write_whole(
+        path, encode_picture(image, path, alpha=alpha, quality=quality, exif=exif, record=record), overwrite=overwrite
+    )
+
+
+def encode_picture(
+    image: Image.Image,
+    path: Path,
+    *,
+    alpha: Image.Image | None = None,
+    quality: int = 92,
+    exif: bytes | None = None,
+    record: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The bytes that `write_image` would write to `path`; raises as that does where its format cannot hold them."""
     kind = _format(path)
-    options = {**kind.options, **({"quality": quality} if kind.lossy else {}), **_embedded(record, kind)}
+    if not 1 <= quality <= 100:
+        raise UsageError(f"quality {quality} is out of range: use 1 to 100, for example 92")
+    if record is not None:
+        record = bounded(record, kind.max_metadata, printable(path))
+    block = _block(exif, record, kind, image.size)
+    options = {**kind.options, **({"quality": quality} if kind.lossy else {}), "icc_profile": srgb_profile()}
+    if kind.name != "TIFF":  # Pillow's TIFF writer cannot; it is added to the file below
+        options |= _metadata(block, record, kind)
     data = _encode(image.convert("RGB"), alpha, kind, options, printable(path))
-    # As with cp, a link stays a link: what it points to is replaced.
-    target = Path(os.path.realpath(path)) if overwrite else path
-    temporary = target.with_name(f".ip2p-{secrets.token_hex(8)}.tmp")
-    with _told_as_output_error(path):
-        try:
-            _write_new(temporary, data)
-            if not overwrite:
-                _publish(temporary, target)
-            else:
-                if target.exists():
-                    temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-                temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    if kind.name == "TIFF" and (block.main or block.exif or block.gps):
+        data = exif_blocks.into_tiff(data, block)
+    return data
 
 
 def _format(path: Path) -> _Format:
@@ -117,29 +133,39 @@ def _format(path: Path) -> _Format:
     raise UsageError(f"{printable(path)}: {problem}: use one of {' '.join(known)}")
 
 
-def _embedded(record: Mapping[str, object] | None, kind: _Format) -> dict[str, object]:
-    """Save options that put `record` into the file."""
+def _block(
+    exif: bytes | None, record: Mapping[str, Any] | None, kind: _Format, size: tuple[int, int]
+) -> exif_blocks.Block:
+    """The EXIF to write: the photo's, the parameters text where PNG text cannot hold it, and a TIFF's XMP."""
+    block = exif_blocks.Block()
+    if exif:
+        try:
+            block = exif_blocks.with_size(exif_blocks.parse(exif), size)
+        except ValueError as error:
+            raise OutputError(f"the EXIF to embed is broken ({error}): leave it out") from error
+    if record is not None and kind.name != "PNG":
+        block = exif_blocks.with_comment(block, parameters(record))
+    if record is not None and kind.name == "TIFF":
+        block = exif_blocks.with_xmp(block, xmp_packet(record))
+    return block
+
+
+def _metadata(block: exif_blocks.Block, record: Mapping[str, Any] | None, kind: _Format) -> dict[str, object]:
+    """Pillow's save options that put EXIF and the record into a file."""
+    if kind.name == "AVIF":  # with this tag Pillow would write the block anew, and lose what it does not know
+        block = exif_blocks.without_orientation(block)
+    options: dict[str, object] = {}
+    if data := exif_blocks.fitted(block, kind.max_metadata):
+        options["exif"] = data
     if record is None:
-        return {}
-    text = json.dumps(record)  # escaped to ASCII, as EXIF wants it
-    if kind.name == "PNG":
-        info = PngImagePlugin.PngInfo()
-        info.add_text("ip2p", text)
-        return {"pnginfo": info}
-    exif = Image.Exif()
-    exif[_IMAGE_DESCRIPTION] = text
-    return {"exif": exif.tobytes()}
-
-
-def read_record(path: Path) -> dict[str, object] | None:
-    """What `write_image` embedded in a picture, or None where there is nothing of the kind."""
-    with Image.open(path) as image:
-        text = image.info.get("ip2p") or image.getexif().get(_IMAGE_DESCRIPTION)
-    try:
-        record = json.loads(text) if text else None
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
+        return options
+    if kind.name != "PNG":
+        return {**options, "xmp": xmp_packet(record)}
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("ip2p", as_json(record))
+    info.add_text("parameters", parameters(record))
+    info.add_itxt("XML:com.adobe.xmp", xmp_packet(record).decode())
+    return {**options, "pnginfo": info}
 
 
 def _encode(
@@ -168,37 +194,3 @@ def _off_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     coverage[coverage == 0] = 1
     bands = (255 - (255 - np.asarray(band).astype(np.float32)) / coverage for band in rgb.split())
     return Image.merge("RGB", [Image.fromarray((np.clip(b, 0, 255) + 0.5).astype(np.uint8)) for b in bands])
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    """Write a file that must not exist yet, down to the disk, with the permissions that the umask leaves."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _publish(temporary: Path, target: Path) -> None:
-    """Give a file its name in one step that fails if the name is taken."""
-    try:
-        target.hardlink_to(temporary)
-    except FileExistsError:
-        raise
-    except (OSError, NotImplementedError):  # FAT, some network drives: no hard links, so reserve the name instead
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        try:
-            temporary.replace(target)
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _told_as_output_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileExistsError as error:
-        raise OutputError(f"{printable(path)} exists already: use --overwrite or another -o") from error
-    except OSError as error:
-        raise OutputError(f"{printable(path)}: {reason(error)}: choose another place with -o") from error

@@ -1,30 +1,43 @@
-"""The size at which a model sees a photo: scaled, never stretched, and padded to the model's grid."""
+"""The size at which a model sees a photo: scaled, never stretched, and padded or cropped to the model's grid.
+
+Where a rule crops, `Fit.seen` says which part of the photo the model saw; `diffusion.detail` continues the edit's
+colour models over the margin around it, so that the picture that comes back has the photo's size and no seam.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from PIL import Image
 
 from ip2p_cli.errors import UsageError
+from ip2p_cli.suggest import did_you_mean
+from ip2p_cli.types import FitRule, ResolvedEditSettings
 
 MIN_RESOLUTION = 64
 MAX_RESOLUTION = 4096
-# Longer side / resolution. A panorama beyond it is made smaller, so that memory stays bounded.
+# Longer side / resolution. A panorama beyond it is made smaller, so that memory stays bounded, or refused.
 MAX_STRETCH = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How a photo becomes a model's picture: scaled to `resized`, then padded evenly to `padded` (width, height)."""
+    """How a photo becomes a model's picture: its part `seen` is scaled to `resized`, then padded evenly to `padded`.
+
+    resized, padded: (width, height) in the model's pixels. seen: left, top, right, bottom in the photo's pixels,
+    not always whole ones; None is the whole photo. A rule that pads sees it all; one that crops pads nothing.
+    """
 
     resized: tuple[int, int]
     padded: tuple[int, int]
+    seen: tuple[float, float, float, float] | None = None
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Where the photo lies in the padded picture: left, top, right, bottom."""
+        """Where the seen part lies in the padded picture: left, top, right, bottom."""
         (width, height), (padded_width, padded_height) = self.resized, self.padded
         left, top = (padded_width - width) // 2, (padded_height - height) // 2
         return left, top, left + width, top + height
@@ -42,30 +55,88 @@ def check_resolution(value: object) -> int:
     return value
 
 
-def model_size(width: int, height: int, *, resolution: int, multiple: int) -> Fit:
-    """Fit a photo of `width` x `height` to a model.
+def check_fit(value: object) -> FitRule:
+    """Give `value` back if it names a rule of `model_size`; otherwise say which there are."""
+    rules: tuple[FitRule, ...] = get_args(FitRule)
+    for rule in rules:
+        if rule == value:
+            return rule
+    raise UsageError(f"unknown fit {value!r}.{did_you_mean(str(value), rules)} Use one of {', '.join(rules)}")
 
-    The shorter side becomes `resolution`; where that would make the longer side more than `MAX_STRETCH` times as
-    long, the longer side becomes that and the shorter one follows. What is missing to `multiple` is padding.
+
+def model_size(width: int, height: int, *, resolution: int, multiple: int, rule: FitRule = "pad") -> Fit:
+    """Fit a photo of `width` x `height` to a model that takes multiples of `multiple` pixels.
+
+    pad: the shorter side becomes `resolution`; where that would make the longer side more than `MAX_STRETCH` times
+    as long, the longer side becomes that and the shorter one follows. What is missing to `multiple` is padding.
+    crop: the same size, and what is too much for `multiple` is cut off, half on either side.
+    original: as the paper's authors do it, who crop too; `resolution` is about the longer side.
+    Raises UsageError where a rule that crops would leave nothing, or a picture longer than `MAX_STRETCH` times
+    `resolution`; `pad` takes any photo.
     """
     if width < 1 or height < 1 or multiple < 1:
         raise ValueError(f"no size: {width} x {height}, multiple {multiple}")
     resolution = check_resolution(resolution)
+    if rule == "original":
+        size = _authors_size(width, height, resolution, multiple)
+    else:
+        resized = _bounded_size(width, height, resolution)
+        if rule == "pad":
+            padded_width, padded_height = (-(-side // multiple) * multiple for side in resized)
+            return Fit(resized=resized, padded=(padded_width, padded_height))
+        size = (resized[0] // multiple * multiple, resized[1] // multiple * multiple)
+    if not 0 < min(size) <= max(size) <= MAX_STRETCH * resolution:
+        raise UsageError(
+            f"a photo of {width} x {height} cannot be cropped to {size[0]} x {size[1]}, as --fit {rule} would at "
+            f"--resolution {resolution} (sides are multiples of {multiple}): use --fit pad"
+        )
+    return Fit(resized=size, padded=size, seen=_centre(width, height, size))
+
+
+def fit_for(size: tuple[int, int], settings: ResolvedEditSettings, multiple: int) -> Fit:
+    """`model_size` of a photo of `size` (width, height) as `settings` say."""
+    return model_size(*size, resolution=settings.resolution, multiple=multiple, rule=settings.fit)
+
+
+def _bounded_size(width: int, height: int, resolution: int) -> tuple[int, int]:
+    """The whole photo with its shorter side `resolution`, or its longer side at the bound."""
     shorter, longer = min(width, height), max(width, height)
     if longer <= MAX_STRETCH * shorter:
         new_shorter, new_longer = resolution, _scaled(longer, resolution, shorter)
     else:
         new_longer = MAX_STRETCH * resolution
         new_shorter = max(1, _scaled(shorter, new_longer, longer))
-    resized = (new_shorter, new_longer) if width <= height else (new_longer, new_shorter)
-    padded_width, padded_height = (-(-side // multiple) * multiple for side in resized)
-    return Fit(resized=resized, padded=(padded_width, padded_height))
+    return (new_shorter, new_longer) if width <= height else (new_longer, new_shorter)
+
+
+def _authors_size(width: int, height: int, resolution: int, multiple: int) -> tuple[int, int]:
+    """The rule of the authors' edit_cli.py, there for 512 and 64.
+
+    In floats like theirs, so that a photo gets the size it got there; where theirs rounds a side to 0 it is one
+    multiple (64 / 49 * 49 < 64).
+    """
+    factor = resolution / max(width, height)
+    factor = math.ceil(min(width, height) * factor / multiple) * multiple / min(width, height)
+    new_width, new_height = (max(1, int(side * factor // multiple)) * multiple for side in (width, height))
+    return new_width, new_height
+
+
+def _centre(width: int, height: int, size: tuple[int, int]) -> tuple[float, float, float, float] | None:
+    """The largest part of a photo with the shape of `size`, from its middle; None where that is all of it."""
+    across, down = size[0] * height, size[1] * width
+    if across == down:
+        return None
+    if across < down:  # the photo is the wider one
+        margin = (width - across / size[1]) / 2
+        return margin, 0.0, width - margin, float(height)
+    margin = (height - down / size[0]) / 2
+    return 0.0, margin, float(width), height - margin
 
 
 def to_model(image: Image.Image, fit: Fit) -> Image.Image:
-    """Scale and pad a picture (RGB or one 8-bit channel) to `fit.padded`."""
-    if image.size != fit.resized:
-        image = image.resize(fit.resized, Image.Resampling.LANCZOS)
+    """Cut, scale and pad a picture (RGB or one 8-bit channel) to `fit.padded`."""
+    if image.size != fit.resized or fit.seen is not None:
+        image = image.resize(fit.resized, Image.Resampling.LANCZOS, box=fit.seen)
     if fit.padded == fit.resized:
         return image
     left, top, right, bottom = fit.box
@@ -74,7 +145,7 @@ def to_model(image: Image.Image, fit: Fit) -> Image.Image:
 
 
 def from_model(image: Image.Image, fit: Fit) -> Image.Image:
-    """Undo the padding of `to_model`: the part of a model's picture that shows the photo, `fit.resized` in size."""
+    """Undo the padding of `to_model`: the part of a model's picture that shows `fit.seen`, `fit.resized` in size."""
     if image.size != fit.padded:
         raise ValueError(f"the picture is {image.size}, the fit is for {fit.padded}")
     return image.crop(fit.box)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ip2p_cli.errors import DeviceError, ModelError
+from ip2p_cli.errors import ModelError
 from ip2p_cli.types import EditSettings, ModelSpec, OffloadName
 
 if TYPE_CHECKING:
     import torch
+
+    from ip2p_cli.models.loader import Editor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +54,34 @@ def _check_kontext(pipeline: Any, folder: Path) -> None:
 
 KINDS: Mapping[str, Kind] = {
     "FluxKontextPipeline": Kind(
-        supports=frozenset({"steps", "cfg_text", "seed", "resolution", "output_size"}),
+        supports=frozenset({"steps", "cfg_text", "seed", "resolution", "output_size", "fit"}),
         # Steps and scale as in diffusers' example; flow matching by Euler steps, no image guidance.
         defaults=EditSettings(steps=28, cfg_text=2.5, cfg_image=1.0, sampler="euler", resolution=1024),
         multiple=16,
         check=_check_kontext,
     ),
 }
+
+
+def load_model(spec: ModelSpec, *, device: str, dtype: str, offload: OffloadName = "none") -> Editor | Adapter:
+    """`spec` for our loop, or for its own pipeline, with its parts placed as `offload` says (`models.offload`).
+
+    Raises what `loader.load_editor` and `load_adapter` raise.
+    """
+    import torch
+
+    from ip2p_cli.models import offload as offloading
+    from ip2p_cli.models.loader import load_editor
+
+    if spec.pipeline is not None:
+        return load_adapter(spec, device=device, dtype=dtype, offload=offload)
+    if offload == "none":
+        return load_editor(spec, device=device, dtype=dtype)
+    offloading.check_offload(offload, device)
+    # Never whole on the device: it may not fit there.
+    editor = replace(load_editor(spec, device="cpu", dtype=dtype), device=torch.device(device))
+    offloading.offload(editor, offload)
+    return editor
 
 
 def load_adapter(spec: ModelSpec, *, device: str, dtype: str, offload: OffloadName = "none") -> Adapter:
@@ -71,14 +94,12 @@ def load_adapter(spec: ModelSpec, *, device: str, dtype: str, offload: OffloadNa
     import torch
 
     from ip2p_cli.models.device import torch_dtype
+    from ip2p_cli.models.offload import check_offload
 
+    check_offload(offload, device)
     kind = KINDS.get(spec.pipeline or "")
     if kind is None:
         raise ModelError(f"model {spec.name}: ip2p has no adapter for {spec.pipeline!r}; it has {', '.join(KINDS)}")
-    if offload != "none" and device == "cpu":
-        raise DeviceError(
-            f"--offload {offload} needs a GPU to move the model to, and this runs on the CPU; leave it out"
-        )
     folder = Path(spec.source)
     number = torch_dtype(dtype)
     try:

@@ -21,10 +21,15 @@ def offload(editor: Editor, how: OffloadName) -> None:
     "sequential": each layer is: least memory, many times slower. Results do not change.
     Raises DeviceError for "model" and "sequential" where `editor.device` is no accelerator.
     """
-    if how != "none" and editor.device.type == "cpu":
-        raise DeviceError(f"--offload {how} needs a GPU to move the model to, and this runs on the CPU; leave it out")
+    check_offload(how, editor.device.type)
     if how != placement(editor):
         place(editor, how)
+
+
+def check_offload(how: OffloadName, device: str) -> None:
+    """DeviceError where there is no accelerator to move parts to."""
+    if how != "none" and device == "cpu":
+        raise DeviceError(f"--offload {how} needs a GPU to move the model to, and this runs on the CPU; leave it out")
 
 
 def placement(editor: Editor) -> OffloadName:
@@ -42,7 +47,12 @@ def place(editor: Editor, how: OffloadName) -> None:
     from accelerate import cpu_offload
     from accelerate.hooks import remove_hook_from_module
 
-    parts = _movable(editor)
+    named = [getattr(editor, name) for name in _PARTS if getattr(editor, name) is not None]
+    # nano's autoencoder has no weights to speak of, and no hooks: it stays on the device.
+    parts = [part for part in named if any(True for _ in part.parameters())]
+    for part in named:
+        if part not in parts:
+            part.to(editor.device)
     for part in parts:
         # Brings back the weights that "sequential" keeps apart.
         remove_hook_from_module(part, recurse=True)
@@ -52,12 +62,6 @@ def place(editor: Editor, how: OffloadName) -> None:
     elif how == "sequential":
         for part in parts:
             cpu_offload(part, _numbered(editor.device), offload_buffers=bool(part._parameters))
-
-
-def _movable(editor: Editor) -> list[Any]:
-    """The parts with weights. nano's autoencoder has next to none and no hooks: it stays where it is."""
-    parts = (getattr(editor, name) for name in _PARTS)
-    return [part for part in parts if part is not None and any(True for _ in part.parameters())]
 
 
 def _take_turns(parts: list[Any], device: torch.device) -> None:

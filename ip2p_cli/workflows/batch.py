@@ -22,16 +22,18 @@ from PIL import Image
 
 from .. import __version__
 from ..errors import InputError, Ip2pError, OutputError
+from ..io.comparison import before_after_gif, compare, compare_path, gif_path
 from ..io.exif import strip_location
 from ..io.files import write_whole
 from ..io.images import Picture, read_image
 from ..io.manifest import Entry, Manifest, file_stamp
 from ..io.names import printable, reason
 from ..io.output import encode_picture
-from ..io.provenance import parents_of, write_sidecar
+from ..io.provenance import parents_of, read_sidecar, write_sidecar
+from ..models.adapters import Adapter
 from ..models.loader import Editor
 from ..types import EditRequest, Saving
-from .edit import Prepared, Small, edit_batch, finish, prepare
+from .edit import Prepared, Small, edit_batch_in_memory, finish, prepare
 from .plan import Item, Plan, input_name, settings_of
 
 OnStep = Callable[[int, int, int], None]
@@ -56,7 +58,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Read:
-    """A photo ready for the model, or why it is not; how long that took."""
+    """A photo ready for the model, or why it is not; how long that took. notes: on how its batch ran."""
 
     item: Item
     picture: Picture | None = None
@@ -64,10 +66,11 @@ class _Read:
     stamp: str | None = None
     error: Ip2pError | None = None
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def run_batches(
-    editor: Editor,
+    editor: Editor | Adapter,
     plan: Plan,
     batches: Sequence[tuple[int, ...]],
     *,
@@ -122,7 +125,7 @@ def in_order(outcomes: Iterable[Outcome], batches: Sequence[tuple[int, ...]]) ->
 
 def _read_ahead(
     readers: ThreadPoolExecutor,
-    editor: Editor,
+    editor: Editor | Adapter,
     plan: Plan,
     batches: Sequence[tuple[int, ...]],
     manifest: Manifest | None,
@@ -151,7 +154,7 @@ def _done_meanwhile(item: Item, plan: Plan, manifest: Manifest | None) -> bool:
     return dict(manifest.entries[item.key].settings) == settings_of(item, plan.identity)
 
 
-def _read(item: Item, editor: Editor) -> _Read:
+def _read(item: Item, editor: Editor | Adapter) -> _Read:
     began = time.monotonic()
     stamp = file_stamp(item.source)
     try:
@@ -168,7 +171,7 @@ def _read(item: Item, editor: Editor) -> _Read:
 
 
 def _run_batch(
-    editor: Editor,
+    editor: Editor | Adapter,
     plan: Plan,
     batch: tuple[int, ...],
     ready: Mapping[int, _Read],
@@ -180,8 +183,11 @@ def _run_batch(
     began = time.monotonic()
     rows = [ready[i].prepared if i in ready else _filler(plan.items[i], next(iter(ready.values()))) for i in batch]
     report = None if on_step is None else lambda done, total: on_step(len(ready), done, total)
+    steps_down: list[str] = []
     try:
-        smalls = edit_batch(editor, [row for row in rows if row is not None], on_step=report)
+        smalls, _ = edit_batch_in_memory(
+            editor, [row for row in rows if row is not None], say=steps_down.append, on_step=report
+        )
     except Ip2pError as error:
         for index, read in ready.items():
             yield savers.submit(_fail, index, replace(read, error=error), plan, manifest)
@@ -189,8 +195,9 @@ def _run_batch(
     share = (time.monotonic() - began) / len(ready)
     for place, (index, small) in enumerate(zip(batch, smalls, strict=True)):
         if index in ready:
-            record = _record(plan, ready[index], f"{place + 1}/{len(batch)}", saving)
-            yield savers.submit(_save, index, ready[index], small, record, plan, manifest, saving, share)
+            read = replace(ready[index], notes=tuple(steps_down))
+            record = _record(plan, read, f"{place + 1}/{len(batch)}", saving)
+            yield savers.submit(_save, index, read, small, record, plan, manifest, saving, share)
 
 
 def _filler(item: Item, like: _Read) -> Prepared:
@@ -213,7 +220,6 @@ def _record(plan: Plan, read: _Read, place: str, saving: Saving) -> dict[str, An
         "quality": saving.quality,
         "input": item.source.name,
         "input_sha256": picture.digest,
-        "size": list(picture.rgb.size),
     }
     parents = parents_of(item.source)
     return {**record, "parents": parents} if parents else record
@@ -233,14 +239,17 @@ def _save(
     assert picture is not None
     assert read.prepared is not None
     try:
-        image = finish(read.prepared.request, small)
+        image = finish(read.prepared, small)
+        record = {**record, "size": list(image.size)}
         data = _encoded(image, item.target, picture, record, saving)
         entry = _entry(read, plan, "writing", sha256=hashlib.sha256(data).hexdigest())
         if manifest is not None:
             manifest.note(entry)
         item.target.parent.mkdir(parents=True, exist_ok=True)
         if saving.sidecar:
-            write_sidecar(item.target, record)
+            # Left by a run that died between the two: not a file of the user's.
+            ours = not item.target.exists() and read_sidecar(item.target) is not None
+            write_sidecar(item.target, record, overwrite=item.may_replace or ours)
         write_whole(item.target, data, overwrite=item.may_replace)
         seconds += read.seconds + time.monotonic() - began
         if manifest is not None:
@@ -250,7 +259,23 @@ def _save(
     except OSError as error:
         failure = OutputError(f"{printable(item.target)}: {reason(error)}: choose another place with -o")
         return _fail(index, replace(read, error=failure), plan, manifest)
-    return Outcome(index=index, state="done", seconds=seconds, record=record, notes=picture.notes)
+    notes = (*picture.notes, *read.notes, *_extras(item, picture.rgb, image, saving))
+    return Outcome(index=index, state="done", seconds=seconds, record=record, notes=notes)
+
+
+def _extras(item: Item, before: Image.Image, after: Image.Image, saving: Saving) -> Iterator[str]:
+    """Write what shows before and after; a note where something of that name is there already."""
+    wanted: list[tuple[Path, bytes]] = []
+    if saving.compare:
+        path = compare_path(item.target)
+        wanted.append((path, encode_picture(compare(before, after), path)))
+    if saving.gif:
+        wanted.append((gif_path(item.target), before_after_gif(before, after)))
+    for path, data in wanted:
+        try:
+            write_whole(path, data, overwrite=item.may_replace)
+        except OutputError as error:
+            yield str(error)
 
 
 def _encoded(image: Image.Image, target: Path, picture: Picture, record: Mapping[str, Any], saving: Saving) -> bytes:

@@ -8,10 +8,10 @@ from typing import Any
 
 from ..errors import ModelError
 from ..io.manifest import open_manifest
+from ..models.adapters import load_model
 from ..models.device import pick_device, pick_dtype
-from ..models.loader import load_editor
 from ..runners import map_on_ray
-from ..types import DeviceName, DtypeName, ModelSpec, Saving
+from ..types import DeviceName, DtypeName, ModelSpec, OffloadName, Saving
 from .batch import Outcome, run_batches
 from .plan import Plan
 
@@ -24,6 +24,7 @@ def run_on_ray(
     dtype: DtypeName,
     saving: Saving,
     workers: int | None,
+    offload: OffloadName = "none",
 ) -> Iterator[Outcome]:
     """Do what is left of `batches`; outcomes come as they are known. The folder must be seen by every worker.
 
@@ -31,7 +32,7 @@ def run_on_ray(
     """
     if not batches:
         return
-    make = _Make(plan=_absolute(plan), spec=spec, device=device, dtype=dtype, saving=saving)
+    make = _Make(plan=_absolute(plan), spec=spec, device=device, dtype=dtype, saving=saving, offload=offload)
     for batch, result in map_on_ray(make, list(batches), workers):
         if isinstance(result, Exception):
             lines = str(result).strip().splitlines() or [type(result).__name__]
@@ -56,10 +57,12 @@ class _Make:
     device: DeviceName
     dtype: DtypeName
     saving: Saving
+    offload: OffloadName
 
     def __call__(self, number: int) -> Any:
         place = pick_device(self.device).name
-        editor = load_editor(self.spec, device=place, dtype=pick_dtype(self.dtype, place, self.spec).name)
+        number = pick_dtype(self.dtype, place, self.spec).name
+        editor = load_model(self.spec, device=place, dtype=number, offload=self.offload)
         manifest = open_manifest(self.plan.folder, f"ray-{number}") if self.plan.noted else None
 
         def work(batch: tuple[int, ...]) -> list[Outcome]:

@@ -15,7 +15,7 @@ from ..diffusion import editing
 from ..diffusion.adapted import edit_adapted, through_vae
 from ..diffusion.detail import return_to_full_size
 from ..diffusion.text import encode_condition
-from ..io.sizes import Fit, model_size, to_model
+from ..io.sizes import Fit, fit_for, to_model
 from ..models.adapters import Adapter
 from ..models.loader import Editor
 from ..models.offload import offload, placement
@@ -49,9 +49,8 @@ class Prepared:
 
 def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
     """Bring a photo to the size at which the model `spec` sees it."""
-    source, settings = request.source, request.settings
-    fit = model_size(source.width, source.height, resolution=settings.resolution, multiple=spec.multiple)
-    return Prepared(request=request, fit=fit, pixels=_tensor(to_model(source, fit)))
+    fit = fit_for(request.source.size, request.settings, spec.multiple)
+    return Prepared(request=request, fit=fit, pixels=_tensor(to_model(request.source, fit)))
 
 
 def edit_batch(
@@ -144,21 +143,24 @@ def edit_small(editor: Editor | Adapter, request: EditRequest, *, on_step: OnSte
 def edit(editor: Editor | Adapter, request: EditRequest, *, on_step: OnStep | None = None) -> EditResult:
     """Edit one photo. The picture has the photo's size, or the model's where the settings say "model"."""
     began = time.monotonic()
-    small = edit_small(editor, request, on_step=on_step)
+    prepared = prepare(request, editor.spec)
+    small = edit_batch(editor, [prepared], on_step=on_step)[0]
     return EditResult(
         request=request,
-        image=finish(request, small),
+        image=finish(prepared, small),
         latent=small.latent,
         model=editor.spec.name,
         seconds=time.monotonic() - began,
     )
 
 
-def finish(request: EditRequest, small: Small) -> Image.Image:
+def finish(prepared: Prepared, small: Small) -> Image.Image:
     """The picture that the user gets: at the photo's size, or the model's where the settings say "model"."""
+    request = prepared.request
     if request.settings.output_size == "model":
         return _image(small.edited)
-    return _image(return_to_full_size(_bytes(request.source), small.source, small.edited))
+    full = return_to_full_size(_bytes(request.source), small.source, small.edited, seen=prepared.fit.seen)
+    return _image(full)
 
 
 def _bytes(image: Image.Image) -> Tensor:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import platformdirs
 
-from ..io.sizes import model_size
+from ..errors import UsageError
+from ..io.sizes import fit_for
 from ..types import ModelSpec
 from .plan import Item, Plan
 
@@ -52,7 +53,10 @@ def work_of(item: Item, spec: ModelSpec) -> float:
     """Model pixels in millions times steps: what the time of an edit follows."""
     if item.size is None:
         return 0.0
-    width, height = model_size(*item.size, resolution=item.settings.resolution, multiple=spec.multiple).padded
+    try:
+        width, height = fit_for(item.size, item.settings, spec.multiple).padded
+    except UsageError:
+        return 0.0
     return width * height / 1e6 * item.settings.steps
 
 

@@ -13,7 +13,7 @@ from ..io.images import read_size
 from ..io.inputs import InputPhoto
 from ..io.manifest import Entry, Manifest, file_digest, file_stamp
 from ..io.names import numbered, printable, slug
-from ..io.sizes import model_size
+from ..io.sizes import fit_for
 from ..types import ModelSpec, ResolvedEditSettings
 
 State = Literal["to do", "done", "redo"]
@@ -249,10 +249,14 @@ def _batches(items: Sequence[Item], spec: ModelSpec, size_of: BatchSize) -> tupl
         if item.size is None:
             full.append((index,))
             continue
-        fit = model_size(*item.size, resolution=settings.resolution, multiple=spec.multiple)
-        group = filling.setdefault((fit.padded, settings.sampler, settings.steps), [])
+        try:
+            padded = fit_for(item.size, settings, spec.multiple).padded
+        except UsageError:  # it fails alone when its turn comes
+            full.append((index,))
+            continue
+        group = filling.setdefault((padded, settings.sampler, settings.steps), [])
         group.append(index)
-        if len(group) >= size_of(fit.padded):
+        if len(group) >= size_of(padded):
             full.append(tuple(group))
             group.clear()
     full += [tuple(group) for group in filling.values() if group]

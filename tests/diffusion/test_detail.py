@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from ip2p_cli.diffusion.detail import DEFAULT, return_to_full_size
+from ip2p_cli.diffusion.detail import DEFAULT, Box, return_to_full_size
+
+Change = Callable[[torch.Tensor], torch.Tensor]
 
 
 def smaller(image: torch.Tensor, factor: int) -> torch.Tensor:
@@ -174,3 +176,57 @@ def test_the_inputs_are_left_alone(full: torch.Tensor, small: torch.Tensor) -> N
 def test_small_photo_and_edit_of_two_sizes_are_refused(full: torch.Tensor, small: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="differ"):
         return_to_full_size(full, small, small[:, 1:])
+
+
+SEEN = (45.0, 0.0, 315.0, 240.0)  # of the photo's 360 x 240
+
+
+@pytest.fixture(scope="module")
+def middle(full: torch.Tensor) -> torch.Tensor:
+    """What a model saw that was shown the photo's middle at a third of its size."""
+    return smaller(full[:, :, 45:315], 3)
+
+
+@pytest.mark.parametrize("change", [toned, lambda image: image], ids=["toned", "none"])
+def test_colours_go_on_beyond_what_was_seen(full: torch.Tensor, middle: torch.Tensor, change: Change) -> None:
+    result = return_to_full_size(full, middle, change(middle), seen=SEEN)
+    for part in (slice(0, 45), slice(45, 315), slice(315, 360)):
+        assert psnr(result[:, :, part], change(full)[:, :, part]) > 43
+
+
+def test_what_was_seen_lies_where_it_was(full: torch.Tensor, middle: torch.Tensor) -> None:
+    edited = blurred(middle, 4)  # nothing of the photo's own detail, so a shift would show
+    result = return_to_full_size(full, middle, edited, seen=SEEN)
+    assert psnr(result[:, :, 45:315], larger(edited, (240, 270))) > 45
+
+
+def test_part_pixels_are_not_rounded(full: torch.Tensor) -> None:
+    ramp = torch.linspace(0, 1, 480).repeat(3, 240, 1)
+    shown = smaller(ramp[:, :, 100:379], 3)  # 93 pixels
+    as_halves = ramp.unflatten(2, (240, 2)).mean(3)  # the same photo at half the width: seen from 50.0 to 189.5
+    result = return_to_full_size(as_halves, shown, shown * 0.5 + 0.2, seen=(50.0, 0.0, 189.5, 240.0))
+    torch.testing.assert_close(result, as_halves * 0.5 + 0.2, atol=2e-3, rtol=0)
+
+
+def test_no_seam_where_the_seen_part_ends(full: torch.Tensor, middle: torch.Tensor) -> None:
+    strokes = torch.rand(middle.shape, generator=torch.Generator().manual_seed(2))
+    result = return_to_full_size(full, middle, blurred(strokes, 2), seen=SEEN)
+    jumps = (result[:, :, 1:] - result[:, :, :-1]).abs().mean((0, 1))
+    usual = jumps[46:313]
+    for edge in (44, 314):
+        assert jumps[edge - 2 : edge + 3].max() <= usual.max()
+    assert jumps[:44].mean() > 0.5 * usual.mean()  # nor a smear
+
+
+@pytest.mark.parametrize(
+    ("size", "model_size", "seen"),
+    [
+        ((7, 101), (24, 64), (41.333, 0.0, 60.0, 7.0)),  # more is unseen than seen
+        ((1, 9), (8, 8), (4.0, 0.0, 5.0, 1.0)),
+        ((90, 3), (1, 1), (0.0, 43.5, 3.0, 46.5)),
+    ],
+)
+def test_any_part(size: tuple[int, int], model_size: tuple[int, int], seen: Box) -> None:
+    source, before = torch.full((3, *size), 0.4), torch.full((3, *model_size), 0.4)
+    result = return_to_full_size(source, before, before + 0.2, seen=seen)
+    torch.testing.assert_close(result, source + 0.2, atol=1e-3, rtol=0)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import stat
 import struct
+import sys
 import threading
 import warnings
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from ip2p_cli.errors import InputError, OutputError, UsageError
-from ip2p_cli.io import images, output
+from ip2p_cli.io import images, kinds, output
 from ip2p_cli.io.images import read_image
 from ip2p_cli.io.names import numbered, slug
 from ip2p_cli.io.output import check_output, write_image
@@ -78,7 +80,16 @@ def test_lossy_kinds(tmp_path: Path, name: str) -> None:
 
 
 def test_the_extension_does_not_decide(tmp_path: Path) -> None:
-    assert difference(read_image(saved(tmp_path, smooth(), "really-png.jpg", format="PNG")).rgb, smooth()) == 0
+    picture = read_image(saved(tmp_path, smooth(), "really-png.jpg", format="PNG"))
+    assert difference(picture.rgb, smooth()) == 0
+    assert picture.notes == ("a PNG picture, although it is called .jpg",)
+    for name in ("a.JPG", "a.jpeg", "a.jfif", "a.photo", "a"):
+        assert read_image(saved(tmp_path, smooth(), name, format="JPEG")).notes == ()
+
+
+def test_the_digest_is_of_the_file_that_was_decoded(tmp_path: Path) -> None:
+    path = saved(tmp_path, smooth(), "a.png")
+    assert read_image(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,25 @@ def test_only_the_first_frame(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime")]
     for name in ("a.gif", "a.tif", "a.webp", "a.png"):
         path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
-        assert pixels(read_image(path).rgb)[0][0] > 240, name
+        picture = read_image(path)
+        assert pixels(picture.rgb)[0][0] > 240, name
+        assert picture.notes == ("first of 2 frames",)
+    # A phone puts a preview or a depth map behind the photo; that is no second frame.
+    assert (
+        read_image(saved(tmp_path, frames[0], "a.jpg", format="MPO", save_all=True, append_images=frames)).notes == ()
+    )
+
+
+def test_a_broken_second_frame_is_no_reason_to_refuse_the_first(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime")]
+    path = saved(tmp_path, frames[0], "a.tif", save_all=True, append_images=frames[1:])
+    data = bytearray(path.read_bytes())
+    first = int.from_bytes(data[4:8], "little")
+    entries = int.from_bytes(data[first : first + 2], "little")
+    at = first + 2 + 12 * entries
+    data[at : at + 4] = b"\xff\xff\xff\x7f"
+    path.write_bytes(data)
+    assert pixels(read_image(path).rgb)[0] == [255, 0, 0]
 
 
 # Reading: orientation
@@ -289,9 +318,41 @@ def test_what_is_no_picture(tmp_path: Path, text: bytes) -> None:
     assert message.endswith("save it as PNG or JPEG first")
 
 
-def test_heic_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    assert "it is a HEIC photo: save it as PNG or JPEG first" in refused(tmp_path / "a.heic")
+def test_heic_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pillow_heif", "pillow_heif.as_plugin"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    for head in (b"\0\0\0\x18ftypheic", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"):
+        (tmp_path / "a.heic").write_bytes(head + bytes(40))
+        message = refused(tmp_path / "a.heic")
+        assert message.endswith("a.heic is a HEIC photo: pip install 'ip2p[heif]' or save it as JPEG first")
+
+
+def test_heic(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    Image.init()
+    known = dict(Image.OPEN)
+    exif = Image.Exif()
+    exif[271] = "Camera"
+    exif[274] = 6
+    whole = heif.from_pillow(smooth().transpose(Image.Transpose.ROTATE_90))
+    whole.save(tmp_path / "a.heic", quality=90, exif=exif.tobytes())
+    picture = read_image(tmp_path / "a.heic")
+    assert difference(picture.rgb, smooth()) <= CLOSE
+    assert picture.exif is not None
+    assert known == Image.OPEN, "what Pillow opens elsewhere stays as it was"
+    data = (tmp_path / "a.heic").read_bytes()
+    (tmp_path / "lie.jpg").write_bytes(data)
+    assert read_image(tmp_path / "lie.jpg").notes == ("a HEIC picture, although it is called .jpg",)
+    (tmp_path / "half.heic").write_bytes(data[: len(data) // 2])
+    assert "get a whole copy of it" in refused(tmp_path / "half.heic")
+    with pytest.raises(UsageError, match=r"cannot write \.heic files here: use one of \.png"):
+        check_output(tmp_path / "b.heic", overwrite=False)
+
+
+def test_of_a_raw_file_the_thumbnail_is_not_taken_for_the_photo(tmp_path: Path) -> None:
+    said = "is a camera's raw file: develop it and save it as TIFF or JPEG first"
+    assert said in refused(saved(tmp_path, smooth(), "a.NEF", format="TIFF"))
+    assert said in refused(saved(tmp_path, smooth(), "a.tif", tiffinfo={50706: b"\1\4\0\0"}))
 
 
 def test_postscript_is_not_run(tmp_path: Path) -> None:
@@ -349,19 +410,19 @@ def test_header_of_a_bomb_is_enough(tmp_path: Path) -> None:
 
 def test_bounds_are_ours_not_a_global_of_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, limit = saved(tmp_path, smooth(), "a.png"), Image.MAX_IMAGE_PIXELS
-    monkeypatch.setattr(images, "MAX_PIXELS", 48 * 32)
+    monkeypatch.setattr(kinds, "MAX_PIXELS", 48 * 32)
     read_image(path)
-    monkeypatch.setattr(images, "MAX_PIXELS", 48 * 32 - 1)
+    monkeypatch.setattr(kinds, "MAX_PIXELS", 48 * 32 - 1)
     refused(path)
     assert limit == Image.MAX_IMAGE_PIXELS
     # Between Pillow's own limit and ours: a header that says 190 megapixels is damaged, not too large.
-    monkeypatch.setattr(images, "MAX_PIXELS", 200_000_000)
+    monkeypatch.setattr(kinds, "MAX_PIXELS", 200_000_000)
     (tmp_path / "b.png").write_bytes(png(19_000, 10_000, 1, 0, b"\0"))
     assert "cut short" in refused(tmp_path / "b.png")
 
 
 def test_memory_that_does_not_suffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: object) -> None:
+    def full(*_: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(images, "_rgb_and_alpha", full)
@@ -396,6 +457,13 @@ def test_the_extension_gives_the_format(tmp_path: Path, name: str, kind: str) ->
     exact = kind in ("PNG", "TIFF")
     assert difference(read_image(tmp_path / name).rgb, smooth()) <= (0 if exact else CLOSE)
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_quality_is_bounded(tmp_path: Path) -> None:
+    for quality in (0, 101):
+        with pytest.raises(UsageError, match=f"quality {quality} is out of range: use 1 to 100"):
+            write_image(smooth(), tmp_path / "a.jpg", overwrite=False, quality=quality)
+    assert not list(tmp_path.iterdir())
 
 
 def test_quality_counts(tmp_path: Path) -> None:
@@ -613,12 +681,16 @@ def test_slug_of_no_length() -> None:
 
 
 def test_numbered(tmp_path: Path) -> None:
-    path = tmp_path / "a.b.png"
-    assert numbered(path) == path
-    path.touch()
-    assert numbered(path).name == "a.b-2.png"
-    (tmp_path / "a.b-2.png").symlink_to("gone")
-    assert numbered(path).name == "a.b-3.png"
+    name = PurePath("sub/a.b.png")
+    (tmp_path / "sub").mkdir()
+    assert numbered(tmp_path, name) == name
+    (tmp_path / name).touch()
+    assert numbered(tmp_path, name) == PurePath("sub/a.b-2.png")
+    (tmp_path / "sub" / "a.b-2.png").symlink_to("gone")
+    assert numbered(tmp_path, name) == PurePath("sub/a.b-3.png")
+    assert numbered(tmp_path, name, {"sub/a.b-3.png"}) == PurePath("sub/a.b-4.png")
+    assert numbered(tmp_path, PurePath("sub/A.B.png"), {"sub/a.b.png"}) == PurePath("sub/A.B-2.png")
+    assert numbered(tmp_path, name, overwrite=True) == name
 
 
 def test_reading_closes_the_file(tmp_path: Path) -> None:

@@ -1,15 +1,21 @@
-"""The size rule: no stretching, a bounded size, padding that comes off again exactly."""
+"""The size rules: no stretching, a bounded size, padding that comes off again exactly, cropping that is known."""
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
+from ip2p_cli.diffusion.detail import return_to_full_size
 from ip2p_cli.errors import UsageError
-from ip2p_cli.io.sizes import MAX_STRETCH, Fit, check_resolution, from_model, model_size, to_model
+from ip2p_cli.io.sizes import MAX_STRETCH, Fit, check_fit, check_resolution, from_model, model_size, to_model
+from ip2p_cli.types import FitRule
 
 SIDES = st.integers(1, 10_000)
 RESOLUTIONS = st.integers(64, 1024)
@@ -104,3 +110,126 @@ def test_no_size_is_a_mistake_of_the_caller() -> None:
         model_size(0, 5, resolution=64, multiple=8)
     with pytest.raises(UsageError):
         model_size(5, 5, resolution=10, multiple=8)
+
+
+CROPPING = st.sampled_from(["crop", "original"])
+# Wide ranges and narrow ones: most pairs of the widest are too long and narrow to be cropped.
+PHOTOS = st.one_of(
+    st.tuples(SIDES, SIDES),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(st.integers(100, 999), st.integers(100, 999)),
+)
+
+
+def seen_of(fit: Fit, width: int, height: int) -> tuple[float, float, float, float]:
+    return fit.seen or (0.0, 0.0, float(width), float(height))
+
+
+@given(size=PHOTOS, resolution=RESOLUTIONS, multiple=MULTIPLES, rule=CROPPING)
+def test_cropping_fits_the_grid_and_stretches_nothing(
+    size: tuple[int, int], resolution: int, multiple: int, rule: FitRule
+) -> None:
+    try:
+        fit = model_size(*size, resolution=resolution, multiple=multiple, rule=rule)
+    except UsageError:
+        assert max(size) > 2 * min(size) or resolution < multiple
+        return
+    w, h = fit.resized
+    assert fit.padded == fit.resized
+    assert w % multiple == h % multiple == 0
+    assert 0 < max(w, h) <= MAX_STRETCH * resolution
+    left, top, right, bottom = seen_of(fit, *size)
+    assert 0 <= left < right <= size[0]
+    assert 0 <= top < bottom <= size[1]
+    assert math.isclose(left, size[0] - right, abs_tol=1e-9)
+    assert math.isclose(top, size[1] - bottom, abs_tol=1e-9)
+    assert (left, right) == (0, size[0]) or (top, bottom) == (0, size[1])  # no more is cut off than must be
+    assert math.isclose((right - left) * h, (bottom - top) * w, rel_tol=1e-9)
+    if rule == "crop":  # the same grid as pad's, from below
+        whole = model_size(*size, resolution=resolution, multiple=multiple).resized
+        assert (w, h) == (whole[0] // multiple * multiple, whole[1] // multiple * multiple)
+
+
+@given(size=PHOTOS, resolution=RESOLUTIONS, multiple=st.sampled_from([8, 32, 64]))
+def test_original_is_the_authors_formula(size: tuple[int, int], resolution: int, multiple: int) -> None:
+    width, height = size
+    f = resolution / max(width, height)
+    f = math.ceil(min(width, height) * f / multiple) * multiple / min(width, height)
+    expected = (int((width * f) // multiple) * multiple, int((height * f) // multiple) * multiple)
+    try:
+        found = model_size(*size, resolution=resolution, multiple=multiple, rule="original").resized
+    except UsageError:
+        assert max(expected) > MAX_STRETCH * resolution
+        return
+    assert found == tuple(max(multiple, side) for side in expected)
+    # What it means, without floats: the longer side near the resolution, the shorter one up to the next multiple.
+    exact = math.ceil(Fraction(min(size) * resolution, max(size) * multiple)) * multiple
+    assert abs(min(found) - exact) in (0, multiple)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((512, 512), (512, 512)), ((640, 480), (512, 384)), ((1920, 1080), (512, 320)), ((3000, 4000), (384, 512))],
+)
+def test_original_sizes_by_hand(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert model_size(*size, resolution=512, multiple=64, rule="original").padded == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(width=st.integers(2, 300), height=st.integers(2, 300), rule=CROPPING)
+def test_the_model_sees_what_image_ops_fit_gives(width: int, height: int, rule: FitRule) -> None:
+    noise = np.random.default_rng(width * 300 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    try:
+        fit = model_size(width, height, resolution=64, multiple=8, rule=rule)
+    except UsageError:
+        return
+    theirs = ImageOps.fit(image, fit.resized, method=Image.Resampling.LANCZOS)
+    seen = to_model(image, fit)
+    assert seen.size == fit.padded
+    assert np.abs(np.asarray(seen, int) - np.asarray(theirs, int)).max() <= 1
+    assert from_model(seen, fit).tobytes() == seen.tobytes()
+
+
+@settings(max_examples=25, deadline=None)
+@given(width=st.integers(1, 90), height=st.integers(1, 90), rule=st.sampled_from(["pad", "crop", "original"]))
+def test_any_size_comes_back_at_its_own(width: int, height: int, rule: FitRule) -> None:
+    comes_back(width, height, rule)
+
+
+@pytest.mark.parametrize("rule", ["pad", "crop", "original"])
+@pytest.mark.parametrize("size", [(10_000, 37), (37, 10_000), (1, 10_000), (2000, 300), (1, 1)])
+def test_extreme_sizes_come_back_or_are_refused(size: tuple[int, int], rule: FitRule) -> None:
+    assert comes_back(*size, rule) or (rule != "pad" and max(size) > 4 * min(size))
+
+
+def comes_back(width: int, height: int, rule: FitRule) -> bool:
+    """A ramp, made darker at the model's size, comes back darker at its own; False where the rule refuses it."""
+    x, y = np.linspace(40, 200, width), np.linspace(60, 220, height)
+    pixels = np.stack(np.broadcast_arrays(x[None], y[:, None], 128.0), axis=-1).round().astype(np.uint8)
+    try:
+        fit = model_size(width, height, resolution=64, multiple=8, rule=rule)
+    except UsageError:
+        return False
+    before = from_model(to_model(Image.fromarray(pixels), fit), fit)
+    small = torch.from_numpy(np.array(before)).permute(2, 0, 1).float() / 255
+    full = torch.from_numpy(pixels).permute(2, 0, 1)
+    result = return_to_full_size(full, small, small * 0.7, seen=fit.seen)
+    assert result.shape == (3, height, width)
+    if min(fit.resized) >= 8:  # of a narrower one there is too little to fit colours to
+        assert (result.float() - full.float() * 0.7).abs().mean() < 3
+    return True
+
+
+def test_a_rule_that_crops_says_what_to_do_with_a_strip() -> None:
+    for rule in ("crop", "original"):
+        with pytest.raises(UsageError, match=rf"10000 x 37 cannot be cropped .*--fit {rule}.*--fit pad$"):
+            model_size(10_000, 37, resolution=512, multiple=64, rule=rule)
+
+
+def test_rules_by_name() -> None:
+    assert [check_fit(name) for name in ("pad", "crop", "original")] == ["pad", "crop", "original"]
+    with pytest.raises(UsageError, match="Did you mean crop"):
+        check_fit("crpo")
+    with pytest.raises(UsageError, match="pad, crop, original"):
+        check_fit(None)

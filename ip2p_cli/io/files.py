@@ -1,0 +1,110 @@
+"""Files as bytes: checked before they are opened, read once, written whole or not at all."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ip2p_cli.errors import InputError, OutputError
+from ip2p_cli.io.names import printable, reason
+
+# Far more than 200 megapixels of 16-bit colour take.
+MAX_BYTES = 2 * 1024**3
+
+
+def check_regular_file(path: Path) -> None:
+    """Refuse what is not there, not a file, or empty, without opening it: opening a FIFO would wait for ever.
+
+    Raises InputError.
+    """
+    shown = printable(path)
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise InputError(f"{shown}: {_why_missing(path)}") from error
+    except OSError as error:
+        raise InputError(f"{shown}: {reason(error)}: check the path and its permissions") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{shown} is a folder: name the photos in it, for example {printable(path / '*.jpg')}")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{shown} is not a regular file (a device or a pipe): save the picture to a file first")
+    if status.st_size == 0:
+        raise InputError(f"{shown} is empty (0 bytes): get a whole copy of it")
+    if status.st_size > MAX_BYTES:
+        raise InputError(f"{shown} is larger than {MAX_BYTES // 1024**3} GB: make it smaller first")
+
+
+def _why_missing(path: Path) -> str:
+    folder = path.parent
+    if path.is_symlink():
+        return "the link points to a file that does not exist: mend the link"
+    if not folder.is_dir():
+        return f"there is no folder {printable(folder)}: check the path"
+    try:
+        names = {entry.name.casefold(): entry for entry in itertools.islice(folder.iterdir(), 10_000)}
+    except OSError:
+        names = {}
+    near = difflib.get_close_matches(path.name.casefold(), names, n=1)
+    return f"no such file: did you mean {printable(names[near[0]])}?" if near else "no such file: check the path"
+
+
+def write_whole(path: Path, data: bytes, *, overwrite: bool) -> None:
+    """Write a file whole or not at all; without `overwrite` an existing file stays, even one that appears meanwhile.
+
+    Raises OutputError.
+    """
+    # As with cp, a link stays a link: what it points to is replaced.
+    target = Path(os.path.realpath(path)) if overwrite else path
+    temporary = target.with_name(f".ip2p-{secrets.token_hex(8)}.tmp")
+    with told_as_output_error(path):
+        try:
+            _write_new(temporary, data)
+            if not overwrite:
+                _publish(temporary, target)
+            else:
+                if target.exists():
+                    temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+                temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file that must not exist yet, down to the disk, with the permissions that the umask leaves."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Give a file its name in one step that fails if the name is taken."""
+    try:
+        target.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):  # FAT, some network drives: no hard links, so reserve the name instead
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        try:
+            temporary.replace(target)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def told_as_output_error(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write `path` into an OutputError of one line."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise OutputError(f"{printable(path)} exists already: use --overwrite or another -o") from error
+    except OSError as error:
+        raise OutputError(f"{printable(path)}: {reason(error)}: choose another place with -o") from error

@@ -1,0 +1,76 @@
+"""Presets: settings under one name, for what nobody has set. Names can be listed without anything heavy.
+
+`fast` and `balanced` depend on the model; docs/presets.md says what they were chosen by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import UsageError
+from .suggest import did_you_mean
+from .types import EditSettings, ModelSpec
+
+# A model whose own default is at most this many steps was trained for few: nano.
+FEW_STEPS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One line for people; the settings for a model that wants many steps, and for one that was trained for few."""
+
+    description: str
+    many: EditSettings
+    few: EditSettings
+
+
+_ORIGINAL = EditSettings(
+    fit="original", resolution=512, steps=100, sampler="euler_a_original", cfg_text=7.5, cfg_image=1.5
+)
+PRESETS: Mapping[str, Preset] = {
+    "original": Preset(
+        description="as the paper's authors run their model: 100 steps of euler_a_original, 512 pixels, their cropping",
+        many=_ORIGINAL,
+        few=_ORIGINAL,
+    ),
+    "fast": Preset(
+        description="the fewest steps that give nearly the picture that many give; nano: its own single step",
+        many=EditSettings(steps=12, sampler="unipc"),
+        few=EditSettings(),
+    ),
+    "balanced": Preset(
+        description="twice the steps of fast, hardly to be told from 100; nano: 4 steps, for more texture",
+        many=EditSettings(steps=25, sampler="dpmpp_2m"),
+        few=EditSettings(steps=4, sampler="ddim"),
+    ),
+}
+
+
+def preset_settings(name: str, spec: ModelSpec, own: Mapping[str, EditSettings] | None = None) -> EditSettings:
+    """What the preset called `name` says for a model, the rest unsaid; `own`: the user's, which come first.
+
+    Raises UsageError with the nearest name and all names where there is none.
+    """
+    own = own or {}
+    if name in own:
+        return own[name]
+    if name not in PRESETS:
+        names = [*own, *PRESETS]
+        raise UsageError(f"unknown preset {name!r}.{did_you_mean(name, names)} Presets: {', '.join(names)}")
+    preset = PRESETS[name]
+    return preset.few if (spec.defaults.steps or FEW_STEPS + 1) <= FEW_STEPS else preset.many
+
+
+def read_presets(config: Mapping[str, Any]) -> dict[str, EditSettings]:
+    """The user's own presets, of a config's `presets: {NAME: {SETTING: VALUE}}`; UsageError says what is wrong."""
+    from .io.fields import read_settings
+
+    said = config.get("presets") or {}
+    if not isinstance(said, Mapping):
+        raise UsageError("presets must be a mapping of names to settings, like {mine: {steps: 20}}")
+    for name, values in said.items():
+        if not isinstance(values, Mapping):
+            raise UsageError(f"preset {name}: give settings, like {{steps: 20}}, not {values!r}")
+    return {str(name): read_settings(values, f"preset {name}") for name, values in said.items()}
