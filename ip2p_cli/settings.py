@@ -22,13 +22,15 @@ DEFAULT_MODEL = "nano"
 def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> ResolvedEditSettings:
     """`said`, completed by the preset, the model's defaults and the built-in ones; an unsaid seed is drawn.
 
-    preset: a name of `presets.PRESETS` or of the config file. Raises UsageError for a value that is not possible.
+    preset: a name of `presets.PRESETS` or of the config file. Raises UsageError for a value that is not possible, or
+    that is said of a setting which the model does not have.
     """
     from .diffusion.samplers import find_sampler
     from .io.sizes import check_fit, check_resolution
 
     if preset is not None:
         said = said.or_else(preset_settings(preset, spec, read_config().presets))
+    _refuse_unsupported(said, spec)
     settings = said.or_else(spec.defaults).or_else(BUILT_IN)
     if settings.seed is None:
         settings = settings.or_else(EditSettings(seed=draw_seed()))
@@ -49,6 +51,18 @@ def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> R
 def draw_seed() -> int:
     """A seed at random; 32 bits: short enough to be read out and typed again."""
     return secrets.randbits(32)
+
+
+def _refuse_unsupported(said: EditSettings, spec: ModelSpec) -> None:
+    if spec.supports is None:
+        return
+    for name, value in asdict(said).items():
+        if value is not None and name not in spec.supports:
+            known = ", ".join("--" + other.replace("_", "-") for other in asdict(said) if other in spec.supports)
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{flag} {value}: the model {spec.name} has no such setting; leave it out. It has {known}."
+            )
 
 
 def choose_model(flag: str | None) -> tuple[str, bool]:

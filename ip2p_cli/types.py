@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 DtypeName = Literal["auto", "fp32", "fp16", "bf16"]
 OutputSize = Literal["input", "model"]
+OffloadName = Literal["none", "model", "sequential"]
 EngineName = Literal["local", "ray"]
 FitRule = Literal["pad", "crop", "original"]
 
@@ -64,8 +65,9 @@ class ResolvedEditSettings:
 class ModelSpec:
     """A model that ip2p can load, and what it wants by default.
 
-    source: a hub id ("owner/name"), or the absolute path of a folder in diffusers layout or of one file.
-    multiple: both sides of the model-size picture are multiples of this many pixels.
+    source: a hub id ("owner/name") or a local folder in diffusers layout. multiple: both sides of the
+    model-size picture are multiples of this many pixels. pipeline: diffusers' class for a model that edits its own way,
+    see `models.adapters`. supports: the fields of EditSettings that it has; None is all.
     """
 
     name: str
@@ -76,6 +78,8 @@ class ModelSpec:
     variant: str | None = None
     size_mb: int | None = None
     multiple: int = 64
+    pipeline: str | None = None
+    supports: frozenset[str] | None = None
     defaults: EditSettings = field(default_factory=EditSettings)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from .loading import How
 from .output import Output
 
 if TYPE_CHECKING:
+    from ..workflows.loading import ModelChoice
     from ..workflows.plan import Plan
 
 
-def print_plan(plan: Plan, batches: tuple[tuple[int, ...], ...], how: How, output: Output) -> None:
+def print_plan(plan: Plan, batches: tuple[tuple[int, ...], ...], choice: ModelChoice, output: Output) -> None:
     """One line an item on stdout (state, size, seed, output); the sum, the time and the memory on stderr."""
     from ..workflows.estimate import estimate
 
@@ -26,11 +26,11 @@ def print_plan(plan: Plan, batches: tuple[tuple[int, ...], ...], how: How, outpu
         output.data(line, {**record, "input": str(item.source), "output": str(item.target)})
     left = plan.open_batches(batches)
     todo = sum(plan.items[i].state != "done" for batch in left for i in batch)
-    guess = estimate(plan, left, how.spec, how.device_name, how.dtype_name)
+    guess = estimate(plan, left, choice.spec, choice.device_name, choice.dtype_name)
     known = "as measured before on this machine" if guess.measured else "a rough guess: nothing was measured here yet"
     output.say(
-        f"{todo} of {len(indices)} to do with {how.spec.name} on {how.device_name}, in {len(left)} batches: about "
-        f"{_duration(guess.seconds)} ({known}), {guess.memory_mb:,.0f} MB of memory. Nothing was done."
+        f"{todo} of {len(indices)} to do with {choice.spec.name} on {choice.device_name}, in {len(left)} batches: "
+        f"about {_duration(guess.seconds)} ({known}), {guess.memory_mb:,.0f} MB of memory. Nothing was done."
     )
 
 

@@ -22,6 +22,7 @@ from .stopping import Terminated, interruptible
 if TYPE_CHECKING:
     from ..types import ModelSpec
     from ..workflows.batch import Outcome
+    from ..workflows.loading import ModelChoice
     from ..workflows.plan import Item, Plan, Wanted
 
     Batches = tuple[tuple[int, ...], ...]
@@ -42,6 +43,7 @@ def edit(
     vae: opt.Vae = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    offload: opt.Offload = "none",
     steps: opt.Steps = None,
     cfg_text: opt.CfgText = None,
     cfg_image: opt.CfgImage = None,
@@ -95,15 +97,15 @@ def edit(
     if preview:
         check_preview()
     part, count = part_of(shard), batch_size_of(batch_size)
-    how = loading.how(model, device, dtype, loras=loras or [], vae=vae, revision=revision)
+    choice = loading.choose(model, device, dtype, loras=loras or [], vae=vae, revision=revision, offload=offload)
     place = Place(asked, part, dry_run)
     plan = make_plan(
-        _wanted(asked, said, preset, how.spec, place, output),
+        _wanted(asked, said, preset, choice.spec, place, output),
         place.folder,
         place.manifest,
-        spec=how.spec,
-        identity=how.identity(fetch=not dry_run),
-        size_of=size_of(count, how.device_name),
+        spec=choice.spec,
+        identity=choice.identity(fetch=not dry_run),
+        size_of=size_of(count, choice.device_name),
         redo=redo,
         overwrite=overwrite,
     )
@@ -111,7 +113,7 @@ def edit(
     if dry_run:
         from .dry_run import print_plan
 
-        print_plan(plan, batches, how, output)
+        print_plan(plan, batches, choice, output)
         return
     _check_lone(plan)
     saving = Saving(
@@ -123,9 +125,9 @@ def edit(
         gif=gif,
     )
     if engine == "ray":
-        outcomes = _on_ray(plan, batches, how, saving, workers, output)
+        outcomes = _on_ray(plan, batches, choice, saving, workers, output)
     else:
-        outcomes = _here(plan, batches, how, saving, place, output)
+        outcomes = _here(plan, batches, choice, saving, place, output)
     _report(plan, batches, outcomes, output, preview)
 
 
@@ -183,7 +185,7 @@ def _check_lone(plan: Plan) -> None:
 
 
 def _here(
-    plan: Plan, batches: Batches, how: loading.How, saving: Saving, place: Place, output: Output
+    plan: Plan, batches: Batches, choice: ModelChoice, saving: Saving, place: Place, output: Output
 ) -> Iterator[Outcome]:
     """The outcomes of a run in this process, in the plan's order."""
     from ..workflows.batch import in_order, run_batches, skipped
@@ -193,7 +195,7 @@ def _here(
     if not left:
         yield from skipped(plan, batches)
         return
-    editor = how.load(output)
+    editor = loading.load(choice, output)
     began = time.monotonic()
     loading.hint(editor, (item.instruction for item in plan.items), output)
     count = sum(plan.items[i].state != "done" for batch in left for i in batch)
@@ -202,8 +204,8 @@ def _here(
         progress = _Progress(bar, [len(b) for b in left], plan.items[left[0][0]].settings.steps)
         outcomes = run_batches(editor, plan, left, manifest=place.manifest, saving=saving, on_step=progress.step)
         yield from in_order(chain(skipped(plan, batches), outcomes), batches)
-    work = sum(work_of(plan.items[i], how.spec) for batch in left for i in batch)
-    remember_rate(how.spec, how.device_name, how.dtype_name, time.monotonic() - began, work)
+    work = sum(work_of(plan.items[i], choice.spec) for batch in left for i in batch)
+    remember_rate(choice.spec, choice.device_name, choice.dtype_name, time.monotonic() - began, work)
 
 
 class _Progress:
@@ -221,13 +223,13 @@ class _Progress:
 
 
 def _on_ray(
-    plan: Plan, batches: Batches, how: loading.How, saving: Saving, workers: int | None, output: Output
+    plan: Plan, batches: Batches, choice: ModelChoice, saving: Saving, workers: int | None, output: Output
 ) -> Iterator[Outcome]:
     """The outcomes of a run on a Ray cluster, in the plan's order."""
     from ..workflows.batch import in_order, skipped
     from ..workflows.cluster import run_on_ray
 
-    outcomes = run_on_ray(plan, plan.open_batches(batches), how.spec, how.device, how.dtype, saving, workers)
+    outcomes = run_on_ray(choice, plan, plan.open_batches(batches), saving, workers)
     total = sum(map(len, batches))
     with output.progress(f"{total} photos") as bar:
         for done, outcome in enumerate(in_order(chain(skipped(plan, batches), outcomes), batches), start=1):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .output import Output
 
 if TYPE_CHECKING:
+    from ..models.adapters import Adapter
     from ..models.loader import Editor
-    from ..types import DeviceName, DtypeName, Lora, ModelSpec
+    from ..types import DeviceName, DtypeName, Lora, ModelSpec, OffloadName
+    from ..workflows.loading import ModelChoice
 
 _HINTS = 10
 
@@ -38,59 +39,7 @@ def introduce_nano(output: Output) -> None:
         pass  # a home that cannot be written to: it will be said again
 
 
-@dataclass(frozen=True, kw_only=True)
-class How:
-    """A model, and where and in which number format it is to run. chosen: whether anyone named the model."""
-
-    spec: ModelSpec
-    chosen: bool
-    device: DeviceName
-    dtype: DtypeName
-    loras: tuple[Lora, ...] = ()
-    vae: str | None = None
-
-    @cached_property
-    def device_name(self) -> str:
-        """The device itself, where "auto" was asked for."""
-        from ..models.device import pick_device
-
-        return pick_device(self.device).name
-
-    @cached_property
-    def dtype_name(self) -> str:
-        """The number format itself, where "auto" was asked for."""
-        from ..models.device import pick_dtype
-
-        return pick_dtype(self.dtype, self.device_name, self.spec).name
-
-    def identity(self, *, fetch: bool = True) -> dict[str, Any]:
-        """What of the model decides pixels, by the names of the record: its name, its weights' hash, their format.
-
-        fetch: whether a model that is not on this machine is fetched now; otherwise its hash is None.
-        """
-        from ..models.fingerprint import fingerprint
-        from ..models.hub import on_disk
-
-        known = fetch or on_disk(self.spec) is not None
-        weights = fingerprint(self.spec, self.loras, self.vae) if known else None
-        identity: dict[str, Any] = {"model": self.spec.name, "weights": weights, "dtype": self.dtype_name}
-        if self.loras:
-            identity["loras"] = [f"{lora.path.name}:{lora.weight:g}" for lora in self.loras]
-        return {**identity, "vae": Path(self.vae).name} if self.vae else identity
-
-    def load(self, output: Output) -> Editor:
-        """Load it, with a progress bar; nano is introduced where nobody chose it."""
-        from ..models.loader import load_editor
-
-        if not self.chosen:
-            introduce_nano(output)
-        with output.progress(f"loading {self.spec.name}"):
-            return load_editor(
-                self.spec, device=self.device_name, dtype=self.dtype_name, loras=self.loras, vae=self.vae
-            )
-
-
-def how(
+def choose(
     model: str | None,
     device: DeviceName,
     dtype: DtypeName,
@@ -98,9 +47,11 @@ def how(
     loras: Sequence[str] = (),
     vae: str | None = None,
     revision: str | None = None,
-) -> How:
-    """With the model that --model, IP2P_MODEL or the config file names, else nano; loras: as --lora takes them."""
+    offload: OffloadName = "none",
+) -> ModelChoice:
+    """The model that --model, IP2P_MODEL or the config file names, else nano; loras: as --lora takes them."""
     from ..settings import choose_model
+    from ..workflows.loading import ModelChoice
 
     name, chosen = choose_model(model)
     spec = find(name, revision)
@@ -109,7 +60,15 @@ def how(
         from ..models.lora import parse_lora
 
         parsed = tuple(parse_lora(text) for text in loras)
-    return How(spec=spec, chosen=chosen, device=device, dtype=dtype, loras=parsed, vae=vae)
+    return ModelChoice(spec=spec, chosen=chosen, device=device, dtype=dtype, offload=offload, loras=parsed, vae=vae)
+
+
+def load(choice: ModelChoice, output: Output) -> Editor | Adapter:
+    """Load it, with a progress bar; nano is introduced where nobody chose it."""
+    if not choice.chosen:
+        introduce_nano(output)
+    with output.progress(f"loading {choice.spec.name}"):
+        return choice.load()
 
 
 def find(name: str, revision: str | None = None) -> ModelSpec:
@@ -125,11 +84,14 @@ def find(name: str, revision: str | None = None) -> ModelSpec:
     return replace(spec, revision=revision)
 
 
-def hint(editor: Editor, instructions: Iterable[str], output: Output) -> None:
+def hint(editor: Editor | Adapter, instructions: Iterable[str], output: Output) -> None:
     """Be honest about words that are cut off, and about instructions that nano does not know."""
     from ..diffusion.editing import truncated_words
+    from ..models.adapters import Adapter
     from ..models.nano.known import closest
 
+    if isinstance(editor, Adapter):
+        return  # these read long instructions
     for instruction in islice(dict.fromkeys(instructions), _HINTS):
         lost = truncated_words(editor, instruction)
         if lost:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..types import DeviceName, DtypeName, EngineName
+from ..types import DeviceName, DtypeName, EngineName, OffloadName
 from ..types import FitRule as FitRuleName
 from ..types import OutputSize as OutputSizeName
 from . import listing
@@ -29,6 +29,13 @@ Device = Annotated[
     DeviceName, typer.Option(help="Where to compute; auto: CUDA, else MPS, else CPU.", rich_help_panel=_MODEL)
 ]
 Dtype = Annotated[DtypeName, typer.Option(help="Number format; auto: by device and model.", rich_help_panel=_MODEL)]
+Offload = Annotated[
+    OffloadName,
+    typer.Option(
+        help="For a small GPU: keep the model's unused parts (model) or layers (sequential, slow) in main memory.",
+        rich_help_panel=_MODEL,
+    ),
+]
 
 Steps = Annotated[int | None, typer.Option(help="Denoising steps. Default: the model's own.", rich_help_panel=_HOW)]
 CfgText = Annotated[

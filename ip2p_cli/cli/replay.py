@@ -17,6 +17,7 @@ from .output import Output
 
 if TYPE_CHECKING:
     from ..types import EditSettings
+    from ..workflows.loading import ModelChoice
     from ..workflows.replay import Recorded
 
 
@@ -51,15 +52,15 @@ def replay(
     output = Output(json=json, quiet=quiet)
     recorded = read_recorded(picture, read_record(picture))
     instruction, settings = _changed(recorded, changes or [])
-    how = _how(recorded, model, device, dtype)
-    resolved = resolve(settings, how.spec)
+    choice = _choice(recorded, model, device, dtype)
+    resolved = resolve(settings, choice.spec)
     place, same_input = find_source(recorded, source)
     target = _target(picture, out, overwrite)
     check_output(target, overwrite)
-    now = now_of(instruction, resolved, how.identity())
+    now = now_of(instruction, resolved, choice.identity())
     others = differences(recorded, now, same_input)
-    plan = replace(replay_plan(recorded, place, instruction, resolved, target, overwrite), identity=how.identity())
-    editor = how.load(output)
+    plan = replace(replay_plan(recorded, place, instruction, resolved, target, overwrite), identity=choice.identity())
+    editor = loading.load(choice, output)
     loading.hint(editor, [instruction], output)
     with output.progress(place.name) as bar:
         outcomes = run_batches(
@@ -75,12 +76,12 @@ def replay(
     _tell(recorded, target, outcome.record or {}, others, output)
 
 
-def _how(recorded: Recorded, model: str | None, device: DeviceName, dtype: DtypeName) -> loading.How:
+def _choice(recorded: Recorded, model: str | None, device: DeviceName, dtype: DtypeName) -> ModelChoice:
     """The model and number format of the record, where nobody says otherwise."""
     then = recorded.record.get("dtype")
     dtype = next((name for name in get_args(DtypeName) if dtype == "auto" and name == then), dtype)
     try:
-        return loading.how(model or recorded.model, device, dtype)
+        return loading.choose(model or recorded.model, device, dtype)
     except ModelError as error:
         if model is not None:
             raise

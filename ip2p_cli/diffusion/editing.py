@@ -10,6 +10,10 @@ import torch
 from ip2p_cli.diffusion.guidance import GuidedDenoiser
 from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent
 from ip2p_cli.diffusion.samplers import find_sampler, make_scheduler
+from ip2p_cli.diffusion.text import TextCondition, as_condition, null_condition, size_condition
+from ip2p_cli.diffusion.text import encode_text as encode_text
+from ip2p_cli.diffusion.text import null_text as null_text
+from ip2p_cli.diffusion.text import truncated_words as truncated_words
 from ip2p_cli.errors import DeviceError
 from ip2p_cli.models.loader import Editor
 
@@ -31,37 +35,6 @@ def encode_image(editor: Editor, pixels: torch.Tensor) -> ImageLatent:
     return ImageLatent(posterior.mode().float())
 
 
-@torch.no_grad()
-def encode_text(editor: Editor, instructions: Sequence[str]) -> torch.Tensor:
-    """Hidden states of the text encoder, (N, L, D), in editor.dtype; see `truncated_words` for long ones."""
-    tokens = editor.tokenizer(
-        list(instructions),
-        padding="max_length",
-        max_length=editor.text_length,
-        truncation=True,
-        return_tensors="pt",
-    )
-    states: torch.Tensor = editor.text_encoder(tokens.input_ids.to(editor.device))[0]
-    return states
-
-
-def null_text(editor: Editor) -> torch.Tensor:
-    """The empty instruction, (1, L, D): the "no text" of eq. 3."""
-    return encode_text(editor, [""])
-
-
-def truncated_words(editor: Editor, text: str) -> list[str]:
-    """The words at the end of `text` that the text encoder cannot take in whole; [] where it all fits."""
-    words = text.split()
-    while words and _token_count(editor, " ".join(words)) > editor.text_length:
-        words.pop()
-    return text.split()[len(words) :]
-
-
-def _token_count(editor: Editor, text: str) -> int:
-    return len(editor.tokenizer(text, truncation=False, verbose=False).input_ids)
-
-
 def make_generators(seeds: Sequence[int]) -> list[torch.Generator]:
     """One CPU generator per item, so that a seed means the same on every device and in every batch."""
     return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
@@ -76,7 +49,7 @@ def initial_noise(shape: Sequence[int], generators: Sequence[torch.Generator]) -
 def denoise(
     editor: Editor,
     image: ImageLatent,
-    text: torch.Tensor,
+    text: torch.Tensor | TextCondition,
     *,
     steps: int,
     cfg_text: Sequence[float],
@@ -87,8 +60,9 @@ def denoise(
     on_step: OnStep | None = None,
     max_rows: int | None = None,
 ) -> SampledLatent:
-    """Edit N pictures of one size, each with its own text (N, L, D), scales (eq. 3 of the paper) and generator.
+    """Edit N pictures of one size, each with its own text, scales (eq. 3 of the paper) and generator.
 
+    text: from `text.encode_condition`; the states alone (N, L, D) will do for models of Stable Diffusion 1.5.
     generators: see `make_generators`; item i draws its initial noise (unless `noise`, standard normal
     (N, C, h, w), is given) and its ancestral noise from generators[i], so the result does not depend on the
     batch. on_step: called as (steps done, steps). max_rows: the most rows of one UNet call.
@@ -98,7 +72,17 @@ def denoise(
     if len(generators) != count:
         raise ValueError(f"{count} images but {len(generators)} generators: one each per item")
     scheduler = make_scheduler(sampler, editor.scheduler_config, steps)
-    denoiser = GuidedDenoiser(editor.unet, image, text, null_text(editor), cfg_text, cfg_image, max_rows=max_rows)
+    denoiser = GuidedDenoiser(
+        editor.unet,
+        # What the type forbids, CosXL-edit was trained on: there the factor is not 1.
+        ImageLatent(image.tensor * editor.condition_factor),
+        as_condition(text),
+        null_condition(editor),
+        cfg_text,
+        cfg_image,
+        time_ids=size_condition(editor, image),
+        max_rows=max_rows,
+    )
     start = initial_noise(shape, generators) if noise is None else noise
     drawing = list(generators) if find_sampler(sampler).stochastic else None
     latent = run(scheduler, denoiser, start.to(editor.device, torch.float32), generators=drawing, on_step=on_step)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ip2p_cli.diffusion.latents import ImageLatent
+from ip2p_cli.diffusion.text import TextCondition, as_condition
 from ip2p_cli.errors import UsageError
 
 
@@ -58,18 +59,24 @@ class GuidedDenoiser:
         self,
         unet: Any,
         image: ImageLatent,
-        text: torch.Tensor,
-        null_text: torch.Tensor,
+        text: torch.Tensor | TextCondition,
+        null_text: torch.Tensor | TextCondition,
         cfg_text: Sequence[float],
         cfg_image: Sequence[float],
         *,
+        time_ids: torch.Tensor | None = None,
         max_rows: int | None = None,
     ) -> None:
-        """Gather the conditions. text: (N, L, D); null_text: (1, L, D), the empty instruction's."""
+        """Gather the conditions. text: (N, L, D); null_text: (1, L, D), the empty instruction's.
+
+        time_ids: (6,), what `text.size_condition` gives; SDXL's UNet wants it, and pooled texts.
+        """
         count = image.tensor.shape[0]
-        if not text.shape[0] == len(cfg_text) == len(cfg_image) == count:
+        texts, nothing = as_condition(text), as_condition(null_text)
+        given = len(texts.states)
+        if not given == len(cfg_text) == len(cfg_image) == count:
             raise ValueError(
-                f"{count} images, {text.shape[0]} texts, {len(cfg_text)} and {len(cfg_image)} scales: one each per item"
+                f"{count} images, {given} texts, {len(cfg_text)} and {len(cfg_image)} scales: one each per item"
             )
         if max_rows is not None and max_rows < 1:
             raise UsageError(f"at least one row must fit in a UNet call, not {max_rows}")
@@ -81,10 +88,30 @@ class GuidedDenoiser:
         ]
         blank = torch.zeros_like(image.tensor[0])
         images = [blank if row.branch is Branch.NEITHER else image.tensor[row.item] for row in self._plan]
-        texts = [text[row.item] if row.branch is Branch.IMAGE_TEXT else null_text[0] for row in self._plan]
-        self._image = torch.stack(images).to(unet.device, unet.dtype)
-        self._text = torch.stack(texts).to(unet.device, unet.dtype)
+        # Not unet.device: with offloading the UNet may be elsewhere until it is called.
+        self._device = image.tensor.device
+        self._image = torch.stack(images).to(unet.dtype)
+        self._text = self._gather(texts.states, nothing.states)
+        self._added = self._added_conditions(texts, nothing, time_ids)
         self._chunk = max_rows or len(self._plan)
+
+    def _gather(self, text: torch.Tensor, null: torch.Tensor) -> torch.Tensor:
+        """What each row is told by text: (rows, ...)."""
+        rows = [text[row.item] if row.branch is Branch.IMAGE_TEXT else null[0] for row in self._plan]
+        return torch.stack(rows).to(self._device, self._unet.dtype)
+
+    def _added_conditions(
+        self, text: TextCondition, null: TextCondition, time_ids: torch.Tensor | None
+    ) -> dict[str, torch.Tensor]:
+        """SDXL's further conditions by row; none for other models."""
+        if time_ids is None:
+            return {}
+        if text.pooled is None or null.pooled is None:
+            raise ValueError("an SDXL model needs the pooled text: give what `text.encode_condition` returns")
+        return {
+            "text_embeds": self._gather(text.pooled, null.pooled),
+            "time_ids": time_ids.to(self._device).expand(self.rows, -1),
+        }
 
     @property
     def rows(self) -> int:
@@ -105,10 +132,12 @@ class GuidedDenoiser:
     def _predict(self, latent: torch.Tensor, timestep: torch.Tensor, rows: list[_Row], start: int) -> torch.Tensor:
         stop = start + len(rows)
         noisy = latent[[row.item for row in rows]].to(self._image.dtype)
+        added = {name: rows[start:stop] for name, rows in self._added.items()}
         output = self._unet(
             torch.cat([noisy, self._image[start:stop]], dim=1),
             timestep,
             encoder_hidden_states=self._text[start:stop],
+            **({"added_cond_kwargs": added} if added else {}),
             return_dict=False,
         )
         prediction: torch.Tensor = output[0]

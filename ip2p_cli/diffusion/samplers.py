@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.models.sdxl import is_edm
 from ip2p_cli.suggest import did_you_mean
 
 Spacing = Literal["linspace", "trailing"]
@@ -23,6 +24,18 @@ _NOISE_KEYS = (
     "trained_betas",
     "prediction_type",
     "rescale_betas_zero_snr",
+)
+
+
+_EDM_KEYS = (
+    "num_train_timesteps",
+    "sigma_min",
+    "sigma_max",
+    "sigma_data",
+    "sigma_schedule",
+    "prediction_type",
+    "rho",
+    "final_sigmas_type",
 )
 
 
@@ -122,9 +135,12 @@ def make_scheduler(name: str, base_config: Mapping[str, Any], steps: int) -> Any
     """A scheduler with its timesteps set, on the CPU, as `editing.run` takes it.
 
     base_config: the model's own scheduler config. Raises UsageError for an unknown name or a step count outside
-    1 .. num_train_timesteps - 1, ModelError for a model that predicts neither noise nor velocity.
+    1 .. num_train_timesteps - 1, ModelError for a model that predicts neither noise nor velocity. A model with
+    EDM noise levels (CosXL) works with `euler` alone, and needs 2 steps or more: UsageError otherwise.
     """
     sampler = find_sampler(name)
+    if is_edm(base_config):
+        return _make_edm(name, base_config, steps)
     config = {key: base_config[key] for key in _NOISE_KEYS if key in base_config}
     _check_prediction(config)
     train_steps = int(config.get("num_train_timesteps", 1000))
@@ -134,6 +150,23 @@ def make_scheduler(name: str, base_config: Mapping[str, Any], steps: int) -> Any
     scheduler = sampler.build({**config, "timestep_spacing": _spacing(sampler, base_config, steps)})
     scheduler.set_timesteps(steps)
     _drop_surplus_timestep(scheduler, steps)
+    scheduler.set_begin_index(0)
+    return scheduler
+
+
+def _make_edm(name: str, base_config: Mapping[str, Any], steps: int) -> Any:
+    from diffusers import EDMEulerScheduler
+
+    if name != "euler":
+        raise UsageError(f"sampler {name} does not work with this model, whose noise levels are EDM's; use euler")
+    train_steps = int(base_config.get("num_train_timesteps", 1000))
+    # One step would start at sigma_min, where there is no noise to turn into a picture.
+    if not 2 <= steps < train_steps:
+        raise UsageError(f"steps must be between 2 and {train_steps - 1} with this model, not {steps}")
+    config = {key: base_config[key] for key in _EDM_KEYS if key in base_config}
+    _check_prediction(config)
+    scheduler = EDMEulerScheduler(**config)
+    scheduler.set_timesteps(steps)
     scheduler.set_begin_index(0)
     return scheduler
 

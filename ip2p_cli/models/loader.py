@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.models import sdxl
 from ip2p_cli.models.device import torch_dtype
 from ip2p_cli.models.hub import offline, reason
 from ip2p_cli.models.lora import fuse
@@ -22,6 +23,7 @@ from ip2p_cli.types import Lora, ModelSpec
 
 # Component folder -> stem of its weight files.
 _WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+_SECOND_WEIGHTS = {sdxl.SECOND_ENCODER: "model"}
 _SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 
 
@@ -30,7 +32,9 @@ class Editor:
     """A loaded model: a handle on its parts, without behaviour of its own.
 
     scheduler_config: the model's own, as read; `diffusion.samplers` builds samplers from it. dtype: the UNet's
-    and text encoder's; the VAE keeps its own where the model asks for float32.
+    and text encoder's; the VAE keeps its own where the model asks for float32. text_encoder_2, tokenizer_2: SDXL's.
+    zero_null_text: the empty instruction is zeros (SDXL). scaled_condition: the image condition is multiplied by
+    `scaling_factor` (CosXL-edit).
     """
 
     unet: Any
@@ -41,6 +45,10 @@ class Editor:
     spec: ModelSpec
     device: torch.device
     dtype: torch.dtype
+    text_encoder_2: Any = None
+    tokenizer_2: Any = None
+    zero_null_text: bool = False
+    scaled_condition: bool = False
 
     @property
     def vae_factor(self) -> int:
@@ -52,6 +60,11 @@ class Editor:
     def scaling_factor(self) -> float:
         """Sampled latents are the VAE's latents times this."""
         return float(self.vae.config.scaling_factor)
+
+    @property
+    def condition_factor(self) -> float:
+        """The UNet is shown the image condition times this: 1, but for CosXL-edit."""
+        return self.scaling_factor if self.scaled_condition else 1.0
 
     @property
     def latent_channels(self) -> int:
@@ -83,18 +96,22 @@ def load_editor(
     Raises ModelError where the model cannot be fetched, is incomplete or corrupt, or is no editing model; or where
     a LoRA or the VAE does not fit it.
     """
+    if spec.pipeline is not None:
+        raise ModelError(f"model {spec.name} edits by diffusers' {spec.pipeline}, which this command cannot use")
     number = torch_dtype(dtype)
     variants = _variants(spec, dtype)
     with quiet():
         read = _read_file if is_weight_file(spec.source) else _read_folder
-        parts, tokenizer, scheduler_config = read(spec, number, variants, editing)
+        parts, facts, scheduler_config = read(spec, number, variants, editing)
         if vae is not None:
             parts["vae"] = load_vae(vae, like=parts["vae"])
     for lora in loras:
+        if "text_encoder_2" in parts:
+            raise ModelError(f"--lora {lora.path}: LoRAs are for models of Stable Diffusion 1.5; {spec.name} is SDXL")
         fuse(lora, unet=parts["unet"], text_encoder=parts["text_encoder"])
     return Editor(
         **{name: part.eval().requires_grad_(False).to(device) for name, part in parts.items()},
-        tokenizer=tokenizer,
+        **facts,
         scheduler_config=scheduler_config,
         spec=spec,
         device=torch.device(device),
@@ -103,32 +120,44 @@ def load_editor(
 
 
 _Variants = tuple[str | None, str | None]
-# The models by name, the tokenizer, the scheduler's config.
-_Parts = tuple[dict[str, Any], Any, Mapping[str, Any]]
+# The models by name, the other fields of an Editor, the scheduler's config.
+_Loaded = tuple[dict[str, Any], dict[str, Any], Mapping[str, Any]]
 
 
-def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, editing: bool) -> _Parts:
+def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, editing: bool) -> _Loaded:
     from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     folder = _folder(spec, variants)
-    configs = _read_configs(spec, folder)
+    configs = _read_configs(folder)
     _check_channels(spec, folder / "unet" / "config.json", configs["unet"], configs["vae"], editing)
+    sdxl.check_parts(spec.name, folder, configs)
+    second = sdxl.is_sdxl(configs["index"])
+    if second and not editing:
+        raise ModelError(f"model {spec.name} is an SDXL model; training starts from models of Stable Diffusion 1.5")
     vae_number = number
     # Said by the config itself: diffusers' default is True, for models that overflow in fp16 and those that do not.
     if configs["vae"].get("force_upcast") and number is torch.float16:
         vae_number = torch.float32
     vae_class = _vae_class(configs["vae"].get("_class_name"), folder)
-    tokenizer = _load_tokenizer(CLIPTokenizer, folder / "tokenizer")
+    tokenizers = {part: _load_tokenizer(CLIPTokenizer, folder / part) for part in _tokenizers(second)}
     parts = {
         "unet": _load(UNet2DConditionModel, folder, "unet", number, variants),
         "vae": _load(vae_class, folder, "vae", vae_number, variants),
         "text_encoder": _load(CLIPTextModel, folder, "text_encoder", number, variants),
     }
-    return parts, tokenizer, configs["scheduler"]
+    if second:
+        part = sdxl.SECOND_ENCODER
+        parts[part] = _load(CLIPTextModelWithProjection, folder, part, number, variants)
+    facts = {
+        **tokenizers,
+        "zero_null_text": sdxl.zeroes_null_text(configs["index"]),
+        "scaled_condition": sdxl.scales_condition(configs["index"], configs["scheduler"]),
+    }
+    return parts, facts, configs["scheduler"]
 
 
-def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, editing: bool) -> _Parts:
+def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, editing: bool) -> _Loaded:
     from diffusers import AutoencoderKL
     from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -144,7 +173,7 @@ def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, editin
         raise ModelError(
             f"{file}: its text encoder knows {known} tokens, the tokenizer {tokenizer.name_or_path} has {words}"
         )
-    return parts, tokenizer, SCHEDULER
+    return parts, {"tokenizer": tokenizer}, SCHEDULER
 
 
 def fetch(spec: ModelSpec, *, dtype: str) -> Path:
@@ -161,7 +190,8 @@ def weight_files(spec: ModelSpec, *, dtype: str) -> list[Path]:
         return [Path(spec.source)]
     variants = _variants(spec, dtype)
     folder = _folder(spec, variants)
-    found = [_find_weights(folder / part, stem, variants) for part, stem in _WEIGHTS.items()]
+    parts = {**_WEIGHTS, **_SECOND_WEIGHTS}
+    found = [_find_weights(folder / part, stem, variants) for part, stem in parts.items()]
     files = [path for match in found if match for path in _shards(match[0])]
     return files or sorted(folder.rglob("*.safetensors"))
 
@@ -221,10 +251,22 @@ def _cached_folder(spec: ModelSpec, variants: _Variants) -> Path | None:
 
 
 def _patterns(variant: str | None) -> list[str]:
-    weights = [f"{part}/{name}" for part, stem in _WEIGHTS.items() for name in _weight_names(stem, variant)]
-    sharded = [f"{part}/{stem}-*-of-*.safetensors" for part, stem in _WEIGHTS.items()]
-    configs = [f"{part}/config.json" for part in _WEIGHTS]
-    return ["model_index.json", "ip2p.json", _SCHEDULER_CONFIG, "tokenizer/*", *configs, *weights, *sharded]
+    # A model without a second text encoder has no such files to fetch.
+    parts = {**_WEIGHTS, **_SECOND_WEIGHTS}
+    weights = [f"{part}/{name}" for part, stem in parts.items() for name in _weight_names(stem, variant)]
+    sharded = [f"{part}/{stem}-*-of-*.safetensors" for part, stem in parts.items()]
+    configs = [f"{part}/config.json" for part in parts]
+    tokenizers = [f"{part}/*" for part in _tokenizers(True)]
+    return ["model_index.json", "ip2p.json", _SCHEDULER_CONFIG, *tokenizers, *configs, *weights, *sharded]
+
+
+def _tokenizers(second: bool) -> tuple[str, ...]:
+    return ("tokenizer", sdxl.SECOND_TOKENIZER) if second else ("tokenizer",)
+
+
+def _parts(index: Mapping[str, Any]) -> dict[str, str]:
+    """The components with weights that model_index.json makes necessary, with the stems of their files."""
+    return {**_WEIGHTS, **(_SECOND_WEIGHTS if sdxl.is_sdxl(index) else {})}
 
 
 def _weight_names(stem: str, variant: str | None) -> tuple[str, str]:
@@ -234,8 +276,11 @@ def _weight_names(stem: str, variant: str | None) -> tuple[str, str]:
 
 
 def _has_weights(folder: Path, variants: _Variants) -> bool:
-    complete = all(_find_weights(folder / part, stem, variants) for part, stem in _WEIGHTS.items())
-    return complete and (folder / "tokenizer").is_dir() and (folder / _SCHEDULER_CONFIG).is_file()
+    if not (folder / "model_index.json").is_file() or not (folder / _SCHEDULER_CONFIG).is_file():
+        return False
+    index = _read_json(folder / "model_index.json")
+    complete = all(_find_weights(folder / part, stem, variants) for part, stem in _parts(index).items())
+    return complete and all((folder / part).is_dir() for part in _tokenizers(sdxl.is_sdxl(index)))
 
 
 def _find_weights(part: Path, stem: str, variants: _Variants) -> tuple[Path, str | None] | None:
@@ -258,12 +303,10 @@ def _unreachable(spec: ModelSpec, reason: str) -> str:
 # --- What the files hold
 
 
-def _read_configs(spec: ModelSpec, folder: Path) -> dict[str, dict[str, Any]]:
+def _read_configs(folder: Path) -> dict[str, dict[str, Any]]:
     index = _read_json(folder / "model_index.json")
-    if "text_encoder_2" in index:
-        raise ModelError(f"model {spec.name} has two text encoders (SDXL); ip2p loads models of Stable Diffusion 1.5")
-    configs = {part: _read_json(folder / part / "config.json") for part in _WEIGHTS}
-    return {**configs, "scheduler": _read_json(folder / _SCHEDULER_CONFIG)}
+    configs = {part: _read_json(folder / part / "config.json") for part in _parts(index)}
+    return {**configs, "index": index, "scheduler": _read_json(folder / _SCHEDULER_CONFIG)}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -313,9 +356,10 @@ def _vae_class(name: str | None, folder: Path) -> Any:
 
 def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: _Variants) -> Any:
     """One component, with every tensor from the file: a model half random would run, and make nonsense."""
-    found = _find_weights(folder / part, _WEIGHTS[part], variants)
+    stem = (_WEIGHTS | _SECOND_WEIGHTS)[part]
+    found = _find_weights(folder / part, stem, variants)
     if found is None:
-        wanted = folder / part / f"{_WEIGHTS[part]}.safetensors"
+        wanted = folder / part / f"{stem}.safetensors"
         raise ModelError(f"the model lacks {wanted}; ip2p reads safetensors only, never pickle files (.bin, .ckpt)")
     path, variant = found
     try:

@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.models.adapters import KINDS
+from ip2p_cli.models.sdxl import is_edm, is_sdxl
 from ip2p_cli.suggest import did_you_mean
 from ip2p_cli.types import EditSettings, ModelSpec
 
 # The paper's own settings, and what a model without a word of its own gets.
 PAPER_DEFAULTS = EditSettings(steps=100, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512)
+# As in diffusers' example for its SDXL InstructPix2Pix (examples/instruct_pix2pix/README_sdxl.md).
+SDXL_DEFAULTS = EditSettings(steps=30, cfg_text=3.0, cfg_image=1.5, sampler="euler", resolution=768)
+# diffusers' own scales; CosXL-edit was made for 1024 pixels, and its noise levels work with `euler` alone.
+COSXL_DEFAULTS = EditSettings(steps=20, cfg_text=5.0, cfg_image=1.5, sampler="euler", resolution=1024)
 
 _PAGE = "see the model's page on huggingface.co"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -65,6 +71,14 @@ MODELS: Mapping[str, ModelSpec] = {
             size_mb=4270,
             # Steps and scales as in the authors' example.
             defaults=EditSettings(steps=30, cfg_text=7.0, cfg_image=1.5, sampler="euler_a", resolution=512),
+        ),
+        ModelSpec(
+            name="sdxl-instruct-pix2pix",
+            source="diffusers/sdxl-instructpix2pix-768",
+            description="Stable Diffusion XL trained on the paper's data at 768 px, by the diffusers team",
+            licence=f"CreativeML Open RAIL++-M: {_PAGE}",
+            size_mb=12270,
+            defaults=SDXL_DEFAULTS,
         ),
     )
 }
@@ -144,24 +158,42 @@ def _file_spec(file: Path) -> ModelSpec:
 def _folder_spec(folder: Path) -> ModelSpec:
     if not (folder / "model_index.json").is_file():
         raise ModelError(f"{folder} has no model_index.json: give the folder of a model in diffusers layout")
-    said = _read_wishes(folder / "ip2p.json")
+    said = _read_object(folder / "ip2p.json")
+    if not isinstance(said.get("defaults", {}), dict):
+        raise ModelError(f'{folder / "ip2p.json"} must hold a JSON object as "defaults"; repair or delete it')
     wishes = said.pop("defaults", {})
     settings: dict[str, Any] = {"name": folder.name, "description": f"from {folder}", "licence": "see its folder"}
+    index = _read_object(folder / "model_index.json")
+    fixed: dict[str, Any] = {"source": str(folder)}
+    kind = KINDS.get(str(index.get("_class_name")))
+    if kind is not None:
+        settings |= {"multiple": kind.multiple}
+        fixed |= {"pipeline": index["_class_name"], "supports": kind.supports}
     try:
-        defaults = EditSettings(**wishes).or_else(PAPER_DEFAULTS)
-        return ModelSpec(**(settings | said | {"source": str(folder), "defaults": defaults}))
+        fixed["defaults"] = EditSettings(**wishes).or_else(kind.defaults if kind else _shape_defaults(index))
+        return ModelSpec(**(settings | said | fixed))
     except TypeError:
         known = [f.name for f in fields(ModelSpec)] + [f"defaults.{f.name}" for f in fields(EditSettings)]
         raise ModelError(f"{folder / 'ip2p.json'} has an unknown field; known: {', '.join(known)}") from None
 
 
-def _read_wishes(path: Path) -> dict[str, Any]:
+def _shape_defaults(index: Mapping[str, Any]) -> EditSettings:
+    """What a model wants by the look of its model_index.json."""
+    if not is_sdxl(index):
+        return PAPER_DEFAULTS
+    scheduler = index.get("scheduler")
+    named = scheduler[-1] if isinstance(scheduler, list) and scheduler else ""
+    return COSXL_DEFAULTS if is_edm({"_class_name": named}) else SDXL_DEFAULTS
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A file's JSON object; empty where there is no file."""
     if not path.is_file():
         return {}
     try:
-        wishes = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({error}); repair or delete it") from error
-    if not isinstance(wishes, dict) or not isinstance(wishes.get("defaults", {}), dict):
-        raise ModelError(f'{path} must hold a JSON object, with an object as "defaults"; repair or delete it')
-    return wishes
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} must hold a JSON object; repair or delete it")
+    return content

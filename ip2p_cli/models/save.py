@@ -17,6 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers.utils import logging
 
+from ip2p_cli.errors import ModelError
+
 from .loader import Editor
 
 
@@ -25,7 +27,10 @@ def save_editor(editor: Editor, folder: Path, *, card: str, dtype: torch.dtype =
 
     card: the README.md; none where it is empty. dtype: of the weights in the files; those of `editor` stay as they
     are. `ip2p.json` holds what `editor.spec` says, so that `--model FOLDER` has its defaults.
+    Raises ModelError for an SDXL model: nothing here makes one.
     """
+    if editor.text_encoder_2 is not None:
+        raise ModelError(f"model {editor.spec.name} is an SDXL model; ip2p writes models of Stable Diffusion 1.5 only")
     part, old = (folder.with_name(folder.name + ending) for ending in (".part", ".old"))
     for left_over in (part, old):
         shutil.rmtree(left_over, ignore_errors=True)

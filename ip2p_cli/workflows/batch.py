@@ -30,9 +30,10 @@ from ..io.manifest import Entry, Manifest, file_stamp
 from ..io.names import printable, reason
 from ..io.output import encode_picture
 from ..io.provenance import parents_of, read_sidecar, write_sidecar
+from ..models.adapters import Adapter
 from ..models.loader import Editor
 from ..types import EditRequest, Saving
-from .edit import Prepared, Small, edit_batch, finish, prepare
+from .edit import Prepared, Small, edit_batch_in_memory, finish, prepare
 from .plan import Item, Plan, input_name, settings_of
 
 OnStep = Callable[[int, int, int], None]
@@ -57,7 +58,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Read:
-    """A photo ready for the model, or why it is not; how long that took."""
+    """A photo ready for the model, or why it is not; how long that took. notes: on how its batch ran."""
 
     item: Item
     picture: Picture | None = None
@@ -65,10 +66,11 @@ class _Read:
     stamp: str | None = None
     error: Ip2pError | None = None
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def run_batches(
-    editor: Editor,
+    editor: Editor | Adapter,
     plan: Plan,
     batches: Sequence[tuple[int, ...]],
     *,
@@ -123,7 +125,7 @@ def in_order(outcomes: Iterable[Outcome], batches: Sequence[tuple[int, ...]]) ->
 
 def _read_ahead(
     readers: ThreadPoolExecutor,
-    editor: Editor,
+    editor: Editor | Adapter,
     plan: Plan,
     batches: Sequence[tuple[int, ...]],
     manifest: Manifest | None,
@@ -152,7 +154,7 @@ def _done_meanwhile(item: Item, plan: Plan, manifest: Manifest | None) -> bool:
     return dict(manifest.entries[item.key].settings) == settings_of(item, plan.identity)
 
 
-def _read(item: Item, editor: Editor) -> _Read:
+def _read(item: Item, editor: Editor | Adapter) -> _Read:
     began = time.monotonic()
     stamp = file_stamp(item.source)
     try:
@@ -169,7 +171,7 @@ def _read(item: Item, editor: Editor) -> _Read:
 
 
 def _run_batch(
-    editor: Editor,
+    editor: Editor | Adapter,
     plan: Plan,
     batch: tuple[int, ...],
     ready: Mapping[int, _Read],
@@ -181,8 +183,11 @@ def _run_batch(
     began = time.monotonic()
     rows = [ready[i].prepared if i in ready else _filler(plan.items[i], next(iter(ready.values()))) for i in batch]
     report = None if on_step is None else lambda done, total: on_step(len(ready), done, total)
+    steps_down: list[str] = []
     try:
-        smalls = edit_batch(editor, [row for row in rows if row is not None], on_step=report)
+        smalls, _ = edit_batch_in_memory(
+            editor, [row for row in rows if row is not None], say=steps_down.append, on_step=report
+        )
     except Ip2pError as error:
         for index, read in ready.items():
             yield savers.submit(_fail, index, replace(read, error=error), plan, manifest)
@@ -190,8 +195,9 @@ def _run_batch(
     share = (time.monotonic() - began) / len(ready)
     for place, (index, small) in enumerate(zip(batch, smalls, strict=True)):
         if index in ready:
-            record = _record(plan, ready[index], f"{place + 1}/{len(batch)}", saving)
-            yield savers.submit(_save, index, ready[index], small, record, plan, manifest, saving, share)
+            read = replace(ready[index], notes=tuple(steps_down))
+            record = _record(plan, read, f"{place + 1}/{len(batch)}", saving)
+            yield savers.submit(_save, index, read, small, record, plan, manifest, saving, share)
 
 
 def _filler(item: Item, like: _Read) -> Prepared:
@@ -253,7 +259,7 @@ def _save(
     except OSError as error:
         failure = OutputError(f"{printable(item.target)}: {reason(error)}: choose another place with -o")
         return _fail(index, replace(read, error=failure), plan, manifest)
-    notes = (*picture.notes, *_extras(item, picture.rgb, image, saving))
+    notes = (*picture.notes, *read.notes, *_extras(item, picture.rgb, image, saving))
     return Outcome(index=index, state="done", seconds=seconds, record=record, notes=notes)
 
 

@@ -8,22 +8,15 @@ from typing import Any
 
 from ..errors import ModelError
 from ..io.manifest import open_manifest
-from ..models.device import pick_device, pick_dtype
-from ..models.loader import load_editor
 from ..runners import map_on_ray
-from ..types import DeviceName, DtypeName, ModelSpec, Saving
+from ..types import Saving
 from .batch import Outcome, run_batches
+from .loading import ModelChoice
 from .plan import Plan
 
 
 def run_on_ray(
-    plan: Plan,
-    batches: Sequence[tuple[int, ...]],
-    spec: ModelSpec,
-    device: DeviceName,
-    dtype: DtypeName,
-    saving: Saving,
-    workers: int | None,
+    choice: ModelChoice, plan: Plan, batches: Sequence[tuple[int, ...]], saving: Saving, workers: int | None = None
 ) -> Iterator[Outcome]:
     """Do what is left of `batches`; outcomes come as they are known. The folder must be seen by every worker.
 
@@ -31,7 +24,7 @@ def run_on_ray(
     """
     if not batches:
         return
-    make = _Make(plan=_absolute(plan), spec=spec, device=device, dtype=dtype, saving=saving)
+    make = _Make(choice=choice, plan=_absolute(plan), saving=saving)
     for batch, result in map_on_ray(make, list(batches), workers):
         if isinstance(result, Exception):
             lines = str(result).strip().splitlines() or [type(result).__name__]
@@ -51,15 +44,12 @@ def _absolute(plan: Plan) -> Plan:
 class _Make:
     """Makes a worker, in its own process."""
 
+    choice: ModelChoice
     plan: Plan
-    spec: ModelSpec
-    device: DeviceName
-    dtype: DtypeName
     saving: Saving
 
     def __call__(self, number: int) -> Any:
-        place = pick_device(self.device).name
-        editor = load_editor(self.spec, device=place, dtype=pick_dtype(self.dtype, place, self.spec).name)
+        editor = self.choice.load()
         manifest = open_manifest(self.plan.folder, f"ray-{number}") if self.plan.noted else None
 
         def work(batch: tuple[int, ...]) -> list[Outcome]:

@@ -12,10 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from ..diffusion import editing
+from ..diffusion.adapted import edit_adapted, through_vae
 from ..diffusion.detail import return_to_full_size
+from ..diffusion.text import encode_condition
 from ..io.sizes import Fit, fit_for, to_model
+from ..models.adapters import Adapter
 from ..models.loader import Editor
+from ..models.offload import offload, placement
 from ..types import EditRequest, EditResult, ModelSpec
+from .memory import MemoryPlan, can_tile, ladder, tile_ladder, vae_as, with_retries
 from .seeds import item_seed
 
 OnStep = Callable[[int, int], None]
@@ -48,30 +53,81 @@ def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
     return Prepared(request=request, fit=fit, pixels=_tensor(to_model(request.source, fit)))
 
 
-def edit_batch(editor: Editor, batch: Sequence[Prepared], *, on_step: OnStep | None = None) -> list[Small]:
+def edit_batch(
+    editor: Editor | Adapter,
+    batch: Sequence[Prepared],
+    *,
+    memory: MemoryPlan | None = None,
+    on_step: OnStep | None = None,
+) -> list[Small]:
     """The edits as the model makes them, before they are carried back to the photos' sizes.
 
     batch: photos of one padded size, with one sampler and step count; instructions, scales and seeds may differ.
-    on_step: called as (steps done, steps). An empty instruction is the null text: an edit that asks for nothing.
+    memory: how to run it; all at once where it is None. on_step: called as (steps done, steps). An empty instruction
+    is the null text: an edit that asks for nothing.
     """
+    if isinstance(editor, Adapter):
+        return [_edit_adapted(editor, one, memory or MemoryPlan(), on_step) for one in batch]
+    memory = memory or MemoryPlan(offload=placement(editor))
+    offload(editor, memory.offload)
     settings = [one.request.settings for one in batch]
-    image = editing.encode_image(editor, torch.stack([one.pixels for one in batch]) * 2 - 1)
+    with vae_as(editor.vae, memory):
+        image = editing.encode_image(editor, torch.stack([one.pixels for one in batch]) * 2 - 1)
     latent = editing.denoise(
         editor,
         image,
-        editing.encode_text(editor, [one.request.instruction for one in batch]),
+        encode_condition(editor, [one.request.instruction for one in batch]),
         steps=settings[0].steps,
         cfg_text=[s.cfg_text for s in settings],
         cfg_image=[s.cfg_image for s in settings],
         sampler=settings[0].sampler,
         generators=editing.make_generators([noise_seed(one.request) for one in batch]),
         on_step=on_step,
+        max_rows=memory.max_rows,
     )
-    before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
+    with vae_as(editor.vae, memory):
+        before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
     return [
         Small(source=_cut(before[i], one.fit), edited=_cut(after[i], one.fit), latent=latent.tensor[i : i + 1])
         for i, one in enumerate(batch)
     ]
+
+
+def edit_batch_in_memory(
+    editor: Editor | Adapter, batch: Sequence[Prepared], *, say: Callable[[str], None], on_step: OnStep | None = None
+) -> tuple[list[Small], MemoryPlan]:
+    """`edit_batch` with as little memory as it turns out to need, and how it was run in the end.
+
+    say: told of each step down. Raises DeviceError where no way of running it is small enough.
+    """
+    pixels = batch[0].pixels.shape[-2] * batch[0].pixels.shape[-1]
+    if isinstance(editor, Adapter):
+        plans = tile_ladder(pixels=pixels, can_tile=can_tile(editor.pipeline.vae))
+    else:
+        plans = ladder(
+            pixels=pixels,
+            device=editor.device.type,
+            offload=placement(editor),
+            can_tile=can_tile(editor.vae),
+        )
+    return with_retries(lambda plan: edit_batch(editor, batch, memory=plan, on_step=on_step), plans, say)
+
+
+def _edit_adapted(adapter: Adapter, one: Prepared, memory: MemoryPlan, on_step: OnStep | None) -> Small:
+    """One edit by a model's own way. Its pipeline sees to guidance and to where its parts are."""
+    settings = one.request.settings
+    with vae_as(adapter.pipeline.vae, memory):
+        edited, latent = edit_adapted(
+            adapter,
+            one.pixels,
+            one.request.instruction,
+            steps=settings.steps,
+            cfg_text=settings.cfg_text,
+            generator=editing.make_generators([noise_seed(one.request)])[0],
+            on_step=on_step,
+        )
+        source = through_vae(adapter, one.pixels)
+    return Small(source=_cut(source.cpu(), one.fit), edited=_cut(edited.cpu(), one.fit), latent=latent)
 
 
 def noise_seed(request: EditRequest) -> int:
@@ -79,12 +135,12 @@ def noise_seed(request: EditRequest) -> int:
     return item_seed(request.settings.seed, request.digest, request.instruction)
 
 
-def edit_small(editor: Editor, request: EditRequest, *, on_step: OnStep | None = None) -> Small:
+def edit_small(editor: Editor | Adapter, request: EditRequest, *, on_step: OnStep | None = None) -> Small:
     """`edit_batch` of one."""
     return edit_batch(editor, [prepare(request, editor.spec)], on_step=on_step)[0]
 
 
-def edit(editor: Editor, request: EditRequest, *, on_step: OnStep | None = None) -> EditResult:
+def edit(editor: Editor | Adapter, request: EditRequest, *, on_step: OnStep | None = None) -> EditResult:
     """Edit one photo. The picture has the photo's size, or the model's where the settings say "model"."""
     began = time.monotonic()
     prepared = prepare(request, editor.spec)

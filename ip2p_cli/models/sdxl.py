@@ -1,0 +1,86 @@
+"""What is special about a model of SDXL's shape: two text encoders, size conditions, and CosXL's noise levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ip2p_cli.errors import ModelError
+
+SECOND_ENCODER = "text_encoder_2"
+SECOND_TOKENIZER = "tokenizer_2"
+
+# CosXL's "cosine-continuous EDM v-prediction", as diffusers' documentation sets it up for cosxl_edit.safetensors.
+COSXL_SCHEDULER: Mapping[str, Any] = MappingProxyType(
+    {
+        "_class_name": "EDMEulerScheduler",
+        "sigma_min": 0.002,
+        "sigma_max": 120.0,
+        "sigma_data": 1.0,
+        "sigma_schedule": "exponential",
+        "prediction_type": "v_prediction",
+        "final_sigmas_type": "zero",
+        "num_train_timesteps": 1000,
+    }
+)
+
+
+def is_sdxl(index: Mapping[str, Any]) -> bool:
+    """Whether model_index.json names a second text encoder."""
+    named = index.get(SECOND_ENCODER)
+    return isinstance(named, list) and bool(named) and named[0] is not None
+
+
+def zeroes_null_text(index: Mapping[str, Any]) -> bool:
+    """Whether the empty instruction is zeros instead of its encoding; so it is where an SDXL model says nothing."""
+    return is_sdxl(index) and bool(index.get("force_zeros_for_empty_prompt", True))
+
+
+def scales_condition(index: Mapping[str, Any], scheduler: Mapping[str, Any]) -> bool:
+    """Whether the image condition is multiplied by the VAE's scaling factor: CosXL-edit's way.
+
+    model_index.json may say `is_cosxl_edit`; diffusers 0.42 does not save that flag, so where it is absent an EDM
+    schedule of an SDXL editing model tells it.
+    """
+    said = index.get("is_cosxl_edit")
+    return is_sdxl(index) and (is_edm(scheduler) if said is None else bool(said))
+
+
+def is_edm(scheduler: Mapping[str, Any]) -> bool:
+    """Whether the noise levels are those of Karras et al. 2022 (arXiv:2206.00364), and not of discrete betas."""
+    return str(scheduler.get("_class_name", "")).startswith("EDM")
+
+
+def check_parts(name: str, folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """ModelError where the UNet and the text encoders of a model do not belong together.
+
+    configs: by component, as read; `index` is model_index.json.
+    """
+    unet = configs["unet"]
+    where = folder / "unet" / "config.json"
+    adds = unet.get("addition_embed_type")
+    if not is_sdxl(configs["index"]):
+        # "text" asks for nothing but the hidden states.
+        if adds not in (None, "text"):
+            raise ModelError(
+                f"model {name} is incomplete: its UNet wants {adds!r} ({where}), but {folder / 'model_index.json'} "
+                "names no text_encoder_2; fetch or export it again"
+            )
+        return
+    if adds != "text_time":
+        raise ModelError(
+            f"model {name} has two text encoders, but its UNet is not SDXL's: addition_embed_type is {adds!r} instead "
+            f"of 'text_time' ({where})"
+        )
+    pooled = configs[SECOND_ENCODER].get("projection_dim", 512)
+    takes = unet.get("projection_class_embeddings_input_dim")
+    gives = pooled + 6 * (unet.get("addition_time_embed_dim") or 0)
+    if takes != gives:
+        raise ModelError(
+            f"model {name} does not fit together: its UNet takes {takes} numbers of size and pooled text ({where}), "
+            f"its second text encoder and the sizes give {gives}"
+        )
+    if configs["vae"].get("latents_mean") is not None:
+        raise ModelError(f"model {name}: a VAE with latents_mean ({folder / 'vae' / 'config.json'}) is not supported")
