@@ -10,15 +10,16 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from .config import read_config
 from .errors import UsageError
 from .io.images import read_image
-from .models.device import pick_device, pick_dtype
+from .models.adapters import Adapter
 from .models.loader import Editor as LoadedModel
-from .models.loader import load_editor
 from .models.registry import find_model
 from .settings import choose_model, resolve
 from .types import DeviceName, DtypeName, EditRequest, EditResult, EditSettings, ModelSpec
 from .workflows.edit import edit
+from .workflows.loading import ModelChoice
 
 # Pillow converts these to 8-bit colours as one expects; of others (16 bits, floats) it does not know what is white.
 _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
@@ -27,8 +28,8 @@ _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
 class Editor:
     """A loaded model: `Editor.load("nano").edit("in.jpg", "make it winter").image`."""
 
-    def __init__(self, parts: LoadedModel) -> None:
-        """`parts`: from `models.loader.load_editor`; `Editor.load` is the usual way."""
+    def __init__(self, parts: LoadedModel | Adapter) -> None:
+        """`parts`: from `models.adapters.load_model`; `Editor.load` is the usual way."""
         self._parts = parts
 
     @classmethod
@@ -37,9 +38,8 @@ class Editor:
 
         Raises ModelError where it cannot be had, DeviceError for a device or number format that is not there.
         """
-        spec = find_model(choose_model(model)[0])
-        place = pick_device(device)
-        return cls(load_editor(spec, device=place.name, dtype=pick_dtype(dtype, place.name, spec).name))
+        spec = find_model(choose_model(model)[0], read_config().models)
+        return cls(ModelChoice(spec=spec, device=device, dtype=dtype).load())
 
     @property
     def spec(self) -> ModelSpec:
