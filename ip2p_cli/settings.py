@@ -71,7 +71,8 @@ def read_config() -> dict[str, Any]:
 def configured_models() -> dict[str, ModelSpec]:
     """The user's own models by name, from the config file's `models`; UsageError where it is not valid.
 
-    An entry's local source is made absolute; a relative one starts at the config file's folder.
+    An entry's source is a hub id, the name of a known model, or local; that is made absolute, and starts at the
+    config file's folder.
     """
     entries = read_config().get("models") or {}
     return {name: _spec(name, entry) for name, entry in entries.items()}
@@ -80,9 +81,12 @@ def configured_models() -> dict[str, ModelSpec]:
 def _spec(name: str, entry: dict[str, Any]) -> ModelSpec:
     source = str(entry["source"])
     path = Path(source).expanduser()
+    beside = config_path().parent / path
+    hub_id = source.count("/") == 1 and not source.startswith((".", "~", "/"))
+    known_name = "/" not in source and not path.is_absolute() and not beside.is_dir()
     is_file = path.suffix in (".safetensors", ".ckpt", ".pt", ".pth")
-    if is_file or source.startswith((".", "~")) or path.is_absolute() or source.count("/") != 1:
-        source = str((config_path().parent / path).absolute())
+    if is_file or not (hub_id or known_name):
+        source = str(beside.absolute())
     return ModelSpec(
         name=name,
         source=source,
@@ -98,7 +102,7 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
     from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
     class Defaults(BaseModel):
-        model_config = ConfigDict(extra="forbid")
+        model_config = ConfigDict(extra="forbid", strict=True)
         steps: int | None = Field(None, ge=1, le=999)
         cfg_text: float | None = Field(None, ge=0, le=100)
         cfg_image: float | None = Field(None, ge=0, le=100)
@@ -109,7 +113,7 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
         model_config = ConfigDict(extra="forbid", str_min_length=1)
         source: str
         revision: str | None = None
-        description: str = " "
+        description: str = ""
         defaults: Defaults | None = None
 
     class Config(BaseModel):
@@ -125,8 +129,7 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
         place = [str(part) for part in problem["loc"]]
         field = ".".join(place)
         if problem["type"] == "extra_forbidden":
-            known = (Config, Config, Entry, Defaults)[min(len(place), 4) - (len(place) > 2)]
-            fields = known.model_fields
+            fields = {1: Config, 3: Entry, 4: Defaults}[len(place)].model_fields
             raise UsageError(
                 f"{path}: there is no setting {field}.{did_you_mean(place[-1], fields)} Known: {', '.join(fields)}."
             ) from None

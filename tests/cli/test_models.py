@@ -235,6 +235,7 @@ def test_own_entries(config: Path, tiny_folder: Path, tmp_path: Path) -> None:
         "models:\n"
         "  mine: {source: timbrooks/instruct-pix2pix, revision: v1, description: ours, defaults: {steps: 20}}\n"
         f"  local: {{source: {tiny_folder}}}\n"
+        "  quick: {source: instruct-pix2pix, defaults: {steps: 5}}\n"
         "  beside: {source: weights.ckpt, defaults: {sampler: ddim, cfg_text: 3, cfg_image: 1.2, resolution: 256}}\n"
     )
     extra = configured_models()
@@ -246,6 +247,8 @@ def test_own_entries(config: Path, tiny_folder: Path, tmp_path: Path) -> None:
     beside = find_model("beside", extra)
     assert beside.source == str(tmp_path / "weights.ckpt")
     assert (beside.defaults.sampler, beside.defaults.steps) == ("ddim", PAPER_DEFAULTS.steps)
+    quick = find_model("quick", extra)
+    assert (quick.name, quick.source, quick.defaults.steps) == ("quick", "timbrooks/instruct-pix2pix", 5)
     assert find_model("nano", extra) is MODELS["nano"]
 
 
@@ -256,6 +259,8 @@ def test_own_entries(config: Path, tiny_folder: Path, tmp_path: Path) -> None:
         ("models: {a: {sorce: x/y}}", "no setting models.a.sorce. Did you mean source?"),
         ("models: {a: {source: x/y, defaults: {step: 3}}}", "models.a.defaults.step. Did you mean steps?"),
         ("models: {a: {source: x/y, defaults: {steps: 0}}}", "models.a.defaults.steps"),
+        ("models: {a: {source: x/y, defaults: {steps: '3'}}}", "models.a.defaults.steps"),
+        ("models: {a: {source: x/y, defaults: {steps: true}}}", "models.a.defaults.steps"),
         ("models: {a: {source: x/y, defaults: {cfg_text: .nan}}}", "models.a.defaults.cfg_text"),
         ("models: {a: {revision: main}}", "models.a.source"),
         ("models: {a: x/y}", "models.a"),
