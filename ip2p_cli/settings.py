@@ -129,7 +129,8 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
         place = [str(part) for part in problem["loc"]]
         field = ".".join(place)
         if problem["type"] == "extra_forbidden":
-            fields = {1: Config, 3: Entry, 4: Defaults}[len(place)].model_fields
+            kinds: dict[int, type[BaseModel]] = {1: Config, 3: Entry, 4: Defaults}
+            fields = kinds[len(place)].model_fields
             raise UsageError(
                 f"{path}: there is no setting {field}.{did_you_mean(place[-1], fields)} Known: {', '.join(fields)}."
             ) from None
