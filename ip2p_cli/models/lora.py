@@ -96,12 +96,14 @@ def fuse(lora: Lora, *, unet: Any, text_encoder: Any) -> None:
             raise ModelError(
                 f"--lora {file} is not for this model: it changes the layer {layer.name}, which the model does not have"
             )
-        changes.append((module, layer.delta(file, module.weight.shape) * lora.weight))
+        layer.check(file, module.weight.shape)
+        changes.append((module, layer))
     import torch
 
     with torch.no_grad():
-        for module, delta in changes:
+        for module, layer in changes:
             old = module.weight
+            delta = layer.delta(old.shape) * lora.weight
             summed = (old.float() + delta.to(old.device)).to(old.dtype)
             module.weight = torch.nn.Parameter(summed, requires_grad=old.requires_grad)
 
@@ -116,20 +118,22 @@ class _Layer:
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     alpha: float | None = None
 
-    def delta(self, file: Path, shape: torch.Size) -> torch.Tensor:
-        """alpha/rank * B A, float32, in the shape of the layer's weight; ModelError where it does not fit."""
-        if set(self.tensors) != {"down", "up"}:
+    def check(self, file: Path, shape: torch.Size) -> None:
+        """ModelError where the matrices do not fit a layer whose weight has this `shape`."""
+        if set(self.tensors) != {"down", "up"} or not all(tensor.ndim for tensor in self.tensors.values()):
             raise ModelError(f"--lora {file} lacks one of the two matrices of {self.name}; fetch it again")
-        down, up = self.tensors["down"].float(), self.tensors["up"].float()
-        rank = down.shape[0]
-        fits = up.flatten(1).shape == (shape[0], rank) and down[0].numel() == math.prod(shape[1:])
-        if not fits:
-            has = f"{up.shape[0]} x {down[0].numel()}"
+        down, up = self.tensors["down"], self.tensors["up"]
+        takes = down.numel() // len(down) if down.ndim > 1 and len(down) else 0
+        if up.ndim < 2 or up.flatten(1).shape != (shape[0], len(down)) or takes != math.prod(shape[1:]):
             raise ModelError(
-                f"--lora {file} is not for this model: at {self.name} it has {has} weights, the model has "
-                f"{shape[0]} x {math.prod(shape[1:])}"
+                f"--lora {file} is not for this model: at {self.name} it has {len(up)} x {takes} weights, the model "
+                f"has {shape[0]} x {math.prod(shape[1:])}"
             )
-        scale = 1.0 if self.alpha is None else self.alpha / rank
+
+    def delta(self, shape: torch.Size) -> torch.Tensor:
+        """alpha/rank * B A, float32, in the shape of the layer's weight."""
+        down, up = self.tensors["down"].float(), self.tensors["up"].float()
+        scale = 1.0 if self.alpha is None else self.alpha / len(down)
         return (up.flatten(1) @ down.flatten(1)).reshape(shape) * scale
 
 

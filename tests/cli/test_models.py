@@ -235,6 +235,7 @@ def test_own_entries(config: Path, tiny_folder: Path, tmp_path: Path) -> None:
         "models:\n"
         "  mine: {source: timbrooks/instruct-pix2pix, revision: v1, description: ours, defaults: {steps: 20}}\n"
         f"  local: {{source: {tiny_folder}}}\n"
+        "  quick: {source: instruct-pix2pix, defaults: {steps: 5}}\n"
         "  beside: {source: weights.ckpt, defaults: {sampler: ddim, cfg_text: 3, cfg_image: 1.2, resolution: 256}}\n"
     )
     extra = read_config().models
@@ -246,6 +247,8 @@ def test_own_entries(config: Path, tiny_folder: Path, tmp_path: Path) -> None:
     beside = find_model("beside", extra)
     assert beside.source == str(tmp_path / "weights.ckpt")
     assert (beside.defaults.sampler, beside.defaults.steps) == ("ddim", PAPER_DEFAULTS.steps)
+    quick = find_model("quick", extra)
+    assert (quick.name, quick.source, quick.defaults.steps) == ("quick", "timbrooks/instruct-pix2pix", 5)
     assert find_model("nano", extra) is MODELS["nano"]
 
 

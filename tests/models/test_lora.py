@@ -216,6 +216,13 @@ def test_it_is_loaded_with_the_model(tiny_editor: Editor, tiny_folder: Path, tmp
             "at lora_unet_conv_in it has 16 x 36 weights, the model has 16 x 72",
         ),
         ({"conv_in.weight": torch.zeros(2, 2)}, "no plain LoRA"),
+        (
+            {
+                "lora_unet_conv_in.lora_down.weight": torch.tensor(1.0),
+                "lora_unet_conv_in.lora_up.weight": torch.ones(1),
+            },
+            "lacks one of the two",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(
