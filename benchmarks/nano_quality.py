@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="the training folder: its held-out photos are used")
     parser.add_argument("--every", type=int, default=16, help="hold_out_every of the recipe; 1: all photos")
     parser.add_argument("--limit", type=int, default=24)
+    parser.add_argument("--skip", type=int, default=0, help="leave out the first of them, if they were looked at before")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg-text", type=float)
     parser.add_argument("--cfg-image", type=float)
@@ -119,7 +120,7 @@ def main() -> None:
         if getattr(args, name) is None:
             setattr(args, name, getattr(spec.defaults, name))
     editor = load_editor(spec, device="cpu", dtype="fp32")
-    held_out = split_photos(list_photos(args.photos), args.every)[1][: args.limit]
+    held_out = split_photos(list_photos(args.photos), args.every)[1][args.skip :][: args.limit]
     print(
         f"{spec.name}: {args.steps} steps of {args.sampler}, cfg_text {args.cfg_text}, cfg_image {args.cfg_image}, "
         f"{len(held_out)} photos"

@@ -63,8 +63,12 @@ def _spec(path: Path, name: str, said: Any) -> ModelSpec:
     source = _text(entry, "source", where)
     if source is None:
         raise UsageError(f"{where}: `source` is missing: a hub id, a folder or a file")
+    from .models.registry import MODELS
+
     local = Path(source).expanduser()
-    if local.suffix in _FILES or source.startswith((".", "~")) or local.is_absolute() or source.count("/") != 1:
+    if source in MODELS:
+        pass
+    elif local.suffix in _FILES or source.startswith((".", "~")) or local.is_absolute() or source.count("/") != 1:
         source = str((path.parent / local).absolute())
     return ModelSpec(
         name=name,

@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "io": {"io"},
     "runners": set(),
     "settings": {"diffusion", "io", "presets", "config"},
-    "config": {"io"},
+    "config": {"io", "models"},
     "presets": {"io"},
     "__main__": {"cli"},
 }
