@@ -97,7 +97,7 @@ def _tint(image: Image, inks: tuple[Colour, Colour, Colour], amount: float) -> I
 
 def red_to_blue(image: Image, amount: float, rng: np.random.Generator) -> Image:
     """Red things become blue."""
-    return _swap(image, 356, 15, 12, 222, amount, low=0.38)
+    return _swap(image, 357, 17, 12, 222, amount, low=0.3)
 
 
 def green_to_red(image: Image, amount: float, rng: np.random.Generator) -> Image:
@@ -108,11 +108,6 @@ def green_to_red(image: Image, amount: float, rng: np.random.Generator) -> Image
 def blue_to_green(image: Image, amount: float, rng: np.random.Generator) -> Image:
     """Blue things become green."""
     return _swap(image, 218, 36, 16, 125, amount, low=0.08, ramp=0.3)
-
-
-def yellow_to_pink(image: Image, amount: float, rng: np.random.Generator) -> Image:
-    """Yellow things become pink."""
-    return _swap(image, 46, 9, 9, 328, amount, low=0.28, pale=0.75, dark=0.35)
 
 
 def _swap(
@@ -152,6 +147,5 @@ PAINTS: dict[str, Paint] = {
         red_to_blue,
         green_to_red,
         blue_to_green,
-        yellow_to_pink,
     )
 }

@@ -65,6 +65,7 @@ def oil(image: Image, amount: float, rng: np.random.Generator) -> Image:
     lum = luminance(paint)
     relief = blur(lum, 0.6) - _shifted(blur(lum, 0.6), 1.2)
     rich = saturate(curve(paint, (0, 0.01), (0.3, 0.23), (0.7, 0.79), (1, 1)), 1.65)
+    rich = gain(rich, (1.05, 0.98, 0.80))  # old varnish
     return drawn(image, unit(rich + grey(f32(np.clip(relief * 1.1, -0.15, 0.15)))), amount)
 
 
@@ -80,7 +81,7 @@ def cartoon(image: Image, amount: float, rng: np.random.Generator) -> Image:
     flat = dabs(image, 4)
     lum = luminance(flat)
     level = steps(lum, 6, 5.0)
-    bright = curve(level, (0, 0.05), (0.4, 0.48), (0.8, 0.9), (1, 1))
+    bright = curve(level, (0, 0.06), (0.35, 0.52), (0.7, 0.9), (1, 1))
     toned = times(flat, (bright + 0.02) / (lum + 0.02))
     line = ink(lum, 1.0, 30 * max(amount, 1.0))
     return drawn(image, unit(times(saturate(unit(toned), 1.7), 1 - 0.95 * line)), amount)
@@ -99,13 +100,13 @@ def poster(image: Image, amount: float, rng: np.random.Generator) -> Image:
 
 def _even(lum: Image, size: float) -> Image:
     # some local contrast, so that a flat or hazy photo does not end up in a single ink
-    return flatten(f32(lum + 0.6 * (lum - blur(lum, 24))), size, 0.015)
+    return flatten(f32(lum + 0.4 * (lum - blur(lum, 24))), size, 0.015)
 
 
 def _inks(lum: Image, inks: tuple[tuple[float, float, float], ...], cuts: tuple[float, ...]) -> Image:
     out = np.ascontiguousarray(np.broadcast_to(colour(inks[0]), (*lum.shape, 3)))
     for c, cut in zip(inks[1:], cuts, strict=True):
-        out = mix(out, c, smoothstep(lum, cut - 0.025, cut + 0.025))
+        out = mix(out, c, smoothstep(lum, cut - 0.045, cut + 0.045))
     return f32(out)
 
 
@@ -116,7 +117,7 @@ def pixel_art(image: Image, amount: float, rng: np.random.Generator) -> Image:
     rich = saturate(curve(image, (0, 0), (0.3, 0.28), (0.7, 0.75), (1, 1)), 1.45)
     padded = cv2.copyMakeBorder(rich, 0, -h % size, 0, -w % size, cv2.BORDER_REPLICATE)
     small = cv2.resize(padded, (padded.shape[1] // size, padded.shape[0] // size), interpolation=cv2.INTER_AREA)
-    small = steps(unit(small), 5, 5.0)
+    small = steps(unit(small), 5, 3.5)
     big = cv2.resize(small, padded.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return unit(np.ascontiguousarray(big[:h, :w]))
 
