@@ -259,7 +259,7 @@ def test_own_entries(config: Path, tiny_folder: Path, tmp_path: Path) -> None:
         ("models: {a: {sorce: x/y}}", "models.a: unknown field 'sorce'. Did you mean source?"),
         (
             "models: {a: {source: x/y, defaults: {step: 3}}}",
-            "models.a.defaults: unknown field 'step'. Did you mean steps?",
+            "models.a.defaults: unknown field 'step'. Did you mean steps",
         ),
         ("models: {a: {source: x/y, defaults: {steps: many}}}", "models.a.defaults: steps"),
         ("models: {a: {revision: main}}", "models.a: `source` is missing"),
