@@ -49,7 +49,8 @@ def test_every_preset_is_possible_for_every_model(config: Path, name: str, spec:
 
 def test_presets_know_what_a_model_was_trained_for(config: Path) -> None:
     default = resolve(EditSettings(seed=1), NANO)
-    assert resolve(EditSettings(seed=1), NANO, "fast") == default
+    for name in ("fast", "balanced"):  # measured: each further step leads away from the look (docs/presets.md)
+        assert resolve(EditSettings(seed=1), NANO, name) == default
     steps = {name: resolve(EditSettings(), FULL, name).steps for name in ("fast", "balanced")}
     assert steps["fast"] < steps["balanced"] < resolve(EditSettings(), FULL).steps
 
