@@ -105,7 +105,9 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="the training folder: its held-out photos are used")
     parser.add_argument("--every", type=int, default=16, help="hold_out_every of the recipe; 1: all photos")
     parser.add_argument("--limit", type=int, default=24)
-    parser.add_argument("--skip", type=int, default=0, help="leave out the first of them, if they were looked at before")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="leave out the first of them, if they were looked at before"
+    )
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg-text", type=float)
     parser.add_argument("--cfg-image", type=float)

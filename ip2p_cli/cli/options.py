@@ -20,7 +20,7 @@ _MANY = "Many photos"
 Model = Annotated[
     str | None,
     typer.Option(
-        help="nano, instruct-pix2pix, …, a hub id, or a folder. Default: IP2P_MODEL, the config file, nano.",
+        help="nano, instruct-pix2pix, …, a hub id, a folder, or a .safetensors or .ckpt file. Default: IP2P_MODEL, the config file, nano.",
         autocompletion=listing.complete_model,
         rich_help_panel=_MODEL,
     ),
@@ -107,7 +107,9 @@ Shard = Annotated[
 ]
 Engine = Annotated[
     EngineName,
-    typer.Option(help="local, or ray: a Ray cluster, one model a worker (extra ip2p[ray]).", rich_help_panel=_MANY),
+    typer.Option(
+        help="local, or ray: a Ray cluster, one model a worker; needs the extra “ray”.", rich_help_panel=_MANY
+    ),
 ]
 Workers = Annotated[
     int | None,
