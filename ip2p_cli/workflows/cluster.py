@@ -61,8 +61,8 @@ class _Make:
 
     def __call__(self, number: int) -> Any:
         place = pick_device(self.device).name
-        number = pick_dtype(self.dtype, place, self.spec).name
-        editor = load_model(self.spec, device=place, dtype=number, offload=self.offload)
+        dtype = pick_dtype(self.dtype, place, self.spec).name
+        editor = load_model(self.spec, device=place, dtype=dtype, offload=self.offload)
         manifest = open_manifest(self.plan.folder, f"ray-{number}") if self.plan.noted else None
 
         def work(batch: tuple[int, ...]) -> list[Outcome]:
