@@ -53,6 +53,13 @@ def draw_seed() -> int:
     return secrets.randbits(32)
 
 
+def supported(settings: EditSettings, spec: ModelSpec) -> EditSettings:
+    """`settings` without those that the model does not have: for what a record holds, not for what a user says."""
+    if spec.supports is None:
+        return settings
+    return EditSettings(**{name: value for name, value in asdict(settings).items() if name in spec.supports})
+
+
 def _refuse_unsupported(said: EditSettings, spec: ModelSpec) -> None:
     if spec.supports is None:
         return

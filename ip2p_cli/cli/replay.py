@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from ..errors import ModelError, UsageError
-from ..types import DeviceName, DtypeName, Saving
+from ..types import DeviceName, DtypeName, ModelSpec, Saving
 from . import loading
 from . import options as opt
 from .output import Output
@@ -51,8 +51,8 @@ def replay(
 
     output = Output(json=json, quiet=quiet)
     recorded = read_recorded(picture, read_record(picture))
-    instruction, settings = _changed(recorded, changes or [])
     choice = _choice(recorded, model, device, dtype)
+    instruction, settings = _changed(recorded, changes or [], choice.spec)
     resolved = resolve(settings, choice.spec)
     place, same_input = find_source(recorded, source)
     target = _target(picture, out, overwrite)
@@ -88,9 +88,10 @@ def _choice(recorded: Recorded, model: str | None, device: DeviceName, dtype: Dt
         raise ModelError(f"{recorded.picture} was made with {recorded.model}: say where it is with --model.") from error
 
 
-def _changed(recorded: Recorded, changes: Sequence[str]) -> tuple[str, EditSettings]:
-    """(instruction, settings) of the record, with the --set ones instead."""
+def _changed(recorded: Recorded, changes: Sequence[str], spec: ModelSpec) -> tuple[str, EditSettings]:
+    """(instruction, settings) of the record as far as the model has them, with the --set ones instead."""
     from ..io.fields import SETTINGS, read_settings, refuse_unknown
+    from ..settings import supported
 
     said: dict[str, str] = {}
     for change in changes:
@@ -100,7 +101,7 @@ def _changed(recorded: Recorded, changes: Sequence[str]) -> tuple[str, EditSetti
         said[name.strip().replace("-", "_")] = value.strip()
     refuse_unknown(said, ("instruction", *SETTINGS), "--set")
     settings = read_settings({name: value for name, value in said.items() if name in SETTINGS}, "--set")
-    return said.get("instruction", recorded.instruction), settings.or_else(recorded.settings)
+    return said.get("instruction", recorded.instruction), settings.or_else(supported(recorded.settings, spec))
 
 
 def _target(picture: Path, out: str | None, overwrite: bool) -> Path:
