@@ -20,7 +20,8 @@ _MANY = "Many photos"
 Model = Annotated[
     str | None,
     typer.Option(
-        help="nano, instruct-pix2pix, …, a hub id, a folder, or a .safetensors or .ckpt file. Default: IP2P_MODEL, the config file, nano.",
+        help="nano, instruct-pix2pix, …, a hub id, a folder, or a .safetensors or .ckpt file. Default: IP2P_MODEL, the "
+        "config file, nano.",
         autocompletion=listing.complete_model,
         rich_help_panel=_MODEL,
     ),
