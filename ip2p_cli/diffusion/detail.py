@@ -41,7 +41,7 @@ class DetailSettings:
     windows: tuple[float, ...] = (2.0, 0.4, 0.13, 0.05, 0.02)
     ridge: float = 1e-3
     caution: float = 8.0
-    smoothing: float = 4.0
+    smoothing: float = 2.3
     gain_window: float = 0.08
     gain_none: float = 0.3
     gain_full: float = 0.6
