@@ -29,6 +29,8 @@ _OUTSIDE = {
     "conv_in": "input_blocks.0.0",
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
 }
@@ -87,8 +89,8 @@ def _renamed(name: str, table: dict[str, str]) -> str | None:
     return None
 
 
-def unet_name(name: str, layers: int = LAYERS) -> str:
-    """The original name of diffusers' `name`."""
+def unet_name(name: str, layers: int = LAYERS, *, lowest_attends: bool = False) -> str:
+    """The original name of diffusers' `name`. lowest_attends: whether the lowest level has attention (SDXL)."""
     outside = _renamed(name, _OUTSIDE)
     if outside:
         return outside
@@ -104,8 +106,8 @@ def unet_name(name: str, layers: int = LAYERS) -> str:
     if kind == "downsamplers":
         return f"input_blocks.{(level + 1) * (layers + 1)}.0.op.{rest.removeprefix('conv.')}"
     if kind == "upsamplers":
-        # After the last residual block of a level, and after its attention where it has one: the lowest has none.
-        return f"output_blocks.{level * (layers + 1) + layers}.{2 if level else 1}.{rest}"
+        # After the last residual block of a level, and after its attention where it has one: SD 1.5's lowest has none.
+        return f"output_blocks.{level * (layers + 1) + layers}.{2 if level or lowest_attends else 1}.{rest}"
     if kind == "attentions":
         return f"{start}.1.{rest}"
     return f"{start}.0.{_renamed(rest, _RESNET)}"
@@ -135,16 +137,20 @@ def unet_tensors(unet: UNet2DConditionModel) -> dict[str, torch.Tensor]:
     return {unet_name(name): tensor for name, tensor in unet.state_dict().items()}
 
 
+def averaged(unet: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """With `unet` as the averaged weights, and others as the trained ones."""
+    tensors = {name: tensor + 0.5 for name, tensor in unet.items()}
+    for name, tensor in unet.items():
+        tensors["model_ema." + name.removeprefix("model.").replace(".", "")] = tensor
+    tensors["model_ema.decay"] = torch.tensor(0.9999)
+    tensors["model_ema.num_updates"] = torch.tensor(22000, dtype=torch.int32)
+    return tensors
+
+
 def checkpoint(editor: Editor, *, ema: bool) -> dict[str, torch.Tensor]:
     """Everything in one: with `ema`, the editor's weights are the averaged ones and the trained ones are others."""
     unet = {f"model.diffusion_model.{name}": tensor for name, tensor in unet_tensors(editor.unet).items()}
-    tensors = dict(unet)
-    if ema:
-        for name, tensor in unet.items():
-            tensors[name] = tensor + 0.5
-            tensors["model_ema." + name.removeprefix("model.").replace(".", "")] = tensor
-        tensors["model_ema.decay"] = torch.tensor(0.9999)
-        tensors["model_ema.num_updates"] = torch.tensor(22000, dtype=torch.int32)
+    tensors = averaged(unet) if ema else dict(unet)
     tensors |= {f"first_stage_model.{name}": tensor for name, tensor in vae_tensors(editor.vae).items()}
     for name, tensor in editor.text_encoder.state_dict().items():
         bare = name.removeprefix("text_model.")

@@ -1,7 +1,8 @@
 """The two ways in which Stable Diffusion's weights are named, and the architecture that their shapes tell.
 
 "Original" names are those of the authors' checkpoints (CompVis' latent diffusion); the others are diffusers'.
-What shapes do not tell is as in Stable Diffusion 1.5: 8 attention heads, 32 norm groups, CLIP heads of 64.
+What shapes do not tell is as in Stable Diffusion 1.5: 8 attention heads, 32 norm groups, CLIP heads of 64; or, where a
+UNet takes sizes and pooled text, as in SDXL: heads of 64, sizes in 256 numbers each, OpenCLIP's text encoder.
 """
 
 from __future__ import annotations
@@ -32,6 +33,22 @@ _OUTSIDE = {
     "out.0": "conv_norm_out",
     "out.2": "conv_out",
 }
+# Inside a layer of OpenCLIP's transformer; its one in_proj is three projections.
+_OPENCLIP = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+_OPENCLIP_OUTSIDE = {
+    "token_embedding.weight": "embeddings.token_embedding.weight",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final.weight": "final_layer_norm.weight",
+    "ln_final.bias": "final_layer_norm.bias",
+}
+_SIZE_EMBEDDING = 256
+_HEAD_CHANNELS = 64
 _MIDDLE = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
 
 
@@ -92,6 +109,7 @@ def unet_config(tensors: Tensors) -> dict[str, Any]:
     crossed = [_has(tensors, f"down_blocks.{level}.attentions.") for level in range(levels)]
     climbing = [_has(tensors, f"up_blocks.{level}.attentions.") for level in range(levels)]
     text = tensors["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"]
+    extra = _sdxl_config(tensors, levels) if is_sdxl_unet(tensors) else {}
     return {
         "in_channels": tensors["conv_in.weight"].shape[1],
         "out_channels": tensors["conv_out.weight"].shape[0],
@@ -105,6 +123,28 @@ def unet_config(tensors: Tensors) -> dict[str, Any]:
         "use_linear_projection": tensors["mid_block.attentions.0.proj_in.weight"].ndim == 2,
         "attention_head_dim": 8,
         "sample_size": 64,
+        **extra,
+    }
+
+
+def is_sdxl_unet(tensors: Tensors) -> bool:
+    """Whether a UNet (diffusers' names) takes sizes and pooled text, as SDXL's does."""
+    return _has(tensors, "add_embedding.")
+
+
+def _sdxl_config(tensors: Tensors, levels: int) -> dict[str, Any]:
+    channels = [tensors[f"down_blocks.{level}.resnets.0.conv2.weight"].shape[0] for level in range(levels)]
+    depths = [
+        _count(tensors, rf"down_blocks\.{level}\.attentions\.0\.transformer_blocks\.(\d+)\.") for level in range(levels)
+    ]
+    return {
+        "transformer_layers_per_block": [max(1, depth) for depth in depths],
+        # diffusers' name for the number of heads.
+        "attention_head_dim": [max(1, count // _HEAD_CHANNELS) for count in channels],
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": _SIZE_EMBEDDING,
+        "projection_class_embeddings_input_dim": tensors["add_embedding.linear_1.weight"].shape[1],
+        "sample_size": 128,
     }
 
 
@@ -160,6 +200,37 @@ def clip_config(tensors: Tensors) -> dict[str, Any]:
         "eos_token_id": words - 1,
         "pad_token_id": words - 1,
     }
+
+
+def openclip_from_original(tensors: Tensors) -> dict[str, torch.Tensor]:
+    """OpenCLIP's text encoder (names without "conditioner.embedders.1.model.") under transformers' names.
+
+    Names are from "embeddings." on, and "text_projection.weight"; what transformers has no place for is left out.
+    """
+    renamed: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if name in _OPENCLIP_OUTSIDE:
+            renamed[_OPENCLIP_OUTSIDE[name]] = tensor
+        elif name == "text_projection":
+            renamed["text_projection.weight"] = tensor.T.contiguous()
+        elif found := re.match(r"transformer\.resblocks\.(\d+)\.(.*)\.(\w+)$", name):
+            renamed |= _openclip_layer(f"encoder.layers.{found[1]}", found[2], found[3], tensor)
+    return renamed
+
+
+def _openclip_layer(layer: str, inner: str, last: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    if inner == "attn":
+        kind = last.removeprefix("in_proj_")
+        return {
+            f"{layer}.self_attn.{part}_proj.{kind}": third for part, third in zip("qkv", tensor.chunk(3), strict=False)
+        }
+    return {f"{layer}.{_OPENCLIP.get(inner, inner)}.{last}": tensor}
+
+
+def openclip_config(tensors: Tensors) -> dict[str, Any]:
+    """What `CLIPTextConfig` needs for SDXL's second text encoder (names of `openclip_from_original`)."""
+    width = tensors["text_projection.weight"].shape[0]
+    return clip_config(tensors) | {"hidden_act": "gelu", "projection_dim": width}
 
 
 def _count(tensors: Tensors, pattern: str) -> int:

@@ -17,7 +17,7 @@ from ip2p_cli.models.hub import offline, reason
 from ip2p_cli.models.lora import fuse
 from ip2p_cli.models.registry import is_weight_file
 from ip2p_cli.models.silence import download_bars, quiet
-from ip2p_cli.models.single_file import SCHEDULER, companion, read_parts
+from ip2p_cli.models.single_file import Contents, companion, read_parts
 from ip2p_cli.models.vae import load_vae
 from ip2p_cli.types import Lora, ModelSpec
 
@@ -134,7 +134,7 @@ def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, edit
     sdxl.check_parts(spec.name, folder, configs)
     second = sdxl.is_sdxl(configs["index"])
     if second and not editing:
-        raise ModelError(f"model {spec.name} is an SDXL model; training starts from models of Stable Diffusion 1.5")
+        raise ModelError(_no_training(spec))
     vae_number = number
     # Said by the config itself: diffusers' default is True, for models that overflow in fp16 and those that do not.
     if configs["vae"].get("force_upcast") and number is torch.float16:
@@ -158,22 +158,47 @@ def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, edit
 
 
 def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, editing: bool) -> _Loaded:
-    from diffusers import AutoencoderKL
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTokenizer
 
     file = Path(spec.source)
-    parts = read_parts(file, number)
-    for part, cls in (("vae", AutoencoderKL), ("text_encoder", CLIPTextModel)):
-        if part not in parts:
-            parts[part] = _load(cls, companion(file, part).parent, part, number, variants)
-    _check_channels(spec, file, parts["unet"].config, parts["vae"].config, editing)
-    tokenizer = _load_tokenizer(CLIPTokenizer, companion(file, "tokenizer"))
-    words, known = len(tokenizer), parts["text_encoder"].config.vocab_size
-    if words != known:
-        raise ModelError(
-            f"{file}: its text encoder knows {known} tokens, the tokenizer {tokenizer.name_or_path} has {words}"
-        )
-    return parts, {"tokenizer": tokenizer}, SCHEDULER
+    found = read_parts(file, number)
+    parts, second = found.parts, found.is_sdxl
+    _check_channels(spec, file, parts["unet"].config, parts["vae"].config if "vae" in parts else {}, editing)
+    if second and not editing:
+        raise ModelError(_no_training(spec))
+    _complete(file, found, number, variants)
+    if second:
+        sdxl.check_pooled(spec.name, file, parts["unet"].config, vars(parts[sdxl.SECOND_ENCODER].config))
+    facts: dict[str, Any] = {"zero_null_text": second, "scaled_condition": second and sdxl.is_edm(found.scheduler)}
+    for part in _tokenizers(second):
+        # OpenCLIP's, whose folders elsewhere say otherwise, is padded with the token 0.
+        padding = {"pad_token": "!"} if part == sdxl.SECOND_TOKENIZER else {}
+        facts[part] = _load_tokenizer(CLIPTokenizer, companion(file, part, second), **padding)
+        words, known = len(facts[part]), parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
+        if words != known:
+            raise ModelError(
+                f"{file}: its text encoder knows {known} tokens, the tokenizer {facts[part].name_or_path} has {words}"
+            )
+    return parts, facts, found.scheduler
+
+
+def _complete(file: Path, found: Contents, number: torch.dtype, variants: _Variants) -> None:
+    """Load the models that the file lacks from where they are."""
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    classes = {"vae": AutoencoderKL, "text_encoder": CLIPTextModel}
+    if found.is_sdxl:
+        classes[sdxl.SECOND_ENCODER] = CLIPTextModelWithProjection
+    for part, cls in classes.items():
+        if part not in found.parts:
+            wide = found.is_sdxl and part == "vae" and number is torch.float16  # it overflows
+            folder = companion(file, part, found.is_sdxl).parent
+            found.parts[part] = _load(cls, folder, part, torch.float32 if wide else number, variants)
+
+
+def _no_training(spec: ModelSpec) -> str:
+    return f"model {spec.name} is an SDXL model; training starts from models of Stable Diffusion 1.5"
 
 
 def fetch(spec: ModelSpec, *, dtype: str) -> Path:
@@ -380,11 +405,11 @@ def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: _Vari
     return model
 
 
-def _load_tokenizer(cls: Any, tokenizer: Path) -> Any:
+def _load_tokenizer(cls: Any, tokenizer: Path, **changes: str) -> Any:
     # Without these transformers would make up an empty vocabulary.
     if not any((tokenizer / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ModelError(f"the model lacks {tokenizer / 'tokenizer.json'} (or vocab.json); fetch or export it again")
     try:
-        return cls.from_pretrained(str(tokenizer), local_files_only=True)
+        return cls.from_pretrained(str(tokenizer), local_files_only=True, **changes)
     except Exception as error:
         raise ModelError(f"{tokenizer} cannot be loaded ({reason(error)}); fetch or export the model again") from error

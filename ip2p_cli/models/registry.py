@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib import resources
@@ -12,7 +14,7 @@ from typing import Any
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.adapters import KINDS
-from ip2p_cli.models.sdxl import is_edm, is_sdxl
+from ip2p_cli.models.sdxl import COSXL_KEY, is_edm, is_sdxl
 from ip2p_cli.suggest import did_you_mean
 from ip2p_cli.types import EditSettings, ModelSpec
 
@@ -25,6 +27,9 @@ COSXL_DEFAULTS = EditSettings(steps=20, cfg_text=5.0, cfg_image=1.5, sampler="eu
 
 _PAGE = "see the model's page on huggingface.co"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+# Only SDXL's UNet is told sizes; under the authors' name and diffusers'.
+_SDXL_NAMES = (b"label_emb.0.0.weight", b"add_embedding.linear_1.weight")
+_NAMES_AT_MOST = 100_000_000  # what safetensors allows for a header
 _FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth")
 
 
@@ -151,8 +156,32 @@ def _file_spec(file: Path) -> ModelSpec:
         description=f"from {file}",
         licence="see where the file is from",
         size_mb=max(1, round(file.stat().st_size / 1e6)),
-        defaults=PAPER_DEFAULTS,
+        defaults=_file_defaults(file),
     )
+
+
+def _file_defaults(file: Path) -> EditSettings:
+    """What a model wants by the names of its tensors."""
+    names = _names_in(file)
+    if COSXL_KEY.encode() in names:
+        return COSXL_DEFAULTS
+    return SDXL_DEFAULTS if any(name in names for name in _SDXL_NAMES) else PAPER_DEFAULTS
+
+
+def _names_in(file: Path) -> bytes:
+    """The bytes among which a file's tensors are named, unread: a safetensors header, or the pickle of a checkpoint.
+
+    Empty where there are none to be found; the loader says why.
+    """
+    try:
+        if file.suffix.lower() == ".safetensors":
+            with file.open("rb") as opened:
+                return opened.read(min(_NAMES_AT_MOST, int.from_bytes(opened.read(8), "little")))
+        with zipfile.ZipFile(file) as archive:
+            pickled = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+            return archive.open(pickled).read(_NAMES_AT_MOST) if pickled else b""
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return b""
 
 
 def _folder_spec(folder: Path) -> ModelSpec:

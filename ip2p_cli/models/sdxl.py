@@ -26,6 +26,24 @@ COSXL_SCHEDULER: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+# Of stable-diffusion-xl-base-1.0: the same betas as Stable Diffusion 1.5, the noise predicted.
+SDXL_SCHEDULER: Mapping[str, Any] = MappingProxyType(
+    {
+        "_class_name": "EulerDiscreteScheduler",
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "num_train_timesteps": 1000,
+        "prediction_type": "epsilon",
+        "steps_offset": 1,
+        "timestep_spacing": "leading",
+    }
+)
+SCALING = 0.13025  # of SDXL's VAE
+# Names in a single file that say how it was trained.
+COSXL_KEY = "edm_vpred.sigma_max"
+V_PREDICTION_KEY = "v_pred"
+
 
 def is_sdxl(index: Mapping[str, Any]) -> bool:
     """Whether model_index.json names a second text encoder."""
@@ -74,13 +92,17 @@ def check_parts(name: str, folder: Path, configs: Mapping[str, Mapping[str, Any]
             f"model {name} has two text encoders, but its UNet is not SDXL's: addition_embed_type is {adds!r} instead "
             f"of 'text_time' ({where})"
         )
-    pooled = configs[SECOND_ENCODER].get("projection_dim", 512)
+    check_pooled(name, where, unet, configs[SECOND_ENCODER])
+    if configs["vae"].get("latents_mean") is not None:
+        raise ModelError(f"model {name}: a VAE with latents_mean ({folder / 'vae' / 'config.json'}) is not supported")
+
+
+def check_pooled(name: str, where: Path, unet: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    """ModelError unless the UNet takes what the second text encoder gives; both by their configs, `where` says so."""
     takes = unet.get("projection_class_embeddings_input_dim")
-    gives = pooled + 6 * (unet.get("addition_time_embed_dim") or 0)
+    gives = second.get("projection_dim", 512) + 6 * (unet.get("addition_time_embed_dim") or 0)
     if takes != gives:
         raise ModelError(
             f"model {name} does not fit together: its UNet takes {takes} numbers of size and pooled text ({where}), "
             f"its second text encoder and the sizes give {gives}"
         )
-    if configs["vae"].get("latents_mean") is not None:
-        raise ModelError(f"model {name}: a VAE with latents_mean ({folder / 'vae' / 'config.json'}) is not supported")

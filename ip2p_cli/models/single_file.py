@@ -1,20 +1,22 @@
 """A model in one file: the authors' checkpoints (.ckpt, .safetensors), and UNets in diffusers' names.
 
 The architecture is read off the tensors' shapes (`layout`), so no configuration is looked up anywhere. A file
-without a VAE or text encoder, and every file's tokenizer, is completed from the folder beside it or from
-instruct-pix2pix, which has the same ones.
+without a VAE or text encoder, and every file's tokenizer, is completed from the folder beside it or from a
+published model that has the same ones.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ip2p_cli.errors import ModelError
-from ip2p_cli.models import layout
+from ip2p_cli.models import layout, sdxl
 from ip2p_cli.models.hub import find_cached, offline, reason
 from ip2p_cli.models.silence import download_bars
 from ip2p_cli.models.tensors import read_tensors
@@ -33,39 +35,51 @@ SCHEDULER: Mapping[str, Any] = {
 }
 _SCALING = 0.18215
 _BASE = "timbrooks/instruct-pix2pix"
-# (repository, its folder): where the same tokenizer lies.
-_TOKENIZERS = ((_BASE, "tokenizer"), ("openai/clip-vit-large-patch14", "."))
+_SDXL_BASE = "stabilityai/stable-diffusion-xl-base-1.0"
+_CLIP = ("openai/clip-vit-large-patch14", ".")
+_OPENCLIP = ("laion/CLIP-ViT-bigG-14-laion2B-39B-b160k", ".")
+# By whether it is for SDXL's shape: (repository, its folder), where the same tokenizer lies.
+_TOKENIZERS: Mapping[tuple[bool, str], tuple[tuple[str, str], ...]] = {
+    (False, "tokenizer"): ((_BASE, "tokenizer"), _CLIP),
+    (True, "tokenizer"): ((_SDXL_BASE, "tokenizer"), _CLIP, (_BASE, "tokenizer")),
+    # All have the same words; the loader sets what it is padded with.
+    (True, sdxl.SECOND_TOKENIZER): ((_SDXL_BASE, sdxl.SECOND_TOKENIZER), _OPENCLIP, _CLIP),
+}
 
 
-def read_parts(file: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """The models in `file`, on the CPU in `dtype`: "unet", and "vae" and "text_encoder" where the file has them.
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a file holds: models by name (`parts`), and what its tensors tell about the rest.
 
-    EMA weights are taken where the file has them, as the paper does. Raises ModelError where the file cannot be
-    read, lacks tensors, or holds something else (a LoRA, a VAE alone, SDXL, Stable Diffusion 2).
+    is_sdxl: whether the model is of SDXL's shape. scheduler: its noise levels, as a scheduler's config.
+    """
+
+    parts: dict[str, Any]
+    is_sdxl: bool
+    scheduler: Mapping[str, Any]
+
+
+def read_parts(file: Path, dtype: torch.dtype) -> Contents:
+    """The models in `file`, on the CPU in `dtype`: "unet", and the VAE and text encoders where the file has them.
+
+    They are named as a folder's: "vae", "text_encoder", "text_encoder_2". EMA weights are taken where the file has
+    them, as the paper does. SDXL's VAE, which overflows in fp16, is float32 then. Raises ModelError where the file
+    cannot be read, lacks tensors, or holds something else (a LoRA, a VAE alone, Stable Diffusion 2).
     """
     tensors = read_tensors(file)
     _refuse_others(file, tensors)
     try:
-        parts: dict[str, Any] = {"unet": _unet(file, _unet_tensors(file, tensors), dtype)}
+        named = _unet_tensors(file, tensors)
+        second = layout.is_sdxl_unet(named)
+        parts: dict[str, Any] = {"unet": _unet(file, named, dtype)}
         vae = _below(tensors, "first_stage_model.") or _below(tensors, "vae.")
         if vae:
-            parts["vae"] = build_vae(file, vae, dtype, _SCALING)
-        clip = _below(tensors, "cond_stage_model.transformer.text_model.") or _below(
-            tensors, "cond_stage_model.transformer."
-        )
-        if clip:
-            parts["text_encoder"] = _text_encoder(file, clip, dtype)
+            vae_dtype = torch.float32 if second and dtype is torch.float16 else dtype
+            parts["vae"] = build_vae(file, vae, vae_dtype, sdxl.SCALING if second else _SCALING)
+        parts |= _sdxl_encoders(file, tensors, dtype) if second else _sd15_encoder(file, tensors, dtype)
     except KeyError as error:
         raise ModelError(f"{file} lacks the tensor {error.args[0]}; fetch or export it again") from error
-    return parts
-
-
-def read_sdxl_parts(file: Path, tensors: Tensors) -> dict[str, Any]:
-    """The models in an SDXL-shaped file; ModelError, for now."""
-    raise ModelError(
-        f"{file} is an SDXL checkpoint: SDXL single files are not read yet. Give the model's folder in diffusers "
-        "layout, or its hub id"
-    )
+    return Contents(parts, second, _sdxl_scheduler(file, tensors) if second else SCHEDULER)
 
 
 def build_vae(file: Path, tensors: Tensors, dtype: torch.dtype, scaling_factor: float) -> Any:
@@ -79,8 +93,8 @@ def build_vae(file: Path, tensors: Tensors, dtype: torch.dtype, scaling_factor: 
     return _fill(lambda: AutoencoderKL.from_config(config), tensors, dtype, file)
 
 
-def companion(file: Path, part: str) -> Path:
-    """The folder of `part` ("vae", "text_encoder", "tokenizer"), which `file` does not hold.
+def companion(file: Path, part: str, is_sdxl: bool = False) -> Path:
+    """The folder of `part` ("vae", "text_encoder", "tokenizer" and, of SDXL, the second ones), which `file` lacks.
 
     Looked for beside the file, then in the hub's cache; fetched from the hub unless offline. ModelError, with what
     to put where, if it is nowhere.
@@ -88,32 +102,30 @@ def companion(file: Path, part: str) -> Path:
     beside = file.parent / part
     if beside.is_dir():
         return beside
-    for source, inside in _TOKENIZERS if part == "tokenizer" else ((_BASE, part),):
+    base = _SDXL_BASE if is_sdxl else _BASE
+    for source, inside in _TOKENIZERS.get((is_sdxl, part), ((base, part),)):
         cached = find_cached(source)
         if cached is not None and _is_whole(cached / inside):
             return cached / inside
     why = "working offline, as IP2P_OFFLINE or HF_HUB_OFFLINE says"
     if not offline():
         try:
-            return _fetch(part)
+            return _fetch(base, part)
         except Exception as error:  # as in `loader`: the client's exceptions differ from version to version
             why = reason(error)
     raise ModelError(
-        f"{file} holds no {part.replace('_', ' ')}, and huggingface.co/{_BASE} could not be fetched ({why}). Put the "
-        f"folder {part}/ of {_BASE} beside the file, as {beside}"
+        f"{file} holds no {part.replace('_', ' ')}, and huggingface.co/{base} could not be fetched ({why}). Put the "
+        f"folder {part}/ of {base} beside the file, as {beside}"
     )
 
 
-def _fetch(part: str) -> Path:
+def _fetch(base: str, part: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    wanted = {
-        "vae": ["vae/config.json", "vae/diffusion_pytorch_model.safetensors"],
-        "text_encoder": ["text_encoder/config.json", "text_encoder/model.safetensors"],
-        "tokenizer": ["tokenizer/*"],
-    }
+    stem = "diffusion_pytorch_model" if part == "vae" else "model"
+    wanted = [f"{part}/config.json", f"{part}/{stem}.safetensors"]
     with download_bars():
-        return Path(snapshot_download(_BASE, allow_patterns=wanted[part])) / part
+        return Path(snapshot_download(base, allow_patterns=[f"{part}/*"] if "tokenizer" in part else wanted)) / part
 
 
 def _is_whole(folder: Path) -> bool:
@@ -128,13 +140,12 @@ def _refuse_others(file: Path, tensors: Tensors) -> None:
     ends = ("lora_down.weight", "lora_A.weight", "lora.down.weight", "_lora.down.weight")
     if any(name.endswith(ends) for name in tensors):
         raise ModelError(f"{file} is a LoRA, which changes a model: give it as --lora {file}, beside --model")
-    sdxl = ("conditioner.embedders.", "model.diffusion_model.label_emb.", "label_emb.", "add_embedding.")
-    if any(name.startswith(sdxl) for name in tensors):
-        read_sdxl_parts(file, tensors)
+    if "edm_mean" in tensors:
+        raise ModelError(f"{file} is a Playground checkpoint, whose latents are not SDXL's; it is not supported")
     if any(name.startswith("cond_stage_model.model.") for name in tensors):
         raise ModelError(
             f"{file} is a Stable Diffusion 2 checkpoint (OpenCLIP's text encoder); single files of Stable Diffusion "
-            "1.5's shape are read. Give the model's folder in diffusers layout"
+            "1.5's and SDXL's shape are read. Give the model's folder in diffusers layout"
         )
 
 
@@ -150,7 +161,7 @@ def _unet_tensors(file: Path, tensors: Tensors) -> dict[str, torch.Tensor]:
         raise ModelError(f"{file} holds an autoencoder only: give it as --vae {file}, beside --model")
     raise ModelError(
         f"{file} holds no UNet that ip2p knows (tensors such as {min(tensors)}); give an InstructPix2Pix checkpoint "
-        "of Stable Diffusion 1.5's shape"
+        "of Stable Diffusion 1.5's or SDXL's shape"
     )
 
 
@@ -176,16 +187,61 @@ def _unet(file: Path, tensors: Tensors, dtype: torch.dtype) -> Any:
     from diffusers import UNet2DConditionModel
 
     config = layout.unet_config(tensors)
-    return _fill(lambda: UNet2DConditionModel.from_config(config), tensors, dtype, file)
+    unet = _fill(lambda: UNet2DConditionModel.from_config(config), tensors, dtype, file)
+    inside = (name for name in tensors if name.startswith(("down_blocks.", "mid_block.", "up_blocks.")))
+    lost = sorted(set(inside) - set(unet.state_dict()))
+    if lost:
+        raise ModelError(
+            f"{file} has the shapes of no model that ip2p knows: {len(lost)} of its UNet's tensors have no place in "
+            f"one, such as {lost[0]}"
+        )
+    return unet
 
 
-def _text_encoder(file: Path, tensors: Tensors, dtype: torch.dtype) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
+def _sd15_encoder(file: Path, tensors: Tensors, dtype: torch.dtype) -> dict[str, Any]:
+    clip = _text_tensors(tensors, "cond_stage_model.transformer.")
+    return {"text_encoder": _text_encoder(file, clip, layout.clip_config(clip), dtype)} if clip else {}
 
-    config = CLIPTextConfig(**layout.clip_config(tensors))
+
+def _sdxl_encoders(file: Path, tensors: Tensors, dtype: torch.dtype) -> dict[str, Any]:
+    """CLIP ViT-L's and OpenCLIP ViT-bigG's text encoders, where the file has them."""
+    parts = {}
+    clip = _text_tensors(tensors, "conditioner.embedders.0.transformer.")
+    if clip:
+        parts["text_encoder"] = _text_encoder(file, clip, layout.clip_config(clip), dtype)
+    openclip = layout.openclip_from_original(_below(tensors, "conditioner.embedders.1.model."))
+    if openclip:
+        config = layout.openclip_config(openclip)
+        parts[sdxl.SECOND_ENCODER] = _text_encoder(file, openclip, config, dtype)
+    return parts
+
+
+def _text_tensors(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
+    return _below(tensors, f"{prefix}text_model.") or _below(tensors, prefix)
+
+
+def _text_encoder(file: Path, tensors: Tensors, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
+    """With a projection where `config` has one."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    cls = CLIPTextModelWithProjection if "projection_dim" in config else CLIPTextModel
     # transformers 5 leaves "text_model." out of its names; version 4 has it.
     both = {**tensors, **{f"text_model.{name}": tensor for name, tensor in tensors.items()}}
-    return _fill(lambda: CLIPTextModel(config), both, dtype, file)
+    return _fill(lambda: cls(CLIPTextConfig(**config)), both, dtype, file)
+
+
+def _sdxl_scheduler(file: Path, tensors: Tensors) -> Mapping[str, Any]:
+    """CosXL's noise levels where the file names them, else those of SDXL's base."""
+    if sdxl.COSXL_KEY not in tensors:
+        kind = "v_prediction" if sdxl.V_PREDICTION_KEY in tensors else "epsilon"
+        return {**sdxl.SDXL_SCHEDULER, "prediction_type": kind}
+    levels = {}
+    for end in ("sigma_min", "sigma_max"):
+        said = tensors.get(f"edm_vpred.{end}")
+        levels[end] = float(sdxl.COSXL_SCHEDULER[end]) if said is None or said.numel() != 1 else float(said)
+    if not 0 < levels["sigma_min"] < levels["sigma_max"] < math.inf:
+        raise ModelError(f"{file}: its noise levels {levels} are no range above 0; fetch it again")
+    return {**sdxl.COSXL_SCHEDULER, **levels}
 
 
 def _fill(make: Callable[[], Any], tensors: Tensors, dtype: torch.dtype, file: Path) -> Any:

@@ -231,7 +231,7 @@ def test_a_missing_averaged_tensor_is_named(whole: Editor, folder: Path) -> None
     [
         (["lora_unet_mid_block_attentions_0_proj_in.lora_down.weight"], "give it as --lora"),
         (["unet.conv_in.lora_A.weight"], "give it as --lora"),
-        (["model.diffusion_model.label_emb.0.0.weight", "conditioner.embedders.0.x"], "SDXL single files"),
+        (["edm_mean", "conditioner.embedders.0.x"], "Playground"),
         (["cond_stage_model.model.token_embedding.weight"], "Stable Diffusion 2"),
         (["encoder.conv_in.weight", "decoder.conv_in.weight"], "give it as --vae"),
         (["fc.weight"], "holds no UNet"),
