@@ -66,8 +66,8 @@ Most take a strength: “slightly”, “a bit”, “much”, “a lot”.
 
 ## Figures
 
-On photos that were neither trained on nor tuned with, at 256 px, by `python -m benchmarks.nano_quality --skip 12`: an edit counts as followed when, of all looks'
-functions applied to the photo, its own comes nearest.
+On 24 photos that were neither trained on nor tuned with, at 256 px, by `python -m benchmarks.nano_quality --skip 12`:
+an edit counts as followed when, of all looks' functions applied to the photo, its own comes nearest.
 
 | | |
 |---|---|
