@@ -238,7 +238,10 @@ def _sdxl_scheduler(file: Path, tensors: Tensors) -> Mapping[str, Any]:
     levels = {}
     for end in ("sigma_min", "sigma_max"):
         said = tensors.get(f"edm_vpred.{end}")
-        levels[end] = float(sdxl.COSXL_SCHEDULER[end]) if said is None or said.numel() != 1 else float(said)
+        # Six digits: what was meant by a float32, 0.002 and not 0.0020000000949949.
+        levels[end] = (
+            float(sdxl.COSXL_SCHEDULER[end]) if said is None or said.numel() != 1 else float(f"{float(said):.6g}")
+        )
     if not 0 < levels["sigma_min"] < levels["sigma_max"] < math.inf:
         raise ModelError(f"{file}: its noise levels {levels} are no range above 0; fetch it again")
     return {**sdxl.COSXL_SCHEDULER, **levels}
