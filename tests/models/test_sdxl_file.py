@@ -112,7 +112,7 @@ def test_an_edit_is_that_of_the_folder(folder: Path, cosxl: bool) -> None:
     ours = load(path)
     assert find_model(str(path)).defaults == find_model(str(folder / "diffusers")).defaults
     assert (ours.scaled_condition, ours.condition_factor) == (theirs.scaled_condition, theirs.condition_factor)
-    torch.testing.assert_close(result(ours), result(theirs), atol=1e-5, rtol=0)
+    torch.testing.assert_close(result(ours), result(theirs), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
