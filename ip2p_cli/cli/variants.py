@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import InterruptionError, Ip2pError, UsageError
 from ..types import EditSettings, Saving
 from . import loading
 from . import options as opt
@@ -19,6 +21,7 @@ from .running import run_here
 if TYPE_CHECKING:
     from ..types import ModelSpec
     from ..workflows.history import LastEdit
+    from ..workflows.selection import Variant
     from ..workflows.variants import Sweep
 
 
@@ -72,12 +75,16 @@ def variants(
     Lists are multiplied: --seeds 4 --cfg-image 1.2,1.5,1.8 is twelve pictures. Beside them come a contact sheet and
     variants.json. Any of them can be had again with `ip2p edit --seed N` and its scales.
     """
+    from ..models.clip import find_clip
     from ..settings import resolve
     from ..workflows.plan import batch_size as size_of
     from ..workflows.plan import make_plan
+    from ..workflows.selection import made, ranked, write_overview
     from ..workflows.variants import SharedWork, spread_out
 
     output = Output(json=json, quiet=quiet)
+    if (caption is None) != (target_caption is None):
+        raise UsageError("--caption and --target-caption belong together: give both or neither.")
     source, instructions, last = _what(words or [], instruction or [], output)
     if last is not None:
         model, revision = (model, revision) if model else (last.model, last.revision)
@@ -88,6 +95,7 @@ def variants(
     begin = last.settings if last is not None and preset is None else EditSettings()
     sweep = _sweep(instructions, seeds, random, seed if seed is not None else begin.seed, lists, choice.spec)
     wanted = spread_out(sweep, source, lambda said: resolve(said.or_else(base).or_else(begin), choice.spec, preset))
+    clip_folder = find_clip(clip) if rank or keep is not None or clip else None
     place = _place(out, source, instructions, dry_run)
     plan = make_plan(
         wanted,
@@ -105,7 +113,39 @@ def variants(
         return
     saving = Saving(quality=quality, metadata=not no_metadata, sidecar=sidecar, strip_location=strip_location)
     outcomes = run_here(plan, plan.batches, choice, saving, place.manifest, output, run=SharedWork(), noun="variants")
-    tell_all(plan, plan.batches, outcomes, output, noun="variants", data=True)
+    ranking = rank or keep is not None
+    failure: Ip2pError | None = None
+    try:
+        tell_all(plan, plan.batches, outcomes, output, noun="variants", data=not ranking)
+    except InterruptionError:
+        raise
+    except Ip2pError as error:  # what was made is shown all the same
+        failure = error
+    found = made(plan)
+    if ranking:
+        output.say("ranking")
+        captions = (caption, target_caption) if caption and target_caption else None
+        found = ranked(found, choice, keep=keep, clip=clip_folder, captions=captions)
+        _tell_ranked(found, output)
+    if found:
+        written = write_overview(found, plan, sweep, model=model or choice.spec.name, with_report=report)
+        output.say("beside them: " + ", ".join(str(path) for path in written.values()))
+    if failure is not None:
+        raise failure
+
+
+def _tell_ranked(found: Sequence[Variant], output: Output) -> None:
+    """The best first, on stdout; to a person how good, by which measure, and what is nearly the same."""
+    for place, one in enumerate(found, start=1):
+        if not one.kept or one.measured is None:
+            continue
+        like = f", nearly the same as number {one.measured.like + 1}" if one.measured.like is not None else ""
+        record = {"instruction": one.item.instruction, **asdict(one.item.settings), **one.facts}
+        record |= {"input": str(one.item.source), "output": str(one.item.target), "rank": place}
+        output.data_only(str(one.item.target), record)
+        output.say(f"{place}. {one.item.target}: {one.measured.score:g}{like}")
+    if found and found[0].measured is not None:
+        output.say(f"ranked by {found[0].measured.facts['measure']}")
 
 
 def _what(words: list[str], further: list[str], output: Output) -> tuple[Path, tuple[str, ...], LastEdit | None]:
