@@ -90,8 +90,8 @@ def similarities(
     """For each edit (N, 3, h, w) of the photo (1, 3, h, w): "image", and "direction" or "text"; each -1 to 1.
 
     image: of photo and edit. direction (Gal et al. 2021, arXiv:2108.00946; the paper's measure): of the change in the
-    picture and the change from the first to the second caption. Without captions, text: of the edit and the instruction,
-    less that of the photo.
+    picture and the change from the first to the second caption. Without captions, text: of the edit and the
+    instruction, less that of the photo.
     """
     source, edits = clip.images(before), clip.images(after)
     image = (edits @ source.T)[:, 0]

@@ -177,7 +177,7 @@ def _listed(one: Variant, variants: Sequence[Variant]) -> dict[str, Any]:
 
 
 def _earlier(folder: Path) -> dict[str, str]:
-    """The hashes of what an earlier run put beside the variants, by name; its variants.json is known by what it says."""
+    """The hashes of what an earlier run put beside the variants, by name."""
     path = folder / INDEX
     try:
         said = json.loads(path.read_text("utf-8"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,14 +32,10 @@ def test_a_range_holds_both_ends(first: int, more: int, other: int) -> None:
 
 
 @given(st.text(max_size=20))
-def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
+def test_any_text_is_read_or_refused(text: str) -> None:
     for read in (read_seeds, lambda t: read_numbers(t, "--steps", whole=True), lambda t: read_range(t, "--cfg-text")):
-        try:
-            values = read(text)  # type: ignore[operator]
-        except UsageError as error:
-            assert "\n" not in str(error).replace(text, "")
-        else:
-            assert 1 <= len(values) <= MAX_VALUES
+        with contextlib.suppress(UsageError):  # any other error fails
+            assert 1 <= len(read(text)) <= MAX_VALUES
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30))
