@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ SIDE = 256
 NOTICEABLE = 2.3
 _VISIBLE = 10.0  # a change of this size on average is plain to see
 
-Plane = npt.NDArray[np.float32]
+Plane = npt.NDArray[Any]  # float32
 
 
 @dataclass(frozen=True, kw_only=True)

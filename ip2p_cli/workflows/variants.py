@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,12 +81,10 @@ def spread_out(
         raise UsageError(f"these are {len(sweep)} variants: at most {MAX_VALUES} are made at once; vary less.")
     names = _instruction_names(sweep.instructions)
     wanted = []
-    for instruction, *values in product(sweep.instructions, *sweep.axes.values()):
-        said = EditSettings(**dict(zip(sweep.axes, values, strict=True)))  # type: ignore[arg-type]
-        for name, ends in sweep.drawn.items():
-            assert said.seed is not None
-            said = replace(said, **{name: draw_scale(said.seed, name, *ends)})
-        settings = resolve(said)
+    for instruction, values in product(sweep.instructions, list(product(*sweep.axes.values()))):
+        said: dict[str, Any] = dict(zip(sweep.axes, values, strict=True))
+        said |= {name: draw_scale(said["seed"], name, *ends) for name, ends in sweep.drawn.items()}
+        settings = resolve(EditSettings(**said))
         shown = [*_ALWAYS, *(name for name in ("steps", "sampler") if name in sweep.varied)]
         output = "-".join([names[instruction], *(f"{LABELS[name]}-{value_text(settings, name)}" for name in shown)])
         wanted.append(
