@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import Ip2pError
-from . import doctor, edit, models, replay, show, train
+from . import doctor, edit, models, replay, show, train, variants
 from .output import Output
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("edit")(edit.edit)
+app.command("variants")(variants.variants)
 app.command("replay")(replay.replay)
 app.command("show")(show.show)
 app.command("train")(train.train)

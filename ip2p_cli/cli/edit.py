@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InterruptionError, Ip2pError, UsageError
+from ..errors import UsageError
 from ..types import EditSettings, Saving
 from . import loading
 from . import options as opt
 from .asking import Asked, Place, batch_size_of, part_of
 from .output import Output
 from .preview import check_preview
-from .stopping import Terminated, interruptible
+from .running import report, run_here
 
 if TYPE_CHECKING:
     from ..types import ModelSpec
@@ -127,8 +126,12 @@ def edit(
     if engine == "ray":
         outcomes = _on_ray(plan, batches, choice, saving, workers, output)
     else:
-        outcomes = _here(plan, batches, choice, saving, place, output)
-    _report(plan, batches, outcomes, output, preview)
+        outcomes = run_here(plan, batches, choice, saving, place.manifest, output)
+    after = _AfterEach(output, preview)
+    try:
+        report(plan, batches, outcomes, output, on_outcome=after)
+    finally:
+        after.remember(choice, model, revision)
 
 
 def _wanted(
@@ -184,44 +187,6 @@ def _check_lone(plan: Plan) -> None:
         check_output(item.target, item.may_replace)
 
 
-def _here(
-    plan: Plan, batches: Batches, choice: ModelChoice, saving: Saving, place: Place, output: Output
-) -> Iterator[Outcome]:
-    """The outcomes of a run in this process, in the plan's order."""
-    from ..workflows.batch import in_order, run_batches, skipped
-    from ..workflows.estimate import remember_rate, work_of
-
-    left = plan.open_batches(batches)
-    if not left:
-        yield from skipped(plan, batches)
-        return
-    editor = loading.load(choice, output)
-    began = time.monotonic()
-    loading.hint(editor, (item.instruction for item in plan.items), output)
-    count = sum(plan.items[i].state != "done" for batch in left for i in batch)
-    label = plan.items[left[0][0]].source.name if count == 1 else f"{count} photos"
-    with output.progress(label) as bar:
-        progress = _Progress(bar, [len(b) for b in left], plan.items[left[0][0]].settings.steps)
-        outcomes = run_batches(editor, plan, left, manifest=place.manifest, saving=saving, on_step=progress.step)
-        yield from in_order(chain(skipped(plan, batches), outcomes), batches)
-    work = sum(work_of(plan.items[i], choice.spec) for batch in left for i in batch)
-    remember_rate(choice.spec, choice.device_name, choice.dtype_name, time.monotonic() - began, work)
-
-
-class _Progress:
-    """Denoising steps of all batches as one bar: each counts its items."""
-
-    def __init__(self, bar: Callable[[int, int], None], sizes: list[int], steps: int) -> None:
-        self._bar, self._total, self._steps = bar, sum(sizes) * steps, steps
-        self._before = 0
-
-    def step(self, items: int, done: int, total: int) -> None:
-        """`done` of `total` steps of a batch of `items`."""
-        self._bar(self._before + items * done * self._steps // total, self._total)
-        if done == total:
-            self._before += items * self._steps
-
-
 def _on_ray(
     plan: Plan, batches: Batches, choice: ModelChoice, saving: Saving, workers: int | None, output: Output
 ) -> Iterator[Outcome]:
@@ -237,54 +202,25 @@ def _on_ray(
             yield outcome
 
 
-def _report(plan: Plan, batches: Batches, outcomes: Iterator[Outcome], output: Output, preview: bool) -> None:
-    """Tell each outcome as it comes; at the end raise what went wrong, or say what was done."""
-    count, done, skipped = sum(map(len, batches)), 0, 0
-    failed: list[Ip2pError] = []
-    try:
-        with interruptible():
-            for outcome in outcomes:
-                _tell(plan.items[outcome.index], outcome, output, lone=count == 1)
-                if preview and outcome.state == "done":
-                    _draw(plan.items[outcome.index].target, output)
-                done += outcome.state == "done"
-                skipped += outcome.state == "skipped"
-                if outcome.error is not None:
-                    failed.append(outcome.error)
-    except KeyboardInterrupt as stop:
-        said = f"interrupted: {done + skipped} of {count} photos done, nothing half written."
-        if count > 1:
-            said += " The same command goes on from there." if plan.noted else ""
-        raise InterruptionError(said, exit_code=143 if isinstance(stop, Terminated) else 130) from None
-    if failed and count == 1:
-        raise failed[0]
-    if failed:
-        raise type(failed[0])(f"{len(failed)} of {count} photos failed; see above.")
-    if count > 1 or skipped:
-        before = f", {skipped} done before" if skipped else ""
-        output.say(f"{done} of {count} photos edited{before}: {plan.folder}")
+class _AfterEach:
+    """What is done after each result: it is drawn if asked, and the last one is remembered for `ip2p variants`."""
 
+    def __init__(self, output: Output, preview: bool) -> None:
+        self._output, self._preview = output, preview
+        self._last: Item | None = None
 
-def _draw(target: Path, output: Output) -> None:
-    from ..io.images import read_image
-    from .preview import preview
+    def __call__(self, item: Item, outcome: Outcome) -> None:
+        if outcome.state != "failed":
+            self._last = item
+        if self._preview and outcome.state == "done":
+            from ..io.images import read_image
+            from .preview import preview
 
-    preview(read_image(target).rgb, output)
+            preview(read_image(item.target).rgb, self._output)
 
+    def remember(self, choice: ModelChoice, model: str | None, revision: str | None) -> None:
+        """Keep the last edit that was made."""
+        if self._last is not None:
+            from ..workflows.history import last_edit_of, remember_edit
 
-def _tell(item: Item, outcome: Outcome, output: Output, lone: bool) -> None:
-    from dataclasses import asdict
-
-    if outcome.state == "failed":
-        if not lone:
-            output.error(str(outcome.error))
-        return
-    for note in outcome.notes:
-        output.say(f"{item.source}: {note}")
-    record = dict(outcome.record or {"instruction": item.instruction, **asdict(item.settings)})
-    seconds = round(outcome.seconds, 2)
-    record |= {"input": str(item.source), "output": str(item.target), "state": outcome.state, "seconds": seconds}
-    if outcome.state == "skipped":
-        output.data_only(str(item.target), record)
-        return
-    output.result(f"{item.target}: {record['model']}, seed {item.settings.seed}, {seconds:.1f} s", record)
+            remember_edit(last_edit_of(self._last, choice, model, revision))

@@ -183,3 +183,78 @@ Revision = Annotated[
     typer.Option(help="A branch, tag or commit of the model on the hub. Default: its own.", rich_help_panel=_MODEL),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+# --- Variants
+
+_VARY = "What to vary"
+_RANK = "Choosing"
+
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|A,B,…|A..B",
+        help="8: eight seeds, from --seed or 0 on. 3,5,8 and 10..17: those.",
+        rich_help_panel=_VARY,
+    ),
+]
+CfgTexts = Annotated[
+    str | None,
+    typer.Option("--cfg-text", metavar="A,B,…", help="Text guidance s_T, one or several.", rich_help_panel=_VARY),
+]
+CfgImages = Annotated[
+    str | None,
+    typer.Option("--cfg-image", metavar="A,B,…", help="Image guidance s_I, one or several.", rich_help_panel=_VARY),
+]
+StepCounts = Annotated[
+    str | None, typer.Option("--steps", metavar="A,B,…", help="Denoising steps.", rich_help_panel=_VARY)
+]
+Samplers = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        metavar="A,B,…",
+        help="Samplers; `--sampler help` lists them.",
+        callback=listing.sampler_or_help,
+        is_eager=True,
+        rich_help_panel=_VARY,
+    ),
+]
+Instructions = Annotated[
+    list[str] | None,
+    typer.Option("--instruction", help="A further instruction; may be repeated.", rich_help_panel=_VARY),
+]
+Random = Annotated[
+    int | None,
+    typer.Option(
+        "--random",
+        metavar="N",
+        help="N variants with seeds of their own and both scales drawn from ranges: --cfg-text 6..9 --cfg-image "
+        "1.2..1.8, or a fifth around the model's own.",
+        rich_help_panel=_VARY,
+    ),
+]
+Rank = Annotated[
+    bool, typer.Option("--rank", help="Measure the variants, and put the best first.", rich_help_panel=_RANK)
+]
+Keep = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Tell and show only the best K (ranks them); the files of all stay.", rich_help_panel=_RANK
+    ),
+]
+Clip = Annotated[
+    str | None,
+    typer.Option(
+        help="Rank with the CLIP model in this folder. Default: one in the hub's cache, else none.",
+        rich_help_panel=_RANK,
+    ),
+]
+Caption = Annotated[
+    str | None, typer.Option(help="What the photo shows, for ranking with CLIP.", rich_help_panel=_RANK)
+]
+TargetCaption = Annotated[
+    str | None, typer.Option(help="What the edit should show, for ranking with CLIP.", rich_help_panel=_RANK)
+]
+Report = Annotated[
+    bool, typer.Option("--report", help="Also write report.html, one file for the browser.", rich_help_panel=_OUT)
+]

@@ -15,8 +15,12 @@ from ip2p_cli.types import ModelSpec
 
 def offline() -> bool:
     """Whether IP2P_OFFLINE or HF_HUB_OFFLINE says that the network is not to be used."""
-    said = (os.environ.get(name, "") for name in ("IP2P_OFFLINE", "HF_HUB_OFFLINE"))
-    return any(value.strip().lower() not in ("", "0", "false", "no", "off") for value in said)
+    return is_set("IP2P_OFFLINE") or is_set("HF_HUB_OFFLINE")
+
+
+def is_set(name: str) -> bool:
+    """Whether the environment variable `name` says yes: anything but nothing, 0, false, no and off."""
+    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def reason(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ from ..io.provenance import parents_of, read_sidecar, write_sidecar
 from ..models.adapters import Adapter
 from ..models.loader import Editor
 from ..types import EditRequest, Saving
-from .edit import Prepared, Small, edit_batch_in_memory, finish, prepare
+from .edit import EditBatch, Prepared, Small, edit_batch, edit_batch_in_memory, finish, prepare
 from .plan import Item, Plan, input_name, settings_of
 
 OnStep = Callable[[int, int, int], None]
@@ -77,11 +78,13 @@ def run_batches(
     manifest: Manifest | None = None,
     saving: Saving | None = None,
     on_step: OnStep | None = None,
+    run: EditBatch = edit_batch,
 ) -> Iterator[Outcome]:
     """Do what is left of `batches`; yields an outcome for each of their items, as soon as it is known.
 
-    on_step: called as (items in the batch, steps done, steps). An item that fails does not stop the others. When the
-    caller stops iterating, or an exception comes (Ctrl-C), what is being saved is saved whole and the rest dropped.
+    on_step: called as (items in the batch, steps done, steps). run: what makes the edits of a batch. An item that
+    fails does not stop the others. When the caller stops iterating, or an exception comes (Ctrl-C), what is being saved
+    is saved whole and the rest dropped.
     """
     saving = saving or Saving()
     with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "save") as savers:
@@ -96,7 +99,7 @@ def run_batches(
                     if read.error is not None
                 )
                 if ready:
-                    pending.extend(_run_batch(editor, plan, batch, ready, manifest, saving, savers, on_step))
+                    pending.extend(_run_batch(editor, plan, batch, ready, manifest, saving, savers, on_step, run))
                 # Results wait here as full-size pictures: not too many of them.
                 while pending and (pending[0].done() or len(pending) > _BATCHES_AHEAD * max(len(batch), 2)):
                     yield pending.popleft().result()
@@ -138,9 +141,9 @@ def _read_ahead(
         todo = [
             i for i in batch if plan.items[i].state != "done" and not _done_meanwhile(plan.items[i], plan, manifest)
         ]
-        return batch, {i: readers.submit(_read, plan.items[i], editor) for i in todo}
+        return batch, {i: readers.submit(_read, plan.items[i], editor, photos) for i in todo}
 
-    source = iter(batches)
+    source, photos = iter(batches), _LastPhoto()
     queue = deque(begin(batch) for batch in islice(source, _BATCHES_AHEAD))
     while queue:
         batch, futures = queue.popleft()
@@ -154,11 +157,30 @@ def _done_meanwhile(item: Item, plan: Plan, manifest: Manifest | None) -> bool:
     return dict(manifest.entries[item.key].settings) == settings_of(item, plan.identity)
 
 
-def _read(item: Item, editor: Editor | Adapter) -> _Read:
+class _LastPhoto:
+    """Reads photos, and keeps the last one: the variants of a photo are made one after the other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: tuple[Path, str | None] | None = None
+        self._picture: Picture | None = None
+
+    def read(self, path: Path, stamp: str | None) -> Picture:
+        """The photo; stamp: its file's, so that one that changes is read again."""
+        with self._lock:
+            if self._picture is not None and self._key == (path, stamp):
+                return self._picture
+        picture = read_image(path)
+        with self._lock:
+            self._key, self._picture = (path, stamp), picture
+        return picture
+
+
+def _read(item: Item, editor: Editor | Adapter, photos: _LastPhoto) -> _Read:
     began = time.monotonic()
     stamp = file_stamp(item.source)
     try:
-        picture = read_image(item.source)
+        picture = photos.read(item.source, stamp)
         request = EditRequest(
             source=picture.rgb, instruction=item.instruction, settings=item.settings, digest=picture.digest
         )
@@ -179,6 +201,7 @@ def _run_batch(
     saving: Saving,
     savers: ThreadPoolExecutor,
     on_step: OnStep | None,
+    run: EditBatch,
 ) -> Iterator[Future[Outcome]]:
     began = time.monotonic()
     rows = [ready[i].prepared if i in ready else _filler(plan.items[i], next(iter(ready.values()))) for i in batch]
@@ -186,7 +209,7 @@ def _run_batch(
     steps_down: list[str] = []
     try:
         smalls, _ = edit_batch_in_memory(
-            editor, [row for row in rows if row is not None], say=steps_down.append, on_step=report
+            editor, [row for row in rows if row is not None], say=steps_down.append, on_step=report, run=run
         )
     except Ip2pError as error:
         for index, read in ready.items():
@@ -203,6 +226,9 @@ def _run_batch(
 def _filler(item: Item, like: _Read) -> Prepared:
     """Stands where an item is done already or cannot be read: a batch of the same shape gives the same bytes."""
     assert like.prepared is not None
+    if item.source == like.item.source:  # of one photo's variants each is at hand, and what they share stays shared
+        asked = replace(like.prepared.request, instruction=item.instruction, settings=item.settings)
+        return replace(like.prepared, request=asked)
     request = EditRequest(source=like.prepared.request.source, instruction="", settings=item.settings)
     return replace(like.prepared, request=request, pixels=torch.full_like(like.prepared.pixels, 0.5))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor
 from ..diffusion import editing
 from ..diffusion.adapted import edit_adapted, through_vae
 from ..diffusion.detail import return_to_full_size
-from ..diffusion.text import encode_condition
+from ..diffusion.latents import ImageLatent, SampledLatent
+from ..diffusion.text import TextCondition, encode_condition
 from ..io.sizes import Fit, fit_for, to_model
 from ..models.adapters import Adapter
 from ..models.loader import Editor
@@ -70,13 +72,30 @@ def edit_batch(
         return [_edit_adapted(editor, one, memory or MemoryPlan(), on_step) for one in batch]
     memory = memory or MemoryPlan(offload=placement(editor))
     offload(editor, memory.offload)
-    settings = [one.request.settings for one in batch]
     with vae_as(editor.vae, memory):
         image = editing.encode_image(editor, torch.stack([one.pixels for one in batch]) * 2 - 1)
-    latent = editing.denoise(
+    text = encode_condition(editor, [one.request.instruction for one in batch])
+    latent = denoise_batch(editor, batch, image, text, memory=memory, on_step=on_step)
+    with vae_as(editor.vae, memory):
+        before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
+    return cut_batch(batch, before, after, latent)
+
+
+def denoise_batch(
+    editor: Editor,
+    batch: Sequence[Prepared],
+    image: ImageLatent,
+    text: TextCondition,
+    *,
+    memory: MemoryPlan,
+    on_step: OnStep | None = None,
+) -> SampledLatent:
+    """The sampled latents of a batch whose photos and instructions are encoded; each from noise of its own."""
+    settings = [one.request.settings for one in batch]
+    return editing.denoise(
         editor,
         image,
-        encode_condition(editor, [one.request.instruction for one in batch]),
+        text,
         steps=settings[0].steps,
         cfg_text=[s.cfg_text for s in settings],
         cfg_image=[s.cfg_image for s in settings],
@@ -85,18 +104,39 @@ def edit_batch(
         on_step=on_step,
         max_rows=memory.max_rows,
     )
-    with vae_as(editor.vae, memory):
-        before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
+
+
+def cut_batch(batch: Sequence[Prepared], before: Tensor, after: Tensor, latent: SampledLatent) -> list[Small]:
+    """The edits out of decoded pixels (N, 3, H, W), on the CPU, padding and all."""
     return [
         Small(source=_cut(before[i], one.fit), edited=_cut(after[i], one.fit), latent=latent.tensor[i : i + 1])
         for i, one in enumerate(batch)
     ]
 
 
+class EditBatch(Protocol):
+    """What `edit_batch` is: a way to make the edits of a batch."""
+
+    def __call__(
+        self,
+        editor: Editor | Adapter,
+        batch: Sequence[Prepared],
+        *,
+        memory: MemoryPlan | None = None,
+        on_step: OnStep | None = None,
+    ) -> list[Small]:
+        """The edits, one for each of `batch`."""
+
+
 def edit_batch_in_memory(
-    editor: Editor | Adapter, batch: Sequence[Prepared], *, say: Callable[[str], None], on_step: OnStep | None = None
+    editor: Editor | Adapter,
+    batch: Sequence[Prepared],
+    *,
+    say: Callable[[str], None],
+    on_step: OnStep | None = None,
+    run: EditBatch = edit_batch,
 ) -> tuple[list[Small], MemoryPlan]:
-    """`edit_batch` with as little memory as it turns out to need, and how it was run in the end.
+    """`edit_batch`, or another `run`, with as little memory as it turns out to need; and how it was run in the end.
 
     say: told of each step down. Raises DeviceError where no way of running it is small enough.
     """
@@ -110,7 +150,7 @@ def edit_batch_in_memory(
             offload=placement(editor),
             can_tile=can_tile(editor.vae),
         )
-    return with_retries(lambda plan: edit_batch(editor, batch, memory=plan, on_step=on_step), plans, say)
+    return with_retries(lambda plan: run(editor, batch, memory=plan, on_step=on_step), plans, say)
 
 
 def _edit_adapted(adapter: Adapter, one: Prepared, memory: MemoryPlan, on_step: OnStep | None) -> Small:
