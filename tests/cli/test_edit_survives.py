@@ -38,7 +38,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, *words: str) -> subprocess.Popen[bytes]:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    return subprocess.Popen([*COMMAND, *words], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [*COMMAND, *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        # Where the tests run in a shell's background Ctrl-C is ignored, and so would it be here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
 
 
 def results(folder: Path) -> dict[str, bytes]:
