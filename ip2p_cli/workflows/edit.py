@@ -14,6 +14,7 @@ from torch import Tensor
 from ..diffusion import editing
 from ..diffusion.adapted import edit_adapted, through_vae
 from ..diffusion.detail import return_to_full_size
+from ..diffusion.latents import ImageLatent, SampledLatent
 from ..diffusion.text import encode_condition
 from ..io.sizes import Fit, fit_for, to_model
 from ..models.adapters import Adapter
@@ -50,7 +51,7 @@ class Prepared:
 def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
     """Bring a photo to the size at which the model `spec` sees it."""
     fit = fit_for(request.source.size, request.settings, spec.multiple)
-    return Prepared(request=request, fit=fit, pixels=_tensor(to_model(request.source, fit)))
+    return Prepared(request=request, fit=fit, pixels=as_tensor(to_model(request.source, fit)))
 
 
 def edit_batch(
@@ -70,27 +71,40 @@ def edit_batch(
         return [_edit_adapted(editor, one, memory or MemoryPlan(), on_step) for one in batch]
     memory = memory or MemoryPlan(offload=placement(editor))
     offload(editor, memory.offload)
-    settings = [one.request.settings for one in batch]
     with vae_as(editor.vae, memory):
         image = editing.encode_image(editor, torch.stack([one.pixels for one in batch]) * 2 - 1)
-    latent = editing.denoise(
+    requests = [one.request for one in batch]
+    latent = sample(editor, image, requests, max_rows=memory.max_rows, on_step=on_step)
+    with vae_as(editor.vae, memory):
+        before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
+    return [
+        Small(source=cut(before[i], one.fit), edited=cut(after[i], one.fit), latent=latent.tensor[i : i + 1])
+        for i, one in enumerate(batch)
+    ]
+
+
+def sample(
+    editor: Editor,
+    image: ImageLatent,
+    requests: Sequence[EditRequest],
+    *,
+    max_rows: int | None = None,
+    on_step: OnStep | None = None,
+) -> SampledLatent:
+    """What the model makes of encoded pictures, one a request: a photo, or what an edit before it left."""
+    settings = [request.settings for request in requests]
+    return editing.denoise(
         editor,
         image,
-        encode_condition(editor, [one.request.instruction for one in batch]),
+        encode_condition(editor, [request.instruction for request in requests]),
         steps=settings[0].steps,
         cfg_text=[s.cfg_text for s in settings],
         cfg_image=[s.cfg_image for s in settings],
         sampler=settings[0].sampler,
-        generators=editing.make_generators([noise_seed(one.request) for one in batch]),
+        generators=editing.make_generators([noise_seed(request) for request in requests]),
         on_step=on_step,
-        max_rows=memory.max_rows,
+        max_rows=max_rows,
     )
-    with vae_as(editor.vae, memory):
-        before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
-    return [
-        Small(source=_cut(before[i], one.fit), edited=_cut(after[i], one.fit), latent=latent.tensor[i : i + 1])
-        for i, one in enumerate(batch)
-    ]
 
 
 def edit_batch_in_memory(
@@ -100,17 +114,18 @@ def edit_batch_in_memory(
 
     say: told of each step down. Raises DeviceError where no way of running it is small enough.
     """
-    pixels = batch[0].pixels.shape[-2] * batch[0].pixels.shape[-1]
-    if isinstance(editor, Adapter):
-        plans = tile_ladder(pixels=pixels, can_tile=can_tile(editor.pipeline.vae))
-    else:
-        plans = ladder(
-            pixels=pixels,
-            device=editor.device.type,
-            offload=placement(editor),
-            can_tile=can_tile(editor.vae),
-        )
+    height, width = batch[0].pixels.shape[-2:]
+    plans = memory_plans(editor, height * width)
     return with_retries(lambda plan: edit_batch(editor, batch, memory=plan, on_step=on_step), plans, say)
+
+
+def memory_plans(editor: Editor | Adapter, pixels: int) -> tuple[MemoryPlan, ...]:
+    """The ways to run a model on pictures of `pixels` = width x height, from the fastest to the smallest."""
+    if isinstance(editor, Adapter):
+        return tile_ladder(pixels=pixels, can_tile=can_tile(editor.pipeline.vae))
+    return ladder(
+        pixels=pixels, device=editor.device.type, offload=placement(editor), can_tile=can_tile(editor.vae)
+    )
 
 
 def _edit_adapted(adapter: Adapter, one: Prepared, memory: MemoryPlan, on_step: OnStep | None) -> Small:
@@ -127,12 +142,12 @@ def _edit_adapted(adapter: Adapter, one: Prepared, memory: MemoryPlan, on_step: 
             on_step=on_step,
         )
         source = through_vae(adapter, one.pixels)
-    return Small(source=_cut(source.cpu(), one.fit), edited=_cut(edited.cpu(), one.fit), latent=latent)
+    return Small(source=cut(source.cpu(), one.fit), edited=cut(edited.cpu(), one.fit), latent=latent)
 
 
 def noise_seed(request: EditRequest) -> int:
     """The seed of the request's own generator."""
-    return item_seed(request.settings.seed, request.digest, request.instruction)
+    return item_seed(request.settings.seed, request.digest, request.instruction, request.position)
 
 
 def edit_small(editor: Editor | Adapter, request: EditRequest, *, on_step: OnStep | None = None) -> Small:
@@ -158,9 +173,9 @@ def finish(prepared: Prepared, small: Small) -> Image.Image:
     """The picture that the user gets: at the photo's size, or the model's where the settings say "model"."""
     request = prepared.request
     if request.settings.output_size == "model":
-        return _image(small.edited)
+        return as_image(small.edited)
     full = return_to_full_size(_bytes(request.source), small.source, small.edited, seen=prepared.fit.seen)
-    return _image(full)
+    return as_image(full)
 
 
 def _bytes(image: Image.Image) -> Tensor:
@@ -168,18 +183,18 @@ def _bytes(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def _tensor(image: Image.Image) -> Tensor:
+def as_tensor(image: Image.Image) -> Tensor:
     """(3, H, W) in [0, 1]."""
     return _bytes(image).float() / 255
 
 
-def _cut(pixels: Tensor, fit: Fit) -> Tensor:
+def cut(pixels: Tensor, fit: Fit) -> Tensor:
     """The photo's part of padded pixels (3, H, W)."""
     left, top, right, bottom = fit.box
     return pixels[:, top:bottom, left:right]
 
 
-def _image(pixels: Tensor) -> Image.Image:
+def as_image(pixels: Tensor) -> Image.Image:
     """An image from (3, H, W), uint8 or float in [0, 1]."""
     if pixels.is_floating_point():
         pixels = (pixels.clamp(0, 1) * 255).round().byte()
