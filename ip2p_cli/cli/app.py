@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import Ip2pError
-from . import doctor, edit, models, replay, show, train
+from . import chain, doctor, edit, models, recipes, replay, show, train
 from .output import Output
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("edit")(edit.edit)
+app.command("chain")(chain.chain)
+app.command("recipes")(recipes.recipes)
 app.command("replay")(replay.replay)
 app.command("show")(show.show)
 app.command("train")(train.train)

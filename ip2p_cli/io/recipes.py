@@ -59,13 +59,12 @@ class _Head(_Strict):
 
 
 class _Edit(_Strict):
-    """An edit but for its settings. save: whether its picture is written; best_of: seeds that are tried."""
+    """An edit but for its settings. save: whether its picture is written."""
 
     instruction: Annotated[str, Field(min_length=1, max_length=1000)]
     name: Name | None = None
     model: Annotated[str, Field(min_length=1)] | None = None
     repeat: Annotated[int, Field(ge=1, le=100)] = 1
-    best_of: Annotated[int, Field(ge=1, le=64)] = 1
     save: bool = True
 
 
@@ -78,7 +77,6 @@ class RecipeEdit:
     name: str | None = None
     model: str | None = None
     repeat: int = 1
-    best_of: int = 1
     save: bool = True
     where: str = ""
 

@@ -26,7 +26,7 @@ from ..errors import OutputError, UsageError
 from ..io.files import write_whole
 from ..io.images import Picture
 from ..io.provenance import parents_of
-from ..io.sizes import Fit, fit_for, to_model
+from ..io.sizes import Fit, to_model
 from ..models.adapters import Adapter
 from ..models.loader import Editor
 from ..models.offload import offload
@@ -164,7 +164,9 @@ class ChainRun:
         prepared, model = self._prepared(step), _latents_of(step)
         report = None if self._on_step is None else lambda done, total: self._on_step(step, done, total)  # type: ignore[misc]
         if previous is not None and previous.fit.seen != prepared.fit.seen:
-            raise UsageError(f"edit {step.position + 1} sees another part of the photo than the one before: use --fit pad")
+            raise UsageError(
+                f"edit {step.position + 1} sees another part of the photo than the one before: use --fit pad"
+            )
         handed = self._handed_over(step, previous, prepared.fit, model)
         if handed is None and previous is not None:
             assert before is not None

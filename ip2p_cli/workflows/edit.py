@@ -123,9 +123,7 @@ def memory_plans(editor: Editor | Adapter, pixels: int) -> tuple[MemoryPlan, ...
     """The ways to run a model on pictures of `pixels` = width x height, from the fastest to the smallest."""
     if isinstance(editor, Adapter):
         return tile_ladder(pixels=pixels, can_tile=can_tile(editor.pipeline.vae))
-    return ladder(
-        pixels=pixels, device=editor.device.type, offload=placement(editor), can_tile=can_tile(editor.vae)
-    )
+    return ladder(pixels=pixels, device=editor.device.type, offload=placement(editor), can_tile=can_tile(editor.vae))
 
 
 def _edit_adapted(adapter: Adapter, one: Prepared, memory: MemoryPlan, on_step: OnStep | None) -> Small:

@@ -104,7 +104,9 @@ def test_includes_come_first_and_their_variables_can_be_set(tmp_path: Path) -> N
     (tmp_path / "sub").mkdir()
     base = "name: base\nvariables: {look: winter}\ndefaults: {steps: 2}\nhandoff: pixels\nedits: ['{{ look }}']\n"
     (tmp_path / "sub/base.yaml").write_text(base)
-    top = "name: top\ninclude: sub/base.yaml\ndefaults: {steps: 5, cfg_text: 3}\nvariables: {look: snow}\nedits: [night]"
+    top = (
+        "name: top\ninclude: sub/base.yaml\ndefaults: {steps: 5, cfg_text: 3}\nvariables: {look: snow}\nedits: [night]"
+    )
     recipe = recipe_of(tmp_path, top)
     assert [e.instruction for e in recipe.edits if isinstance(e, RecipeEdit)] == ["snow", "night"]
     assert [e.settings.steps for e in recipe.edits if isinstance(e, RecipeEdit)] == [2, 5]
@@ -171,8 +173,12 @@ def test_any_instruction_survives(tmp_path: Path, instructions: list[str]) -> No
 @given(
     raw=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["name", "edits", "instruction", "variables", "steps", "x"]), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["name", "edits", "instruction", "variables", "steps", "x"]), inner, max_size=4
+            )
+        ),
         max_leaves=12,
     )
 )
