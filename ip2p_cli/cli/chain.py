@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -156,7 +156,7 @@ def _print_plan(plan: ChainPlan, seed: int | None, output: Output) -> None:
 def _run(
     inputs: list[str],
     folder: Path,
-    plan_of: object,
+    plan_of: Callable[[int], ChainPlan],
     output: Output,
     *,
     recursive: bool,
@@ -166,11 +166,10 @@ def _run(
     from ..io.inputs import expand
     from ..io.manifest import open_manifest
 
-    assert callable(plan_of)
     photos = expand(inputs, recursive=recursive, stdin=sys.stdin, exclude=folder)
     make_folder(folder)
     manifest = open_manifest(folder)
-    plan: ChainPlan = plan_of(seed_of(manifest, output))
+    plan = plan_of(seed_of(manifest, output))
     folders = _folders(photos, folder, manifest)
     editors = _Editors(output)
     made, failed = 0, []
@@ -298,6 +297,6 @@ def _tell(photo: InputPhoto, written: Written, plan: ChainPlan, output: Output) 
             "state": "done" if written.made else "skipped",
         }
         if written.made:
-            output.result(f"{path}: {', '.join(record['edits'])}", record)
+            output.result(f"{path}: {', '.join(step.instruction for step in way)}", record)
         else:
             output.data_only(str(path), record)

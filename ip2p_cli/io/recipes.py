@@ -138,9 +138,10 @@ def read_recipe(path: Path, said: Mapping[str, str] | None = None) -> Recipe:
     variables: dict[str, Variable] = {}
     for head in heads:
         for name, value in head.variables.items():
-            is_full = isinstance(value, _Variable)
             variables[name] = (
-                Variable(default=value.default, description=value.description) if is_full else Variable(default=value)
+                Variable(default=value.default, description=value.description)
+                if isinstance(value, _Variable)
+                else Variable(default=value)
             )
     values: dict[str, Scalar] = {name: variable.default for name, variable in variables.items()}
     for name, text in (said or {}).items():

@@ -89,7 +89,7 @@ def _check_events(text: str, shown: str) -> None:
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if depth > _MAX_DEPTH:
             raise UsageError(f"{shown}:{line}: nested deeper than {_MAX_DEPTH} levels")
         if isinstance(event, yaml.AliasEvent):

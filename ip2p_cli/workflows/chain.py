@@ -239,7 +239,8 @@ def as_bytes(left: Left) -> bytes:
     tensors = {"latent": left.latent.cpu().contiguous()} if left.latent is not None else {}
     if left.picture is not None and left.latent is None:
         tensors = {"picture": torch.from_numpy(np.array(left.picture))}
-    return save(tensors, {"fit": json.dumps(asdict(left.fit)), "model": left.model})
+    data: bytes = save(tensors, {"fit": json.dumps(asdict(left.fit)), "model": left.model})
+    return data
 
 
 def read_left(path: Path) -> Left | None:
