@@ -95,13 +95,15 @@ class Lora:
 class EditRequest:
     """One photo (upright RGB, any size), one instruction, settings.
 
-    digest: sha256 of the photo's file, in hex: an item's noise follows from it.
+    digest: sha256 of the photo's file, in hex: an item's noise follows from it. position: of the edit in a chain, from
+    0; so does the noise from that.
     """
 
     source: Image
     instruction: str
     settings: ResolvedEditSettings
     digest: str = ""
+    position: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import Ip2pError
-from . import doctor, edit, models, replay, show, train, variants
+from . import chain, doctor, edit, models, recipes, replay, show, train, variants
 from .output import Output
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 app.command("edit")(edit.edit)
 app.command("variants")(variants.variants)
+app.command("chain")(chain.chain)
+app.command("recipes")(recipes.recipes)
 app.command("replay")(replay.replay)
 app.command("show")(show.show)
 app.command("train")(train.train)

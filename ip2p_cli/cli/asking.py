@@ -14,6 +14,7 @@ from ..errors import OutputError, UsageError
 if TYPE_CHECKING:
     from ..io.inputs import InputPhoto
     from ..io.manifest import Manifest
+    from .output import Output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +61,26 @@ class Place:
         self.manifest: Manifest | None = None
         if self.file is None and (out is not None or asked.jobs is not None):
             if not dry_run:
-                _make(self.folder)
+                make_folder(self.folder)
             self.manifest = open_manifest(self.folder, f"{part[0]}-of-{part[1]}" if part else "")
         if part and self.manifest is None:
             raise UsageError("--shard needs a folder for the results: give one with -o, ended with /.")
 
 
-def _make(folder: Path) -> None:
+def seed_of(manifest: Manifest | None, output: Output) -> int:
+    """The seed of those that name none: the folder's, drawn by its first run; else a new one."""
+    from ..settings import draw_seed
+
+    if manifest is None:
+        return draw_seed()
+    if manifest.seed is None:
+        return manifest.note_seed(draw_seed()) if manifest.folder.is_dir() else draw_seed()
+    output.say(f"seed {manifest.seed}, as before in {manifest.folder}")
+    return manifest.seed
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results; OutputError where that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

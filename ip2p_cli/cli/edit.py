@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..types import EditSettings, Saving
 from . import loading
 from . import options as opt
-from .asking import Asked, Place, batch_size_of, part_of
+from .asking import Asked, Place, batch_size_of, part_of, seed_of
 from .output import Output
 from .preview import check_preview
 from .running import report, run_here
@@ -142,7 +142,7 @@ def _wanted(
     from ..settings import resolve
     from ..workflows.plan import Wanted
 
-    drawn = EditSettings(seed=_seed(place, output)) if said.seed is None else EditSettings()
+    drawn = EditSettings(seed=seed_of(place.manifest, output)) if said.seed is None else EditSettings()
     if asked.jobs is None:
         settings, instruction = resolve(said.or_else(drawn), spec, preset), asked.words[-1].strip()
         photos = asked.photos(place.folder if place.manifest else None)
@@ -161,19 +161,6 @@ def _wanted(
         photo = InputPhoto(path=Path(job.input).expanduser())
         wanted.append(Wanted(photo=photo, instruction=job.instruction, settings=settings, output=job.output))
     return wanted
-
-
-def _seed(place: Place, output: Output) -> int:
-    """The seed of those that name none: the folder's, drawn by its first run; else a new one."""
-    from ..settings import draw_seed
-
-    manifest = place.manifest
-    if manifest is None:
-        return draw_seed()
-    if manifest.seed is None:
-        return manifest.note_seed(draw_seed()) if manifest.folder.is_dir() else draw_seed()
-    output.say(f"seed {manifest.seed}, as before in {manifest.folder}")
-    return manifest.seed
 
 
 def _check_lone(plan: Plan) -> None:

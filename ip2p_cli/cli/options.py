@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -258,3 +258,28 @@ TargetCaption = Annotated[
 Report = Annotated[
     bool, typer.Option("--report", help="Also write report.html, one file for the browser.", rich_help_panel=_OUT)
 ]
+# --- Chains
+
+Edits = Annotated[
+    list[str] | None,
+    typer.Option("--edit", help="An edit of a chain without a recipe; may be repeated.", rich_help_panel=_HOW),
+]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A recipe's variable; may be repeated.", rich_help_panel=_HOW),
+]
+Begin = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="Number or name of an edit to begin with, on what the last run into this folder made before it.",
+        rich_help_panel=_HOW,
+    ),
+]
+Until = Annotated[str | None, typer.Option(help="Number or name of the edit to end with.", rich_help_panel=_HOW)]
+HandoffName = Literal["latent", "pixels"]
+Handoff = Annotated[
+    HandoffName | None,
+    typer.Option(help="How an edit gets what the one before made. Default: the recipe's.", rich_help_panel=_HOW),
+]
+Check = Annotated[bool, typer.Option("--check", help="Check the recipe, print what it comes to, and load nothing.")]

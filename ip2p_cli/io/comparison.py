@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -42,23 +43,60 @@ def compare(before: Image.Image, after: Image.Image) -> Image.Image:
     return sheet
 
 
+def strip(rows: Sequence[Sequence[Image.Image]], height: int = 320) -> Image.Image:
+    """Pictures in rows, RGB, each `height` high or less, white lines between; at most MAX_WIDTH pixels wide."""
+    widest = max(sum(image.width / image.height for image in row) + 1e-9 for row in rows)
+    most = max(map(len, rows))
+    height = max(1, min(height, int((MAX_WIDTH - _GAP * (most - 1)) / widest)))
+    sheets = []
+    for row in rows:
+        images = [
+            image.convert("RGB").resize(
+                (max(1, image.width * height // image.height), height), Image.Resampling.LANCZOS, reducing_gap=3.0
+            )
+            for image in row
+        ]
+        sheet = Image.new("RGB", (sum(one.width for one in images) + _GAP * (len(images) - 1), height), "white")
+        left = 0
+        for one in images:
+            sheet.paste(one, (left, 0))
+            left += one.width + _GAP
+        sheets.append(sheet)
+    whole = Image.new("RGB", (max(one.width for one in sheets), (height + _GAP) * len(sheets) - _GAP), "white")
+    for number, one in enumerate(sheets):
+        whole.paste(one, (0, number * (height + _GAP)))
+    return whole
+
+
 def before_after_gif(before: Image.Image, after: Image.Image) -> bytes:
     """An endless animated GIF: before, a cross-fade to after, and back; its longer side at most MAX_GIF_SIDE pixels.
 
     Has the shape of `after`; of a `before` of another shape its middle is shown.
     """
-    scale = min(1.0, MAX_GIF_SIDE / max(after.size))
-    size = (max(1, round(after.width * scale)), max(1, round(after.height * scale)))
-    first, last = (ImageOps.fit(image.convert("RGB"), size, Image.Resampling.LANCZOS) for image in (before, after))
-    fades = [Image.blend(first, last, step / (_FADES + 1)) for step in range(1, _FADES + 1)]
-    pictures = [first, *fades, last, *reversed(fades)]
-    # One palette for all, of what is in both: with one each, still parts would flicker.
-    both = Image.new("RGB", (size[0], 3 * size[1]))
-    for place, image in enumerate((first, fades[_FADES // 2], last)):
-        both.paste(image, (0, place * size[1]))
-    palette = both.quantize(256, Image.Quantize.MEDIANCUT)
-    frames = [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in pictures]
-    waits = [_HOLD_MS, *[_FADE_MS] * _FADES, _HOLD_MS, *[_FADE_MS] * _FADES]
+    return animated_gif([before, after])
+
+
+def animated_gif(pictures: Sequence[Image.Image]) -> bytes:
+    """An endless animated GIF that fades from each picture to the next, and from the last to the first.
+
+    Has the shape of the last; its longer side is at most MAX_GIF_SIDE pixels.
+    """
+    last = pictures[-1]
+    scale = min(1.0, MAX_GIF_SIDE / max(last.size))
+    size = (max(1, round(last.width * scale)), max(1, round(last.height * scale)))
+    stills = [ImageOps.fit(image.convert("RGB"), size, Image.Resampling.LANCZOS) for image in pictures]
+    frames: list[Image.Image] = []
+    waits: list[int] = []
+    for still, following in zip(stills, [*stills[1:], stills[0]], strict=True):
+        frames += [still, *(Image.blend(still, following, step / (_FADES + 1)) for step in range(1, _FADES + 1))]
+        waits += [_HOLD_MS, *[_FADE_MS] * _FADES]
+    # One palette for all, of what is in them: with one each, still parts would flicker.
+    shown = [frame for place, frame in enumerate(frames) if place % (_FADES + 1) in (0, _FADES // 2 + 1)]
+    together = Image.new("RGB", (size[0], len(shown) * size[1]))
+    for place, image in enumerate(shown):
+        together.paste(image, (0, place * size[1]))
+    palette = together.quantize(256, Image.Quantize.MEDIANCUT)
+    drawn = [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in frames]
     buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=waits, loop=0, optimize=False)
+    drawn[0].save(buffer, "GIF", save_all=True, append_images=drawn[1:], duration=waits, loop=0, optimize=False)
     return buffer.getvalue()

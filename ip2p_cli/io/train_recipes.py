@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from ..errors import InputError, UsageError
 from ..suggest import did_you_mean
+from .yaml_files import line_of
 
 Positive = Annotated[int, Field(gt=0)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -156,7 +156,7 @@ def with_overrides(recipe: TrainRecipe, *, data: str | None, teacher: Path | Non
 def _explain(path: Path, text: str, problem: Any) -> str:
     """One line: file, line, field, what is wrong, and for an unknown field the nearest name."""
     place = [part for part in problem["loc"] if part not in ("model", "fresh")]  # the tags of `start`
-    line = _line_of(yaml.compose(text, yaml.SafeLoader), place)
+    line = line_of(yaml.compose(text, yaml.SafeLoader), place)
     field = ".".join(str(part) for part in place)
     if problem["type"] == "extra_forbidden":
         known = (_PARTS[str(place[0])] if len(place) > 1 else TrainRecipe).model_fields
@@ -167,20 +167,3 @@ def _explain(path: Path, text: str, problem: Any) -> str:
     given = problem["input"]
     shown = f", not {given!r}" if isinstance(given, str | int | float | None) else ""
     return f"{path}:{line}: {field} should be {said}{shown}."
-
-
-def _line_of(node: yaml.Node | None, place: Sequence[int | str]) -> int:
-    """The line, from 1, of the node at `place`, or of what would hold it."""
-    line = 1 if node is None else node.start_mark.line + 1
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == part]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line

@@ -52,7 +52,7 @@ class Prepared:
 def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
     """Bring a photo to the size at which the model `spec` sees it."""
     fit = fit_for(request.source.size, request.settings, spec.multiple)
-    return Prepared(request=request, fit=fit, pixels=_tensor(to_model(request.source, fit)))
+    return Prepared(request=request, fit=fit, pixels=as_tensor(to_model(request.source, fit)))
 
 
 def edit_batch(
@@ -75,23 +75,23 @@ def edit_batch(
     with vae_as(editor.vae, memory):
         image = editing.encode_image(editor, torch.stack([one.pixels for one in batch]) * 2 - 1)
     text = encode_condition(editor, [one.request.instruction for one in batch])
-    latent = denoise_batch(editor, batch, image, text, memory=memory, on_step=on_step)
+    latent = sample(editor, image, text, [one.request for one in batch], max_rows=memory.max_rows, on_step=on_step)
     with vae_as(editor.vae, memory):
         before, after = (editing.decode(editor, z).cpu() for z in (image, latent))
     return cut_batch(batch, before, after, latent)
 
 
-def denoise_batch(
+def sample(
     editor: Editor,
-    batch: Sequence[Prepared],
     image: ImageLatent,
     text: TextCondition,
+    requests: Sequence[EditRequest],
     *,
-    memory: MemoryPlan,
+    max_rows: int | None = None,
     on_step: OnStep | None = None,
 ) -> SampledLatent:
-    """The sampled latents of a batch whose photos and instructions are encoded; each from noise of its own."""
-    settings = [one.request.settings for one in batch]
+    """What the model makes of encoded pictures, one a request: a photo, or what an edit before it left."""
+    settings = [request.settings for request in requests]
     return editing.denoise(
         editor,
         image,
@@ -100,16 +100,16 @@ def denoise_batch(
         cfg_text=[s.cfg_text for s in settings],
         cfg_image=[s.cfg_image for s in settings],
         sampler=settings[0].sampler,
-        generators=editing.make_generators([noise_seed(one.request) for one in batch]),
+        generators=editing.make_generators([noise_seed(request) for request in requests]),
         on_step=on_step,
-        max_rows=memory.max_rows,
+        max_rows=max_rows,
     )
 
 
 def cut_batch(batch: Sequence[Prepared], before: Tensor, after: Tensor, latent: SampledLatent) -> list[Small]:
     """The edits out of decoded pixels (N, 3, H, W), on the CPU, padding and all."""
     return [
-        Small(source=_cut(before[i], one.fit), edited=_cut(after[i], one.fit), latent=latent.tensor[i : i + 1])
+        Small(source=cut(before[i], one.fit), edited=cut(after[i], one.fit), latent=latent.tensor[i : i + 1])
         for i, one in enumerate(batch)
     ]
 
@@ -140,17 +140,21 @@ def edit_batch_in_memory(
 
     say: told of each step down. Raises DeviceError where no way of running it is small enough.
     """
-    pixels = batch[0].pixels.shape[-2] * batch[0].pixels.shape[-1]
-    if isinstance(editor, Adapter):
-        plans = tile_ladder(pixels=pixels, can_tile=can_tile(editor.pipeline.vae))
-    else:
-        plans = ladder(
-            pixels=pixels,
-            device=editor.device.type,
-            offload=placement(editor),
-            can_tile=can_tile(editor.vae),
-        )
+    height, width = batch[0].pixels.shape[-2:]
+    plans = memory_plans(editor, height * width)
     return with_retries(lambda plan: run(editor, batch, memory=plan, on_step=on_step), plans, say)
+
+
+def memory_plans(editor: Editor | Adapter, pixels: int) -> tuple[MemoryPlan, ...]:
+    """The ways to run a model on pictures of `pixels` = width x height, from the fastest to the smallest."""
+    if isinstance(editor, Adapter):
+        return tile_ladder(pixels=pixels, can_tile=can_tile(editor.pipeline.vae))
+    return ladder(
+        pixels=pixels,
+        device=editor.device.type,
+        offload=placement(editor),
+        can_tile=can_tile(editor.vae),
+    )
 
 
 def _edit_adapted(adapter: Adapter, one: Prepared, memory: MemoryPlan, on_step: OnStep | None) -> Small:
@@ -167,12 +171,12 @@ def _edit_adapted(adapter: Adapter, one: Prepared, memory: MemoryPlan, on_step: 
             on_step=on_step,
         )
         source = through_vae(adapter, one.pixels)
-    return Small(source=_cut(source.cpu(), one.fit), edited=_cut(edited.cpu(), one.fit), latent=latent)
+    return Small(source=cut(source.cpu(), one.fit), edited=cut(edited.cpu(), one.fit), latent=latent)
 
 
 def noise_seed(request: EditRequest) -> int:
     """The seed of the request's own generator."""
-    return item_seed(request.settings.seed, request.digest, request.instruction)
+    return item_seed(request.settings.seed, request.digest, request.instruction, request.position)
 
 
 def edit_small(editor: Editor | Adapter, request: EditRequest, *, on_step: OnStep | None = None) -> Small:
@@ -198,9 +202,9 @@ def finish(prepared: Prepared, small: Small) -> Image.Image:
     """The picture that the user gets: at the photo's size, or the model's where the settings say "model"."""
     request = prepared.request
     if request.settings.output_size == "model":
-        return _image(small.edited)
+        return as_image(small.edited)
     full = return_to_full_size(_bytes(request.source), small.source, small.edited, seen=prepared.fit.seen)
-    return _image(full)
+    return as_image(full)
 
 
 def _bytes(image: Image.Image) -> Tensor:
@@ -208,18 +212,18 @@ def _bytes(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def _tensor(image: Image.Image) -> Tensor:
+def as_tensor(image: Image.Image) -> Tensor:
     """(3, H, W) in [0, 1]."""
     return _bytes(image).float() / 255
 
 
-def _cut(pixels: Tensor, fit: Fit) -> Tensor:
+def cut(pixels: Tensor, fit: Fit) -> Tensor:
     """The photo's part of padded pixels (3, H, W)."""
     left, top, right, bottom = fit.box
     return pixels[:, top:bottom, left:right]
 
 
-def _image(pixels: Tensor) -> Image.Image:
+def as_image(pixels: Tensor) -> Image.Image:
     """An image from (3, H, W), uint8 or float in [0, 1]."""
     if pixels.is_floating_point():
         pixels = (pixels.clamp(0, 1) * 255).round().byte()

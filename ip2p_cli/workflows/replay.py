@@ -46,6 +46,9 @@ def read_recorded(picture: Path, record: Mapping[str, Any] | None) -> Recorded:
     model, instruction = record.get("model"), record.get("instruction")
     if not isinstance(model, str) or not isinstance(instruction, str):
         raise InputError(f"{shown}: its record names no model or no instruction: it cannot be replayed")
+    made_by = record.get("chain")
+    if isinstance(made_by, dict) and made_by.get("edit") != 1:
+        raise InputError(f"{shown}: is edit {made_by.get('edit')} of a chain: make it again with ip2p chain")
     settings = read_settings({name: record[name] for name in SETTINGS if record.get(name) is not None}, shown)
     place, of = _place(record.get("batch"))
     return Recorded(

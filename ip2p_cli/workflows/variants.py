@@ -26,7 +26,7 @@ from ..models.adapters import Adapter
 from ..models.loader import Editor
 from ..models.offload import offload, placement
 from ..types import EditSettings, ModelSpec, ResolvedEditSettings
-from .edit import OnStep, Prepared, Small, cut_batch, denoise_batch, edit_batch
+from .edit import OnStep, Prepared, Small, cut_batch, edit_batch, sample
 from .memory import MemoryPlan, vae_as
 from .plan import Wanted
 
@@ -140,7 +140,9 @@ class SharedWork:
         image = ImageLatent(torch.cat([latent.tensor for latent, _ in encoded]))
         texts = [self._text(editor, one.request.instruction) for one in batch]
         sharing = replace(editor, unet=self._first.wrap(editor.unet))
-        latent = denoise_batch(sharing, batch, image, _joined(texts), memory=memory, on_step=on_step)
+        latent = sample(
+            sharing, image, _joined(texts), [one.request for one in batch], max_rows=memory.max_rows, on_step=on_step
+        )
         with vae_as(editor.vae, memory):
             after = editing.decode(editor, latent).cpu()
         return cut_batch(batch, torch.cat([before for _, before in encoded]), after, latent)
