@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from PIL import Image
 
 from ip2p_cli.errors import InputError, TrainingError, UsageError
@@ -27,10 +26,8 @@ from tests.training import DEFAULTS, SAMPLES, make_photos, make_recipe, make_sta
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread() -> None:
     torch.set_num_threads(1)
-    yield
-    AcceleratorState._reset_state(True)  # the next test may want another precision
 
 
 @pytest.fixture(scope="module")
