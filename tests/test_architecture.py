@@ -74,7 +74,16 @@ def test_every_file_is_in_a_known_layer() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["edit", "--help"], ["train", "--help"], ["show", "--help"], ["replay", "--help"], ["models", "list"]],
+    [
+        ["--help"],
+        ["edit", "--help"],
+        ["train", "--help"],
+        ["chain", "--help"],
+        ["recipes", "--help"],
+        ["show", "--help"],
+        ["replay", "--help"],
+        ["models", "list"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
