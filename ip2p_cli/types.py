@@ -19,6 +19,7 @@ DtypeName = Literal["auto", "fp32", "fp16", "bf16"]
 OutputSize = Literal["input", "model"]
 OffloadName = Literal["none", "model", "sequential"]
 EngineName = Literal["local", "ray"]
+Handoff = Literal["latent", "pixels"]
 FitRule = Literal["pad", "crop", "original"]
 
 

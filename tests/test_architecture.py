@@ -81,6 +81,10 @@ def test_every_file_is_in_a_known_layer() -> None:
         ["show", "--help"],
         ["replay", "--help"],
         ["variants", "--help"],
+        ["chain", "--help"],
+        ["recipes", "--help"],
+        ["show", "--help"],
+        ["replay", "--help"],
         ["models", "list"],
     ],
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ..types import DeviceName, DtypeName, EngineName, OffloadName
 from ..types import FitRule as FitRuleName
+from ..types import Handoff as HandoffName
 from ..types import OutputSize as OutputSizeName
 from . import listing
 
@@ -277,7 +278,6 @@ Begin = Annotated[
     ),
 ]
 Until = Annotated[str | None, typer.Option(help="Number or name of the edit to end with.", rich_help_panel=_HOW)]
-HandoffName = Literal["latent", "pixels"]
 Handoff = Annotated[
     HandoffName | None,
     typer.Option(help="How an edit gets what the one before made. Default: the recipe's.", rich_help_panel=_HOW),

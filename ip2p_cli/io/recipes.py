@@ -16,18 +16,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import InputError, UsageError
 from ..suggest import did_you_mean
-from ..types import EditSettings
+from ..types import EditSettings, Handoff
 from .fields import SETTINGS, read_settings, refuse_unknown
 from .templates import Scalar, fill_in
 from .yaml_files import Document, read_yaml
 
-Handoff = Literal["latent", "pixels"]
 Place = tuple[int | str, ...]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
