@@ -83,8 +83,6 @@ def test_every_file_is_in_a_known_layer() -> None:
         ["variants", "--help"],
         ["chain", "--help"],
         ["recipes", "--help"],
-        ["show", "--help"],
-        ["replay", "--help"],
         ["models", "list"],
     ],
 )
