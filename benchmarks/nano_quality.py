@@ -127,7 +127,7 @@ def main() -> None:
         f"{spec.name}: {args.steps} steps of {args.sampler}, cfg_text {args.cfg_text}, cfg_image {args.cfg_image}, "
         f"{len(held_out)} photos"
     )
-    figures: dict[str, float] = {}
+    figures: dict[str, float] = {"photos": len(held_out)}
     trained = measure(editor, held_out, False, args)
     figures["followed_trained"], figures["median_psnr"] = report(trained, "trained wordings")
     if not args.trained_only:

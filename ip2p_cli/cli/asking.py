@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,12 +60,28 @@ class Place:
         self.file = None if out is None or as_folder else Path(out)
         self.folder = self.file.parent if self.file else Path(out or ".")
         self.manifest: Manifest | None = None
+        self._dry_run = dry_run
         if self.file is None and (out is not None or asked.jobs is not None):
-            if not dry_run:
-                make_folder(self.folder)
             self.manifest = open_manifest(self.folder, f"{part[0]}-of-{part[1]}" if part else "")
         if part and self.manifest is None:
             raise UsageError("--shard needs a folder for the results: give one with -o, ended with /.")
+
+    def begin(self, photos: Sequence[Path]) -> None:
+        """Make the folder, once `photos` are known to be worth it; OutputError where that is not possible."""
+        check_lone(photos, self.manifest)
+        if self.manifest is not None and not self._dry_run:
+            make_folder(self.folder)
+
+
+def check_lone(photos: Sequence[Path], manifest: Manifest | None) -> None:
+    """Say what is wrong with a lone photo before a folder is made for it; among several it only fails itself, later.
+
+    One that earlier runs may have done already need not be there any more.
+    """
+    if len(photos) == 1 and not (manifest and manifest.entries):
+        from ..io.images import read_size
+
+        read_size(photos[0])
 
 
 def seed_of(manifest: Manifest | None, output: Output) -> int:
@@ -85,6 +102,17 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror}); give another -o.") from error
+
+
+def assignments(texts: Sequence[str], example: str) -> dict[str, str]:
+    """Names and values of --set NAME=VALUE; UsageError, with `example`, for what is none."""
+    said: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {text}: give NAME=VALUE, for example --set {example}")
+        said[name.strip()] = value.strip()
+    return said
 
 
 def part_of(shard: str | None) -> tuple[int, int] | None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InterruptionError, Ip2pError, UsageError
+from ..errors import Ip2pError, UsageError
 from ..types import EditSettings
 from . import loading
 from . import options as opt
-from .asking import make_folder, seed_of
+from .asking import assignments, check_lone, make_folder, seed_of
 from .output import Output
-from .stopping import Terminated, interruptible
+from .running import counting
 
 if TYPE_CHECKING:
     from ..io.inputs import InputPhoto
@@ -113,12 +113,7 @@ def _asked(words: list[str], edits: list[str], variables: list[str], check: bool
     from ..io.own_recipes import find_recipe
     from ..io.recipes import quick_recipe, read_recipe
 
-    said = {}
-    for text in variables:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"--set {text}: give NAME=VALUE, for example --set season=autumn")
-        said[name.strip()] = value
+    said = assignments(variables, "season=autumn")
     if edits:
         if said:
             raise UsageError("--set is for recipes: an --edit has no variables.")
@@ -167,35 +162,24 @@ def _run(
     from ..io.manifest import open_manifest
 
     photos = expand(inputs, recursive=recursive, stdin=sys.stdin, exclude=folder)
-    make_folder(folder)
     manifest = open_manifest(folder)
+    check_lone([photo.path for photo in photos], manifest)
+    make_folder(folder)
     plan = plan_of(seed_of(manifest, output))
     folders = _folders(photos, folder, manifest)
     editors = _Editors(output)
-    made, failed = 0, []
-    try:
-        with interruptible():
-            for photo, target in zip(photos, folders, strict=True):
-                try:
-                    written = _one(photo, folder / target, plan, editors, output, folder, overwrite=overwrite, gif=gif)
-                except Ip2pError as error:
-                    failed.append(error)
-                    _note(manifest, photo, target, plan, str(error))
-                    if len(photos) > 1:
-                        output.error(str(error))
-                    continue
-                made += written.made
-                _note(manifest, photo, target, plan, None)
-                _tell(photo, written, plan, output)
-    except KeyboardInterrupt as stop:
-        said = f"interrupted: {made} of {len(photos)} photos done. The same command goes on from there."
-        raise InterruptionError(said, exit_code=143 if isinstance(stop, Terminated) else 130) from None
-    if failed and len(photos) == 1:
-        raise failed[0]
-    if failed:
-        raise type(failed[0])(f"{len(failed)} of {len(photos)} photos failed; see above.")
-    before = f", {len(photos) - made} done before" if made < len(photos) else ""
-    output.say(f"{made} of {len(photos)} photos edited{before}: {folder}")
+    with counting(len(photos), output, folder=folder, noun="photos", goes_on=True) as tally:
+        for photo, target in zip(photos, folders, strict=True):
+            try:
+                written = _one(photo, folder / target, plan, editors, output, folder, overwrite=overwrite, gif=gif)
+            except Ip2pError as error:
+                _note(manifest, photo, target, plan, str(error))
+                tally.fail(error)
+                continue
+            tally.done += written.made
+            tally.skipped += not written.made
+            _note(manifest, photo, target, plan, None)
+            _tell(photo, written, plan, output)
 
 
 class _Editors:

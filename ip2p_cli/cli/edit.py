@@ -142,20 +142,26 @@ def _wanted(
     from ..settings import resolve
     from ..workflows.plan import Wanted
 
-    drawn = EditSettings(seed=seed_of(place.manifest, output)) if said.seed is None else EditSettings()
+    def drawn() -> EditSettings:
+        return EditSettings(seed=seed_of(place.manifest, output)) if said.seed is None else EditSettings()
+
     if asked.jobs is None:
-        settings, instruction = resolve(said.or_else(drawn), spec, preset), asked.words[-1].strip()
         photos = asked.photos(place.folder if place.manifest else None)
         if place.file is not None and len(photos) > 1:
             raise UsageError(
                 f"{asked.out}: {len(photos)} photos need a folder: give one that exists, or end it with /."
             )
+        resolve(said, spec, preset)  # what is impossible is said before anything is written
+        place.begin([photo.path for photo in photos])
+        settings, instruction = resolve(said.or_else(drawn()), spec, preset), asked.words[-1].strip()
         name = place.file.name if place.file else None
         return [Wanted(photo=photo, instruction=instruction, settings=settings, output=name) for photo in photos]
-    wanted = []
-    for job in read_jobs(asked.jobs):
+    wanted, jobs = [], read_jobs(asked.jobs)
+    place.begin(())  # a wrong row is told before a wrong photo
+    seed = drawn()
+    for job in jobs:
         try:
-            settings = resolve(said.or_else(job.settings).or_else(drawn), spec, preset)
+            settings = resolve(said.or_else(job.settings).or_else(seed), spec, preset)
         except UsageError as error:
             raise UsageError(f"{job.where}: {error}") from None
         photo = InputPhoto(path=Path(job.input).expanduser())

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from ..errors import ModelError, UsageError
+from ..errors import ModelError
 from ..types import DeviceName, DtypeName, ModelSpec, Saving
 from . import loading
 from . import options as opt
+from .asking import assignments
 from .output import Output
 
 if TYPE_CHECKING:
@@ -93,12 +94,7 @@ def _changed(recorded: Recorded, changes: Sequence[str], spec: ModelSpec) -> tup
     from ..io.fields import SETTINGS, read_settings, refuse_unknown
     from ..settings import supported
 
-    said: dict[str, str] = {}
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if not equals or not value.strip():
-            raise UsageError(f"--set {change}: give NAME=VALUE, for example steps=50")
-        said[name.strip().replace("-", "_")] = value.strip()
+    said = {name.replace("-", "_"): value for name, value in assignments(changes, "steps=50").items()}
     refuse_unknown(said, ("instruction", *SETTINGS), "--set")
     settings = read_settings({name: value for name, value in said.items() if name in SETTINGS}, "--set")
     return said.get("instruction", recorded.instruction), settings.or_else(supported(recorded.settings, spec))

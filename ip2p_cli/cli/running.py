@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InterruptionError, Ip2pError
@@ -87,37 +90,60 @@ def report(
 
     on_outcome: called after each is told. data: whether results also go to stdout.
     """
-    count, done, skipped = sum(map(len, batches)), 0, 0
-    failed: list[Ip2pError] = []
+    with counting(sum(map(len, batches)), output, folder=plan.folder, noun=noun, goes_on=plan.noted) as tally:
+        for outcome in outcomes:
+            if outcome.error is not None:
+                tally.fail(outcome.error)
+            else:
+                _tell(plan.items[outcome.index], outcome, output, data=data)
+            if on_outcome is not None:
+                on_outcome(plan.items[outcome.index], outcome)
+            tally.done += outcome.state == "done"
+            tally.skipped += outcome.state == "skipped"
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What became of `count` items so far."""
+
+    count: int
+    output: Output
+    done: int = 0
+    skipped: int = 0
+    failed: list[Ip2pError] = field(default_factory=list)
+
+    def fail(self, error: Ip2pError) -> None:
+        """One item failed; among several it is told at once."""
+        self.failed.append(error)
+        if self.count > 1:
+            self.output.error(str(error))
+
+
+@contextmanager
+def counting(count: int, output: Output, *, folder: Path, noun: str, goes_on: bool) -> Iterator[Tally]:
+    """A tally to keep while items are worked on; at the end it is told.
+
+    A lone failure is raised as it is, several as one of the first one's kind; SIGINT and SIGTERM as InterruptionError.
+    goes_on: whether the same command, given again, goes on from there.
+    """
+    tally = Tally(count=count, output=output)
     try:
         with interruptible():
-            for outcome in outcomes:
-                _tell(plan.items[outcome.index], outcome, output, lone=count == 1, data=data)
-                if on_outcome is not None:
-                    on_outcome(plan.items[outcome.index], outcome)
-                done += outcome.state == "done"
-                skipped += outcome.state == "skipped"
-                if outcome.error is not None:
-                    failed.append(outcome.error)
+            yield tally
     except KeyboardInterrupt as stop:
-        said = f"interrupted: {done + skipped} of {count} {noun} done, nothing half written."
-        if count > 1:
-            said += " The same command goes on from there." if plan.noted else ""
+        said = f"interrupted: {tally.done + tally.skipped} of {count} {noun} done, nothing half written."
+        said += " The same command goes on from there." if goes_on and count > 1 else ""
         raise InterruptionError(said, exit_code=143 if isinstance(stop, Terminated) else 130) from None
-    if failed and count == 1:
-        raise failed[0]
-    if failed:
-        raise type(failed[0])(f"{len(failed)} of {count} {noun} failed; see above.")
-    if count > 1 or skipped:
-        before = f", {skipped} done before" if skipped else ""
-        output.say(f"{done} of {count} {noun} edited{before}: {plan.folder}")
+    if tally.failed and count == 1:
+        raise tally.failed[0]
+    if tally.failed:
+        raise type(tally.failed[0])(f"{len(tally.failed)} of {count} {noun} failed; see above.")
+    if count > 1 or tally.skipped:
+        before = f", {tally.skipped} done before" if tally.skipped else ""
+        output.say(f"{tally.done} of {count} {noun} edited{before}: {folder}")
 
 
-def _tell(item: Item, outcome: Outcome, output: Output, lone: bool, data: bool) -> None:
-    if outcome.state == "failed":
-        if not lone:
-            output.error(str(outcome.error))
-        return
+def _tell(item: Item, outcome: Outcome, output: Output, data: bool) -> None:
     for note in outcome.notes:
         output.say(f"{item.source}: {note}")
     record = record_of(item, outcome)

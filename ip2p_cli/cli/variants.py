@@ -208,4 +208,6 @@ def _place(out: str | None, source: Path, instructions: tuple[str, ...], dry_run
     folder = out or f"{source.stem}-{slug(instructions[0])}-variants"
     if Path(folder).is_file():
         raise UsageError(f"-o {folder} is a file: variants are many pictures, give a folder.")
-    return Place(Asked(words=[], jobs=None, recursive=False, out=folder.rstrip("/") + "/"), None, dry_run)
+    place = Place(Asked(words=[], jobs=None, recursive=False, out=folder.rstrip("/") + "/"), None, dry_run)
+    place.begin([source])
+    return place

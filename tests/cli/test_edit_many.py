@@ -40,6 +40,15 @@ def test_a_folder_is_mirrored(ip2p: Run, photos: Path) -> None:
     assert "5 of 5 photos edited" in done.err
 
 
+def test_a_lone_photo_that_is_not_there_leaves_no_folder(ip2p: Run) -> None:
+    for command in ("edit", "variants"):
+        done = ip2p(command, "missing.jpg", "winter", "-o", "new/")
+        assert (done.code, done.out) == (3, "")
+        assert "missing.jpg: no such file" in done.err
+    assert ip2p("chain", "missing.jpg", "--edit", "winter", "-o", "new").code == 3
+    assert not Path("new").exists()
+
+
 def test_a_rerun_does_what_is_missing_and_nothing_else(ip2p: Run, photos: Path) -> None:
     ip2p("edit", photos, "winter", "-o", "out/", "-r", "--seed", 1)
     before = tree("out")

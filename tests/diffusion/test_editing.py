@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent
 from ip2p_cli.diffusion.samplers import SAMPLERS, make_scheduler
 from ip2p_cli.errors import DeviceError
 from ip2p_cli.models.loader import Editor
+from tests.edits import edit
 from tests.tiny import NANO_SCHEDULER, SD15_SCHEDULER, diffusers_pipeline, tiny_editor
 
 INSTRUCTIONS = ["make it winter", "turn the cat into a dog", ""]
@@ -25,32 +25,22 @@ def pixels() -> torch.Tensor:
     return torch.rand(3, 3, 64, 48, generator=torch.Generator().manual_seed(5))
 
 
-def edit(
-    editor: Editor,
-    pixels: torch.Tensor,
-    instructions: Sequence[str],
-    cfg_text: Sequence[float],
-    cfg_image: Sequence[float],
-    seeds: Sequence[int],
-    sampler: str = "ddim",
-    steps: int = 4,
-    **more: Any,
-) -> torch.Tensor:
-    return editing.denoise(
-        editor,
-        editing.encode_image(editor, pixels * 2 - 1),
-        editing.encode_text(editor, instructions),
-        steps=steps,
-        cfg_text=cfg_text,
-        cfg_image=cfg_image,
-        sampler=sampler,
-        generators=editing.make_generators(seeds),
-        **more,
-    ).tensor
-
-
 def edit_one(editor: Editor, pixels: torch.Tensor, cfg_text: float, cfg_image: float, **more: Any) -> torch.Tensor:
-    return edit(editor, pixels[:1], INSTRUCTIONS[:1], [cfg_text], [cfg_image], [0], **more)
+    return edit(editor, pixels[:1], INSTRUCTIONS[:1], [cfg_text], [cfg_image], [0], **{"sampler": "ddim", **more})
+
+
+def test_hidden_states_alone_are_a_condition_too(tiny_editor: Editor, pixels: torch.Tensor) -> None:
+    latent = editing.denoise(
+        tiny_editor,
+        editing.encode_image(tiny_editor, pixels[:1] * 2 - 1),
+        editing.encode_text(tiny_editor, INSTRUCTIONS[:1]),
+        steps=4,
+        cfg_text=[7.5],
+        cfg_image=[1.5],
+        sampler="ddim",
+        generators=editing.make_generators([0]),
+    )
+    torch.testing.assert_close(latent.tensor, edit_one(tiny_editor, pixels, 7.5, 1.5), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -15,6 +15,7 @@ from ip2p_cli.diffusion.text import encode_condition, null_condition, size_condi
 from ip2p_cli.errors import UsageError
 from ip2p_cli.models.loader import Editor
 from ip2p_cli.models.sdxl import COSXL_SCHEDULER
+from tests.edits import edit
 from tests.tiny_xl import XL_SCHEDULER, diffusers_xl_pipeline, tiny_xl_editor
 
 INSTRUCTIONS = ["make it winter", "turn the cat into a dog", "add a hat"]
@@ -35,30 +36,6 @@ def xl() -> Editor:
 @pytest.fixture(scope="module")
 def cosxl() -> Editor:
     return tiny_xl_editor(cosxl=True)
-
-
-def edit(
-    editor: Editor,
-    pixels: torch.Tensor,
-    instructions: Sequence[str],
-    cfg_text: Sequence[float],
-    cfg_image: Sequence[float],
-    seeds: Sequence[int],
-    sampler: str = "euler",
-    steps: int = 4,
-    **more: Any,
-) -> torch.Tensor:
-    return editing.denoise(
-        editor,
-        editing.encode_image(editor, pixels * 2 - 1),
-        encode_condition(editor, instructions),
-        steps=steps,
-        cfg_text=cfg_text,
-        cfg_image=cfg_image,
-        sampler=sampler,
-        generators=editing.make_generators(seeds),
-        **more,
-    ).tensor
 
 
 def theirs(

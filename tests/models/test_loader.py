@@ -18,6 +18,7 @@ from ip2p_cli.diffusion import editing
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import MODELS, find_model
+from tests.edits import one_edit
 from tests.tiny import SD15_SCHEDULER, byte_vocabulary, save_editor, tiny_unet
 
 
@@ -33,28 +34,13 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def result(editor: Editor) -> torch.Tensor:
-    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    latent = editing.denoise(
-        editor,
-        editing.encode_image(editor, pixels * 2 - 1),
-        editing.encode_text(editor, ["make it winter"]),
-        steps=2,
-        cfg_text=[7.5],
-        cfg_image=[1.5],
-        sampler="euler_a",
-        generators=editing.make_generators([0]),
-    )
-    return editing.decode(editor, latent)
-
-
 def test_what_is_saved_comes_back(tiny_editor: Editor, tiny_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     editor = load(tiny_folder)
     for part in ("unet", "vae", "text_encoder"):
         torch.testing.assert_close(
             getattr(editor, part).state_dict(), getattr(tiny_editor, part).state_dict(), atol=0, rtol=0
         )
-    torch.testing.assert_close(result(editor), result(tiny_editor), atol=1e-4, rtol=0)
+    torch.testing.assert_close(one_edit(editor), one_edit(tiny_editor), atol=1e-4, rtol=0)
     assert editor.scheduler_config == SD15_SCHEDULER
     assert (editor.vae_factor, editor.scaling_factor, editor.latent_channels, editor.text_length) == (8, 0.18215, 4, 77)
     assert not any(weight.requires_grad for weight in editor.unet.parameters())
@@ -117,7 +103,7 @@ def test_half_precision_files_will_do(folder: Path, tiny_editor: Editor) -> None
         plain.unlink()
     editor = load(folder)
     assert editor.unet.dtype == torch.float32
-    torch.testing.assert_close(result(editor), result(tiny_editor), atol=0.05, rtol=0)
+    torch.testing.assert_close(one_edit(editor), one_edit(tiny_editor), atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -7,40 +7,23 @@ from typing import Any
 import pytest
 import torch
 
-from ip2p_cli.diffusion import editing
-from ip2p_cli.diffusion.text import encode_condition
 from ip2p_cli.errors import DeviceError
-from ip2p_cli.models.loader import Editor
 from ip2p_cli.models.offload import offload, place, placement
 from ip2p_cli.types import OffloadName
+from tests.edits import one_edit
 from tests.tiny import tiny_editor
 from tests.tiny_xl import tiny_xl_editor
-
-
-def result(editor: Editor) -> torch.Tensor:
-    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    latent = editing.denoise(
-        editor,
-        editing.encode_image(editor, pixels * 2 - 1),
-        encode_condition(editor, ["make it winter"]),
-        steps=2,
-        cfg_text=[5.0],
-        cfg_image=[1.5],
-        sampler="euler",
-        generators=editing.make_generators([0]),
-    )
-    return editing.decode(editor, latent)
 
 
 @pytest.mark.parametrize("make", [tiny_editor, tiny_xl_editor])
 def test_every_placement_gives_the_same_picture(make: Any) -> None:
     editor = make()
-    expected = result(editor)
+    expected = one_edit(editor)
     places: tuple[OffloadName, ...] = ("model", "sequential", "none")
     for how in places:
         place(editor, how)
         assert placement(editor) == how
-        torch.testing.assert_close(result(editor), expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(one_edit(editor), expected, atol=1e-6, rtol=0)
     assert not hasattr(editor.unet.conv_in, "_hf_hook")
 
 
@@ -48,7 +31,7 @@ def test_sequential_keeps_no_weights_in_the_modules() -> None:
     editor = tiny_editor()
     place(editor, "sequential")
     assert {weight.device.type for weight in editor.unet.parameters()} == {"meta"}
-    result(editor)
+    one_edit(editor)
     assert {weight.device.type for weight in editor.unet.parameters()} == {"meta"}
 
 

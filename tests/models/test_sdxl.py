@@ -10,13 +10,12 @@ import pytest
 import torch
 from diffusers import EDMEulerScheduler
 
-from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.samplers import make_scheduler
-from ip2p_cli.diffusion.text import encode_condition
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import COSXL_DEFAULTS, SDXL_DEFAULTS, find_model
 from ip2p_cli.models.save import save_editor
+from tests.edits import one_edit
 from tests.tiny_xl import XL_SCHEDULER, rewrite, save_xl_editor, tiny_xl_editor
 
 
@@ -38,21 +37,6 @@ def folder(saved: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def result(editor: Editor) -> torch.Tensor:
-    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    latent = editing.denoise(
-        editor,
-        editing.encode_image(editor, pixels * 2 - 1),
-        encode_condition(editor, ["make it winter"]),
-        steps=2,
-        cfg_text=[5.0],
-        cfg_image=[1.5],
-        sampler="euler",
-        generators=editing.make_generators([0]),
-    )
-    return editing.decode(editor, latent)
-
-
 def test_what_diffusers_saves_comes_back(saved: Path, capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
     editor, expected = load(saved), tiny_xl_editor()
@@ -62,7 +46,7 @@ def test_what_diffusers_saves_comes_back(saved: Path, capfd: pytest.CaptureFixtu
     assert editor.condition_factor == 1
     assert editor.tokenizer_2("a").input_ids == expected.tokenizer_2("a").input_ids
     assert editor.tokenizer_2.pad_token == "!"
-    torch.testing.assert_close(result(editor), result(expected), atol=1e-4, rtol=0)
+    torch.testing.assert_close(one_edit(editor), one_edit(expected), atol=1e-4, rtol=0)
 
 
 def test_cosxl_is_told_by_its_noise_levels(tmp_path: Path) -> None:
@@ -74,7 +58,7 @@ def test_cosxl_is_told_by_its_noise_levels(tmp_path: Path) -> None:
     editor = load(folder)
     assert editor.scaled_condition
     assert editor.condition_factor == 0.18215
-    torch.testing.assert_close(result(editor), result(expected), atol=1e-4, rtol=0)
+    torch.testing.assert_close(one_edit(editor), one_edit(expected), atol=1e-4, rtol=0)
     rewrite(folder / "model_index.json", is_cosxl_edit=False)
     assert not load(folder).scaled_condition
 

@@ -17,15 +17,14 @@ from diffusers.loaders.single_file_utils import (
 )
 from safetensors.torch import save_file
 
-from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.samplers import make_scheduler
-from ip2p_cli.diffusion.text import encode_condition
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models import layout
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import COSXL_DEFAULTS, PAPER_DEFAULTS, SDXL_DEFAULTS, find_model
 from ip2p_cli.models.sdxl import COSXL_SCHEDULER, SDXL_SCHEDULER
 from tests import original, original_xl
+from tests.edits import one_edit
 from tests.tiny_xl import save_xl_editor
 
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
@@ -61,21 +60,6 @@ def same(editor: Editor, other: Editor) -> None:
     for part in PARTS:
         ours, theirs = getattr(editor, part), getattr(other, part)
         torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), atol=0, rtol=0)
-
-
-def result(editor: Editor) -> torch.Tensor:
-    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    latent = editing.denoise(
-        editor,
-        editing.encode_image(editor, pixels * 2 - 1),
-        encode_condition(editor, ["make it winter!"]),
-        steps=2,
-        cfg_text=[5.0],
-        cfg_image=[1.5],
-        sampler="euler",
-        generators=editing.make_generators([0]),
-    )
-    return editing.decode(editor, latent)
 
 
 @pytest.mark.parametrize("ema", [True, False])
@@ -116,7 +100,7 @@ def test_an_edit_is_that_of_the_folder(folder: Path, cosxl: bool) -> None:
     if cosxl:
         assert ours.scheduler_config == {key: theirs.scheduler_config[key] for key in COSXL_SCHEDULER}
     # CosXL starts from noise of 120, which makes more of the last bits.
-    torch.testing.assert_close(result(ours), result(theirs), atol=1e-4 if cosxl else 1e-5, rtol=0)
+    torch.testing.assert_close(one_edit(ours), one_edit(theirs), atol=1e-4 if cosxl else 1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
@@ -236,7 +220,7 @@ def test_the_tokenizers_are_found_in_the_cache(whole: Editor, file: Path, tmp_pa
     whole.tokenizer.save_pretrained(cached(tmp_path, "openai/clip-vit-large-patch14"))
     editor = load(file)
     assert (editor.tokenizer.pad_token, editor.tokenizer_2.pad_token) == ("<|endoftext|>", "!")
-    torch.testing.assert_close(result(editor), result(whole), atol=1e-4, rtol=0)
+    torch.testing.assert_close(one_edit(editor), one_edit(whole), atol=1e-4, rtol=0)
     whole.tokenizer.save_pretrained(cached(tmp_path, "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"))
     assert "laion" in load(file).tokenizer_2.name_or_path
     base = cached(tmp_path, "stabilityai/stable-diffusion-xl-base-1.0")

@@ -1,4 +1,6 @@
-"""Putting a trained model into the package as nano: `python -m ip2p_cli.datagen.looks.pack MODEL FIGURES TARGET`.
+"""Putting a trained model into the package as nano.
+
+    python -m ip2p_cli.datagen.looks.pack MODEL FIGURES RECIPE TARGET
 
 Half-precision weights, the wordings it knows with their sentence states, and a model card with its figures.
 """
@@ -12,32 +14,30 @@ from pathlib import Path
 
 import torch
 
-from ...io.train_recipes import read_train_recipe
+from ...io.train_recipes import TrainRecipe, read_train_recipe
 from ...models.loader import load_editor
 from ...models.nano.known import write_known
 from ...models.registry import MODELS, find_model
 from ...models.save import save_editor
 from . import looks
 
-RECIPE = Path(__file__).parents[3] / "recipes" / "train-nano.yaml"
 
-
-def pack(model: Path, figures: dict[str, float], target: Path) -> None:
-    """Write `model` (a finished training run's folder) with its measured `figures` to `target`."""
+def pack(model: Path, figures: dict[str, float], recipe: TrainRecipe, target: Path) -> None:
+    """Write `model` (a finished run of `recipe`) with its measured `figures` to `target`."""
     trained = load_editor(find_model(str(model)), device="cpu", dtype="fp32")
     editor = replace(trained, spec=MODELS["nano"])
-    save_editor(editor, target, card=card(figures), dtype=torch.float16)
+    save_editor(editor, target, card=card(figures, recipe), dtype=torch.float16)
     wordings = [(text, look.name) for look in looks().values() for text in look.wordings + look.slightly + look.much]
     write_known(editor, wordings, target)
 
 
-def card(figures: dict[str, float]) -> str:
+def card(figures: dict[str, float], recipe: TrainRecipe) -> str:
     """nano's model card: what it is, what it was trained on, its looks, figures and limits."""
     groups: dict[str, list[str]] = {}
     for look in looks().values():
         groups.setdefault(look.group, []).append(f"{look.name} (“{look.wordings[0]}”)")
     known = "\n".join(f"- {group}: {', '.join(names)}" for group, names in groups.items())
-    recipe, spec = read_train_recipe(RECIPE), MODELS["nano"]
+    spec = MODELS["nano"]
     settings = ", ".join(f"{key} {value}" for key, value in vars(spec.defaults).items() if value is not None)
     return f"""# nano
 
@@ -66,8 +66,9 @@ Most take a strength: “slightly”, “a bit”, “much”, “a lot”.
 
 ## Figures
 
-On 24 photos that were neither trained on nor tuned with, at 256 px, by `python -m benchmarks.nano_quality --skip 12`:
-an edit counts as followed when, of all looks' functions applied to the photo, its own comes nearest.
+On {figures["photos"]:.0f} photos that were neither trained on nor tuned with, at 256 px, by
+`python -m benchmarks.nano_quality --skip 12`: an edit counts as followed when, of all looks' functions applied to the
+photo, its own comes nearest.
 
 | | |
 |---|---|
@@ -89,5 +90,6 @@ Licence: Apache-2.0.
 
 
 if __name__ == "__main__":
-    _, model_folder, figures_file, target_folder = sys.argv
-    pack(Path(model_folder), json.loads(Path(figures_file).read_text("utf-8")), Path(target_folder))
+    _, model_folder, figures_file, recipe_file, target_folder = sys.argv
+    measured = json.loads(Path(figures_file).read_text("utf-8"))
+    pack(Path(model_folder), measured, read_train_recipe(Path(recipe_file)), Path(target_folder))
