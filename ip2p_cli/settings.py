@@ -40,7 +40,8 @@ def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> R
     check_fit(values.fit)
     if values.output_size not in get_args(OutputSize):
         raise UsageError(f"output size {values.output_size!r} is not possible: use {' or '.join(get_args(OutputSize))}")
-    for name, low, high in (("steps", 1, 999), ("cfg_text", 0, 100), ("cfg_image", 0, 100), ("seed", 0, MAX_SEED)):
+    bounds = {"steps": (1, 999), "cfg_text": (spec.least_cfg_text, 100), "cfg_image": (0, 100), "seed": (0, MAX_SEED)}
+    for name, (low, high) in bounds.items():
         value = getattr(values, name)
         if not low <= value <= high:  # also refuses nan
             flag = "--" + name.replace("_", "-")

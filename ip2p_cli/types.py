@@ -68,7 +68,8 @@ class ModelSpec:
 
     source: a hub id ("owner/name") or a local folder in diffusers layout. multiple: both sides of the
     model-size picture are multiples of this many pixels. pipeline: diffusers' class for a model that edits its own way,
-    see `models.adapters`. supports: the fields of EditSettings that it has; None is all.
+    see `models.adapters`. supports: the fields of EditSettings that it has; None is all. least_cfg_text: the smallest
+    text scale that it has.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ModelSpec:
     multiple: int = 64
     pipeline: str | None = None
     supports: frozenset[str] | None = None
+    least_cfg_text: float = 0
     defaults: EditSettings = field(default_factory=EditSettings)
 
 

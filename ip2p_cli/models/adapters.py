@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 class Kind:
     """A pipeline class: the settings it has, its defaults, the grid of its sizes in pixels, a check of what is loaded.
 
-    In the defaults, what is not among `supports` is what comes nearest to what the pipeline does.
+    In the defaults, what is not among `supports` is what comes nearest to what the pipeline does. least_cfg_text: the
+    smallest scale that it does not quietly take for another. parts: those of a folder that are loaded our way.
     """
 
     supports: frozenset[str]
     defaults: EditSettings
     multiple: int
     check: Callable[[Any, Path], None]
+    least_cfg_text: float = 0
+    parts: Callable[[Path], Mapping[str, Any]] = lambda folder: {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,14 +55,43 @@ def _check_kontext(pipeline: Any, folder: Path) -> None:
         )
 
 
+def _check_qwen(pipeline: Any, folder: Path) -> None:
+    if pipeline.transformer.config.guidance_embeds:
+        raise ModelError(
+            f"{folder / 'transformer' / 'config.json'}: with guidance_embeds it is a distilled model, which takes "
+            "another scale than cfg_text; ip2p runs Qwen-Image-Edit models without"
+        )
+
+
+def _qwen_parts(folder: Path) -> Mapping[str, Any]:
+    from ip2p_cli.models.qwen import photo_processor
+
+    return {"processor": photo_processor(folder)}
+
+
+_SETTINGS = frozenset({"steps", "cfg_text", "seed", "resolution", "output_size", "fit"})
+
+_QWEN = Kind(
+    supports=_SETTINGS,
+    # Steps and scale are those of diffusers' pipeline; with a scale up to 1 it leaves guidance out.
+    defaults=EditSettings(steps=50, cfg_text=4.0, cfg_image=1.0, sampler="euler", resolution=1024),
+    # Its VAE and its 2 x 2 patches need 16; the sizes that it chooses itself are multiples of 32.
+    multiple=32,
+    check=_check_qwen,
+    least_cfg_text=1,
+    parts=_qwen_parts,
+)
+
 KINDS: Mapping[str, Kind] = {
     "FluxKontextPipeline": Kind(
-        supports=frozenset({"steps", "cfg_text", "seed", "resolution", "output_size", "fit"}),
+        supports=_SETTINGS,
         # Steps and scale as in diffusers' example; flow matching by Euler steps, no image guidance.
         defaults=EditSettings(steps=28, cfg_text=2.5, cfg_image=1.0, sampler="euler", resolution=1024),
         multiple=16,
         check=_check_kontext,
     ),
+    "QwenImageEditPipeline": _QWEN,
+    "QwenImageEditPlusPipeline": _QWEN,
 }
 
 
@@ -116,7 +148,7 @@ def load_adapter(spec: ModelSpec, *, device: str, dtype: str, offload: OffloadNa
     try:
         with _quiet():
             pipeline = getattr(diffusers, spec.pipeline or "").from_pretrained(
-                str(folder), dtype=number, use_safetensors=True, local_files_only=True
+                str(folder), dtype=number, use_safetensors=True, local_files_only=True, **kind.parts(folder)
             )
     except Exception as error:
         # Missing parts, truncated files, wrong configs: the libraries raise anything.

@@ -197,7 +197,7 @@ def _folder_spec(folder: Path) -> ModelSpec:
     kind = KINDS.get(str(index.get("_class_name")))
     if kind is not None:
         settings |= {"multiple": kind.multiple}
-        fixed |= {"pipeline": index["_class_name"], "supports": kind.supports}
+        fixed |= {"pipeline": index["_class_name"], "supports": kind.supports, "least_cfg_text": kind.least_cfg_text}
     try:
         fixed["defaults"] = EditSettings(**wishes).or_else(kind.defaults if kind else _shape_defaults(index))
         return ModelSpec(**(settings | said | fixed))

@@ -100,7 +100,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def can_tile(vae: Any) -> bool:
     """Whether a VAE can work in tiles."""
-    return hasattr(vae, "tile_latent_min_size")
+    return hasattr(vae, "tile_latent_min_size") or hasattr(vae, "tile_sample_min_height")
 
 
 @contextmanager
@@ -109,17 +109,27 @@ def vae_as(vae: Any, plan: MemoryPlan) -> Iterator[None]:
     if not can_tile(vae):
         yield
         return
-    names = ("use_slicing", "use_tiling", "tile_sample_min_size", "tile_latent_min_size")
-    before = {name: getattr(vae, name) for name in names}
-    vae.use_slicing, vae.use_tiling = plan.slicing, plan.tiling
-    # A config may name any size: SDXL's says 1024, where a tile is the whole picture.
-    vae.tile_sample_min_size = _TILE
-    vae.tile_latent_min_size = _TILE // 2 ** (len(vae.config.block_out_channels) - 1)
+    wanted = {"use_slicing": plan.slicing, "use_tiling": plan.tiling, **_tile_sizes(vae)}
+    before = {name: getattr(vae, name) for name in wanted}
+    for name, value in wanted.items():
+        setattr(vae, name, value)
     try:
         yield
     finally:
         for name, value in before.items():
             setattr(vae, name, value)
+
+
+def _tile_sizes(vae: Any) -> dict[str, int]:
+    """A VAE's fields for the size of tiles. A config may name any: SDXL's says 1024, where one is the whole picture."""
+    if hasattr(vae, "tile_latent_min_size"):
+        latent_size = _TILE // 2 ** (len(vae.config.block_out_channels) - 1)
+        return {"tile_sample_min_size": _TILE, "tile_latent_min_size": latent_size}
+    # Qwen-Image's says how far apart tiles lie, not how much of them is blended: a quarter, as the others do.
+    sides = ("height", "width")
+    return {f"tile_sample_min_{side}": _TILE for side in sides} | {
+        f"tile_sample_stride_{side}": _TILE * 3 // 4 for side in sides
+    }
 
 
 def _words(plan: MemoryPlan) -> str:

@@ -1,4 +1,4 @@
-"""`ip2p edit` with models of other shapes: SDXL's through our loop, FLUX.1 Kontext through its adapter."""
+"""`ip2p edit` with models of other shapes: SDXL's through our loop, the others through adapters."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ def kontext(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.tiny_qwen import save_qwen
+
+    return save_qwen(tmp_path_factory.mktemp("qwen") / "tiny-qwen")
+
+
+@pytest.fixture(scope="module")
 def sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from ip2p_cli.diffusion.samplers import make_scheduler
     from tests.tiny_xl import XL_SCHEDULER, save_xl_editor, tiny_xl_editor
@@ -29,7 +36,7 @@ def sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["kontext", "sdxl"])
+@pytest.mark.parametrize("name", ["kontext", "qwen", "sdxl"])
 def test_edit_and_replay(ip2p: Run, photo: Path, name: str, request: pytest.FixtureRequest) -> None:
     model = request.getfixturevalue(name)
     done = ip2p("edit", photo, "make it winter", "--model", model, *QUICK, tiny=False)
@@ -44,6 +51,13 @@ def test_a_setting_that_the_model_lacks(ip2p: Run, photo: Path, kontext: Path) -
     done = ip2p("edit", photo, "winter", "--model", kontext, "--cfg-image", 1.5, *QUICK, tiny=False)
     assert done.code == 2
     assert "--cfg-image 1.5" in done.err
+    assert not Path("out.png").exists()
+
+
+def test_a_scale_that_the_model_lacks(ip2p: Run, photo: Path, qwen: Path) -> None:
+    done = ip2p("edit", photo, "winter", "--model", qwen, "--cfg-text", 0.5, *QUICK, tiny=False)
+    assert done.code == 2
+    assert "give a number from 1 to 100" in done.err
     assert not Path("out.png").exists()
 
 

@@ -18,6 +18,7 @@ from ip2p_cli.types import EditRequest, OffloadName, ResolvedEditSettings
 from ip2p_cli.workflows.edit import Prepared, Small, edit_batch, edit_batch_in_memory, prepare
 from ip2p_cli.workflows.memory import MemoryPlan, is_out_of_memory, ladder, vae_as, with_retries
 from tests.tiny import tiny_editor as make_tiny_editor
+from tests.tiny_qwen import tiny_vae as tiny_qwen_vae
 
 ALL = MemoryPlan()
 ROWS = MemoryPlan(max_rows=1, slicing=True)
@@ -193,3 +194,19 @@ def test_nano_runs_down_the_ladder_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_offload_needs_a_gpu(editor: Editor, batch: list[Prepared], tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="--offload model needs a GPU"):
         edit_batch(editor, batch, memory=MemoryPlan(offload="model"))
+
+
+def test_tiles_of_qwen_images_vae(monkeypatch: pytest.MonkeyPatch) -> None:
+    vae = tiny_qwen_vae().eval()
+    before = {name: value for name, value in vars(vae).items() if name.startswith(("tile_", "use_"))}
+    widths: list[int] = []
+    decoder = vae.decoder.forward
+    monkeypatch.setattr(vae.decoder, "forward", lambda x, **kw: (widths.append(x.shape[-1]), decoder(x, **kw))[1])
+    latent = torch.randn((1, 4, 1, 4, 80), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = vae.decode(latent).sample
+        with vae_as(vae, TILES):
+            tiled = vae.decode(latent).sample
+    assert widths == [80, 64, 32]  # of 512 and what is left from 384 on, in latent pixels
+    assert tiled.shape == whole.shape == (1, 3, 1, 32, 640)
+    assert {name: getattr(vae, name) for name in before} == before
