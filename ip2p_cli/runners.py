@@ -1,16 +1,122 @@
-"""Work spread over a Ray cluster: tasks in, (task, result or error) out, in whichever order they end."""
+"""Work spread over processes or a Ray cluster: tasks in, (task, result or error) out, in whichever order they end."""
 
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
+import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection
 from typing import Any, TypeVar
 
-from .errors import UsageError
+from .errors import Ip2pError, UsageError
+from .types import EngineName
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+def map_tasks(
+    make: Callable[[int], Callable[[Task], Result]], tasks: Sequence[Task], *, workers: int | None, engine: EngineName
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """`tasks` by the engine that is asked for: in this process, in `workers` processes of this machine, or on Ray."""
+    if not tasks:
+        return
+    if engine == "ray":
+        yield from map_on_ray(make, tasks, workers)
+    elif workers is not None and workers > 1:
+        yield from map_on_processes(make, tasks, workers)
+    else:
+        yield from map_here(make, tasks)
+
+
+def map_here(
+    make: Callable[[int], Callable[[Task], Result]], tasks: Sequence[Task]
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """One after the other in this process; a task's Ip2pError is its result, others are raised."""
+    work = make(1)
+    for task in tasks:
+        try:
+            yield task, work(task)
+        except Ip2pError as error:
+            yield task, error
+
+
+def map_on_processes(
+    make: Callable[[int], Callable[[Task], Result]], tasks: Sequence[Task], workers: int
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """Give `tasks` to `workers` new processes of this machine, each as one becomes free.
+
+    make: makes a worker of its number, from 1; it and what a worker takes and gives are pickled. A process that dies is
+    started again and its task repeated once, so tasks must bear being repeated. Processes end with the caller's loop.
+    """
+    context = multiprocessing.get_context("spawn")
+    left = deque((task, True) for task in tasks)
+    busy: dict[connection.Connection, tuple[Any, int, Task, bool]] = {}
+
+    def start(number: int) -> None:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, make, number), daemon=True)
+        process.start()
+        theirs.close()
+        hand(ours, process, number)
+
+    def hand(pipe: connection.Connection, process: Any, number: int) -> None:
+        if left:
+            task, again = left.popleft()
+            busy[pipe] = (process, number, task, again)
+            pipe.send(task)
+        else:
+            pipe.close()  # the process ends by itself
+
+    try:
+        for number in range(1, min(workers, len(tasks)) + 1):
+            start(number)
+        while busy:
+            for pipe in connection.wait(list(busy)):
+                assert isinstance(pipe, connection.Connection)
+                process, number, task, again = busy.pop(pipe)
+                try:
+                    result = pipe.recv()
+                except (EOFError, OSError):
+                    pipe.close()
+                    process.join()
+                    if again:
+                        left.appendleft((task, False))
+                    else:
+                        yield task, ChildProcessError(f"its process died (exit code {process.exitcode})")
+                    if left:
+                        start(number)
+                else:
+                    hand(pipe, process, number)
+                    yield task, result
+    finally:
+        for pipe, (process, *_) in busy.items():
+            process.terminate()
+            process.join()
+            pipe.close()
+
+
+def _serve(pipe: connection.Connection, make: Callable[[int], Callable[[Any], Any]], number: int) -> None:
+    """What a process of `map_on_processes` does until its pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the first process decides
+    work: Callable[[Any], Any] | None = None
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            if work is None:
+                work = make(number)
+            result = work(task)
+        except Ip2pError as error:
+            result = error
+        except Exception as error:
+            result = RuntimeError(f"{type(error).__name__}: {error}")  # the error itself may not bear pickling
+        pipe.send(result)
 
 
 def map_on_ray(

@@ -131,3 +131,30 @@ class EditResult:
     model: str
     seconds: float
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """What a picture shows. key: its name in all stages. image: the photo it was said of, an absolute path."""
+
+    key: str
+    caption: str
+    image: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triplet:
+    """A caption, an instruction, and what the picture would show afterwards.
+
+    kind: of edit ("season", "object" …). writer: what wrote it. look: the name of a look of `datagen.looks` that paints
+    it. image: the photo that the caption was said of.
+    """
+
+    key: str
+    caption: str
+    instruction: str
+    edited_caption: str
+    kind: str
+    writer: str
+    look: str | None = None
+    image: str | None = None

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": {"workflows", "models", "io", "settings", "config"},
     "cli": {"cli", "workflows", "datagen", "diffusion", "models", "io", "settings", "presets", "config"},
     "workflows": {"workflows", "datagen", "diffusion", "models", "io", "settings", "config", "runners"},
-    "datagen": {"datagen", "diffusion", "models", "io"},
+    "datagen": {"datagen", "diffusion", "models", "io", "runners"},
     "diffusion": {"diffusion", "models"},
     "models": {"models"},
     "io": {"io"},

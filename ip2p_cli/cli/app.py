@@ -12,6 +12,7 @@ import typer
 from .. import __version__
 from ..errors import Ip2pError
 from . import chain, doctor, edit, models, recipes, replay, show, train, variants
+from .gen_data.app import app as gen_data
 from .output import Output
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command("replay")(replay.replay)
 app.command("show")(show.show)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
+app.add_typer(gen_data, name="gen-data")
 app.command("doctor")(doctor.doctor)
 
 

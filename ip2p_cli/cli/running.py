@@ -120,7 +120,9 @@ class Tally:
 
 
 @contextmanager
-def counting(count: int, output: Output, *, folder: Path, noun: str, goes_on: bool) -> Iterator[Tally]:
+def counting(
+    count: int, output: Output, *, folder: Path, noun: str, goes_on: bool, verb: str = "edited"
+) -> Iterator[Tally]:
     """A tally to keep while items are worked on; at the end it is told.
 
     A lone failure is raised as it is, several as one of the first one's kind; SIGINT and SIGTERM as InterruptionError.
@@ -140,7 +142,7 @@ def counting(count: int, output: Output, *, folder: Path, noun: str, goes_on: bo
         raise type(tally.failed[0])(f"{len(tally.failed)} of {count} {noun} failed; see above.")
     if count > 1 or tally.skipped:
         before = f", {tally.skipped} done before" if tally.skipped else ""
-        output.say(f"{tally.done} of {count} {noun} edited{before}: {folder}")
+        output.say(f"{tally.done} of {count} {noun} {verb}{before}: {folder}")
 
 
 def _tell(item: Item, outcome: Outcome, output: Output, data: bool) -> None:

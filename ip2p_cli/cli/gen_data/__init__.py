@@ -1,0 +1,1 @@
+"""`ip2p gen-data`: the paper's data generation, a command for each stage."""

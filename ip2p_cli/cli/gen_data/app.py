@@ -1,0 +1,10 @@
+"""Registers the commands of `ip2p gen-data`."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    help="Make a dataset of instructed edits: captions, triplets, pairs, filter, export; `run` does all.",
+    no_args_is_help=True,
+)
