@@ -35,6 +35,9 @@ def replay(
     model: opt.Model = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    offload: opt.Offload = "none",
+    loras: opt.Loras = None,
+    vae: opt.Vae = None,
     overwrite: opt.Overwrite = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -52,7 +55,8 @@ def replay(
 
     output = Output(json=json, quiet=quiet)
     recorded = read_recorded(picture, read_record(picture))
-    choice = _choice(recorded, model, device, dtype)
+    recorded.check_parts(loras or [], vae)
+    choice = replace(_choice(recorded, model, device, dtype, loras=loras or [], vae=vae), offload=offload)
     instruction, settings = _changed(recorded, changes or [], choice.spec)
     resolved = resolve(settings, choice.spec)
     place, same_input = find_source(recorded, source)
@@ -77,12 +81,20 @@ def replay(
     _tell(recorded, target, outcome.record or {}, others, output)
 
 
-def _choice(recorded: Recorded, model: str | None, device: DeviceName, dtype: DtypeName) -> ModelChoice:
+def _choice(
+    recorded: Recorded,
+    model: str | None,
+    device: DeviceName,
+    dtype: DtypeName,
+    *,
+    loras: Sequence[str],
+    vae: str | None,
+) -> ModelChoice:
     """The model and number format of the record, where nobody says otherwise."""
     then = recorded.record.get("dtype")
     dtype = next((name for name in get_args(DtypeName) if dtype == "auto" and name == then), dtype)
     try:
-        return loading.choose(model or recorded.model, device, dtype)
+        return loading.choose(model or recorded.model, device, dtype, loras=loras, vae=vae)
     except ModelError as error:
         if model is not None:
             raise

@@ -106,9 +106,8 @@ def load_editor(
         if vae is not None:
             parts["vae"] = load_vae(vae, like=parts["vae"])
     for lora in loras:
-        if "text_encoder_2" in parts:
-            raise ModelError(f"--lora {lora.path}: LoRAs are for models of Stable Diffusion 1.5; {spec.name} is SDXL")
-        fuse(lora, unet=parts["unet"], text_encoder=parts["text_encoder"])
+        second = parts.get(sdxl.SECOND_ENCODER)
+        fuse(lora, unet=parts["unet"], text_encoder=parts["text_encoder"], text_encoder_2=second)
     return Editor(
         **{name: part.eval().requires_grad_(False).to(device) for name, part in parts.items()},
         **facts,

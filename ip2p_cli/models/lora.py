@@ -44,8 +44,10 @@ _STARTS = (
     ("lora_unet_", "unet"),
     ("unet.", "unet"),
     ("lora_te1_", "text_encoder"),
+    ("lora_te2_", "text_encoder_2"),
     ("lora_te_", "text_encoder"),
     ("text_encoder.", "text_encoder"),
+    ("text_encoder_2.", "text_encoder_2"),
 )
 
 
@@ -81,14 +83,16 @@ def lora_file(lora: Lora) -> Path:
     raise ModelError(f"--lora {lora.path}: there is no such file")
 
 
-def fuse(lora: Lora, *, unet: Any, text_encoder: Any) -> None:
-    """Add `lora` to the weights of `unet` and `text_encoder`, in place, on their device and in their dtype.
+def fuse(lora: Lora, *, unet: Any, text_encoder: Any, text_encoder_2: Any = None) -> None:
+    """Add `lora` to the weights of a model's parts, in place, on their device and in their dtype.
 
-    Raises ModelError, with the file and the layer, where the file cannot be read, is not a plain LoRA, or changes
-    a layer that the model does not have or that has another shape there. Then no weight has been changed.
+    text_encoder_2: SDXL's. Raises ModelError, with the file and the layer, where the file cannot be read, is not a
+    plain LoRA, or changes a layer that the model does not have or that has another shape there. Then no weight has been
+    changed.
     """
     file = lora_file(lora)
-    modules = {"unet": _layers(unet), "text_encoder": _layers(text_encoder)}
+    parts = {"unet": unet, "text_encoder": text_encoder, "text_encoder_2": text_encoder_2}
+    modules = {name: _layers(part) if part is not None else {} for name, part in parts.items()}
     changes = []
     for layer in _read(file, int(getattr(unet.config, "layers_per_block", 2))):
         module = modules[layer.model].get(layer.flat)
@@ -110,7 +114,7 @@ def fuse(lora: Lora, *, unet: Any, text_encoder: Any) -> None:
 
 @dataclass
 class _Layer:
-    """What a file says about one layer: `model` is "unet" or "text_encoder"; `flat` its name with _ for dots."""
+    """What a file says about one layer of `model` (as in `fuse`); `flat` is its name with _ for dots."""
 
     model: str
     name: str
@@ -160,7 +164,7 @@ def _read(file: Path, layers_per_block: int) -> list[_Layer]:
 
 
 def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
-    """("unet" or "text_encoder", the layer's name there with _ for dots)"""
+    """(the model, as in `fuse`; the layer's name there with _ for dots)"""
     from ip2p_cli.models.layout import unet_name
 
     start, model = next(((start, model) for start, model in _STARTS if name.startswith(start)), ("", ""))
@@ -175,7 +179,7 @@ def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
     if start == "lora_unet_":
         name = unet_name(name, layers_per_block, "_")
     flat = name.replace(".", "_")
-    if model == "text_encoder":
+    if model != "unet":
         # transformers 5 has no text_model in its names; old diffusers files say to_q for q_proj.
         flat = re.sub(r"self_attn_to_(q|k|v|out)(_0)?$", r"self_attn_\1_proj", flat.removeprefix("text_model_"))
     return model, flat
@@ -204,5 +208,5 @@ def _stated_alphas(file: Path) -> Mapping[str, float]:
             stated = {f"unet.{name}": value for name, value in json.loads(beside.read_text("utf-8")).items()}
         except (OSError, ValueError) as error:
             raise ModelError(f"{beside} cannot be read as JSON; repair it, or fetch the LoRA again") from error
-    keys = {model: f"{model}.lora_alpha" for model in ("unet", "text_encoder")}
+    keys = {model: f"{model}.lora_alpha" for model in ("unet", "text_encoder", "text_encoder_2")}
     return {model: float(stated[key]) for model, key in keys.items() if isinstance(stated.get(key), int | float)}

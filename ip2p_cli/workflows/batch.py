@@ -208,8 +208,13 @@ def _run_batch(
     report = None if on_step is None else lambda done, total: on_step(len(ready), done, total)
     steps_down: list[str] = []
     try:
-        smalls, _ = edit_batch_in_memory(
-            editor, [row for row in rows if row is not None], say=steps_down.append, on_step=report, run=run
+        smalls, memory = edit_batch_in_memory(
+            editor,
+            [row for row in rows if row is not None],
+            say=steps_down.append,
+            on_step=report,
+            run=run,
+            first=plan.memory,
         )
     except Ip2pError as error:
         for index, read in ready.items():
@@ -220,6 +225,8 @@ def _run_batch(
         if index in ready:
             read = replace(ready[index], notes=tuple(steps_down))
             record = _record(plan, read, f"{place + 1}/{len(batch)}", saving)
+            if steps_down or memory == plan.memory:  # it decides the last bits
+                record["memory"] = asdict(memory)
             yield savers.submit(_save, index, read, small, record, plan, manifest, saving, share)
 
 

@@ -135,13 +135,15 @@ def edit_batch_in_memory(
     say: Callable[[str], None],
     on_step: OnStep | None = None,
     run: EditBatch = edit_batch,
+    first: MemoryPlan | None = None,
 ) -> tuple[list[Small], MemoryPlan]:
     """`edit_batch`, or another `run`, with as little memory as it turns out to need; and how it was run in the end.
 
-    say: told of each step down. Raises DeviceError where no way of running it is small enough.
+    say: told of each step down. first: the way to begin with. Raises DeviceError where none is small enough.
     """
     height, width = batch[0].pixels.shape[-2:]
     plans = memory_plans(editor, height * width)
+    plans = plans[plans.index(first) :] if first in plans else plans
     return with_retries(lambda plan: run(editor, batch, memory=plan, on_step=on_step), plans, say)
 
 

@@ -15,6 +15,7 @@ from ..io.manifest import Entry, Manifest, file_digest, file_stamp
 from ..io.names import numbered, printable, slug
 from ..io.sizes import fit_for
 from ..types import ModelSpec, ResolvedEditSettings
+from .memory import MemoryPlan
 
 State = Literal["to do", "done", "redo"]
 # How many pictures of a padded (width, height) go through the model together.
@@ -58,7 +59,8 @@ class Plan:
 
     The batches follow from all items, done or not, so that a run that is taken up again gives the same bytes.
     identity: what besides an item's own settings decides its pixels, such as the model and its weights. noted:
-    whether results are noted in a manifest, so that the same command goes on where it was stopped.
+    whether results are noted in a manifest, so that the same command goes on where it was stopped. memory: how a batch
+    is run first, where an earlier run found that the usual way takes too much.
     """
 
     folder: Path
@@ -66,6 +68,7 @@ class Plan:
     batches: tuple[tuple[int, ...], ...]
     identity: Mapping[str, Any]
     noted: bool
+    memory: MemoryPlan | None = None
 
     def shard(self, index: int, count: int) -> tuple[tuple[int, ...], ...]:
         """The batches of shard `index` (from 1) of `count`."""

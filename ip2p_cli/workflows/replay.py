@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, UsageError
 from ..io.fields import SETTINGS, read_settings
 from ..io.images import read_image, read_size
 from ..io.manifest import file_digest, open_manifest
 from ..io.names import printable
 from ..types import EditSettings, ResolvedEditSettings
+from .memory import MemoryPlan
 from .plan import Item, Plan
 
 
@@ -36,6 +37,23 @@ class Recorded:
         """Of lossy formats."""
         value = self.record.get("quality")
         return value if isinstance(value, int) and 1 <= value <= 100 else 92
+
+    @property
+    def memory(self) -> MemoryPlan | None:
+        """How its batch was run, where memory was too short for the usual way."""
+        said = self.record.get("memory")
+        names = [field.name for field in fields(MemoryPlan)]
+        return MemoryPlan(**said) if isinstance(said, dict) and sorted(said) == sorted(names) else None
+
+    def check_parts(self, loras: Sequence[str], vae: str | None) -> None:
+        """UsageError where it was made with a LoRA or another VAE, and none is given: a record names no folders."""
+        said = self.record.get("loras")
+        if isinstance(said, list) and said and not loras:
+            named = " ".join(f"--lora {printable(one)}" for one in said)
+            raise UsageError(f"{printable(self.picture)}: was made with LoRAs: say where they are, e.g. {named}")
+        if isinstance(self.record.get("vae"), str) and vae is None:
+            said = printable(self.record["vae"])
+            raise UsageError(f"{printable(self.picture)}: was made with another VAE: say where it is: --vae {said}")
 
 
 def read_recorded(picture: Path, record: Mapping[str, Any] | None) -> Recorded:
@@ -109,13 +127,14 @@ def replay_plan(
         batches=(tuple(range(recorded.of)),),
         identity={},
         noted=False,
+        memory=recorded.memory,
     )
 
 
 def differences(recorded: Recorded, now: Mapping[str, Any], same_input: bool) -> list[str]:
     """What is another than then, for people: version, model's weights, number format, photo, settings."""
     said = [] if same_input else ["the photo is another one"]
-    for name in ("ip2p", "model", "weights", "dtype", "device", "instruction", *SETTINGS):
+    for name in ("ip2p", "model", "weights", "dtype", "device", "loras", "vae", "instruction", *SETTINGS):
         then = recorded.record.get(name)
         if name in now and then != now[name] and not (name == "ip2p" and then is None):
             said.append(f"{name}: {then} then, {now[name]} now")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import save_file
 
 from tests.cli.ip2p import Done, Run, pixels, some_photo
 
@@ -105,3 +109,42 @@ def test_a_model_that_is_a_folder_must_be_named(ip2p: Run, photo: Path) -> None:
     done = ip2p("replay", "out.png", tiny=False)
     assert done.code == 5
     assert "--model" in done.err
+
+
+def test_what_memory_was_too_short_for_is_not_tried_again(
+    ip2p: Run, replay: Run, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    forward = UNet2DConditionModel.forward
+
+    def short_of_memory(self: Any, sample: torch.Tensor, *args: Any, **more: Any) -> Any:
+        calls.append(len(sample))
+        if len(sample) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, sample, *args, **more)
+
+    with monkeypatch.context() as context:
+        context.setattr(UNet2DConditionModel, "forward", short_of_memory)
+        ip2p("edit", photo, "winter", "-o", "out.png", "--seed", 7)
+    assert calls[:2] == [3, 1]
+    record = json.loads(ip2p("show", "out.png", "--json", tiny=False).out)
+    assert record["memory"] == {"max_rows": 1, "slicing": True, "tiling": False, "offload": "none"}
+    rows: list[int] = []
+    monkeypatch.setattr(
+        UNet2DConditionModel, "forward", lambda self, x, *a, **m: (rows.append(len(x)), forward(self, x, *a, **m))[1]
+    )
+    done = replay("out.png")
+    assert "the same pixels" in done.err
+    assert set(rows) == {1}
+
+
+def test_a_lora_must_be_named_again(ip2p: Run, replay: Run, photo: Path) -> None:
+    layer = "lora_unet_mid_block_attentions_0_proj_in"
+    tensors = {f"{layer}.lora_down.weight": torch.ones(1, 32, 1, 1), f"{layer}.lora_up.weight": torch.ones(32, 1, 1, 1)}
+    save_file(tensors, "style.safetensors")
+    ip2p("edit", photo, "winter", "-o", "out.png", "--seed", 7, "--lora", "style.safetensors:0.5")
+    done = replay("out.png")
+    assert done.code == 2
+    assert "say where they are, e.g. --lora style.safetensors:0.5" in done.err
+    assert "the same pixels" in replay("out.png", "--lora", "style.safetensors:0.5").err
+    assert "loras: ['style.safetensors:0.5'] then" in replay("out.png", "--lora", "style.safetensors:1").err
