@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,13 @@ def tiny_editor(scheduler_config: dict[str, Any] | None = None) -> Editor:
         device=torch.device("cpu"),
         dtype=torch.float32,
     )
+
+
+def tiny_painter() -> Editor:
+    """A text-to-image model of the same parts, but for its UNet."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        return replace(tiny_editor(), unet=tiny_unet(4).eval().requires_grad_(False))
 
 
 def diffusers_pipeline(editor: Editor, scheduler: Any) -> StableDiffusionInstructPix2PixPipeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ XL_SCHEDULER: dict[str, Any] = {
 }
 
 
-def tiny_xl_unet() -> UNet2DConditionModel:
+def tiny_xl_unet(in_channels: int = 8) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=8,
-        in_channels=8,
+        in_channels=in_channels,
         out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -86,6 +87,13 @@ def tiny_xl_editor(*, cosxl: bool = False) -> Editor:
         zero_null_text=True,
         scaled_condition=cosxl,
     )
+
+
+def tiny_xl_painter() -> Editor:
+    """A text-to-image model of the same parts, but for its UNet."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        return replace(tiny_xl_editor(), unet=tiny_xl_unet(4).eval().requires_grad_(False))
 
 
 def diffusers_xl_pipeline(editor: Editor, scheduler: Any) -> StableDiffusionXLInstructPix2PixPipeline:

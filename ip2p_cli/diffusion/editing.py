@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +20,16 @@ from ip2p_cli.models.loader import Editor
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OnStep = Callable[[int, int], None]
+AfterStep = Callable[[torch.Tensor, int], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Begin:
+    """SDEdit's start (Meng et al. 2022, arXiv:2108.01073): a picture's latents, noised as at `step` (from 0)."""
+
+    latent: SampledLatent
+    step: int
+
 
 # no_grad and not inference_mode: a validation grid made during training must not leave inference tensors behind.
 
@@ -99,18 +110,29 @@ def run(
     *,
     generators: list[torch.Generator] | None = None,
     on_step: OnStep | None = None,
+    after_step: AfterStep | None = None,
+    begin: Begin | None = None,
 ) -> torch.Tensor:
     """The loop itself: standard normal noise (N, C, h, w) -> latents of the same shape, float32.
 
-    scheduler: from `make_scheduler`, used once. generators: one per item, for a stochastic sampler only.
+    scheduler: from `make_scheduler`, used once. generators: one per item, for a stochastic sampler only. after_step:
+    given the latents and the number of steps done, the latents to go on with. begin: where to begin instead of in noise
+    alone. Step counts are those of the whole way.
     """
+    first = 0 if begin is None else begin.step
     # The state stays in float32: with zero terminal SNR sigma starts at 4096, and half precision would cancel away.
     latent: torch.Tensor = noise.float() * scheduler.init_noise_sigma
+    if begin is not None:
+        scheduler.set_begin_index(first)
+        times = scheduler.timesteps[first : first + 1].expand(len(noise))
+        latent = scheduler.add_noise(begin.latent.tensor.to(noise), noise.float(), times)
     drawing = {} if generators is None else {"generator": generators}
     total = len(scheduler.timesteps)
-    for done, timestep in enumerate(scheduler.timesteps, start=1):
+    for done, timestep in enumerate(scheduler.timesteps[first:], start=first + 1):
         output = denoiser(scheduler.scale_model_input(latent, timestep), timestep)
         latent = scheduler.step(output, timestep, latent, return_dict=False, **drawing)[0]
+        if after_step is not None:
+            latent = after_step(latent, done)
         if on_step is not None:
             on_step(done, total)
     return latent

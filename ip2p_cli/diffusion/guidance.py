@@ -142,3 +142,47 @@ class GuidedDenoiser:
         )
         prediction: torch.Tensor = output[0]
         return prediction.float()
+
+
+class TextGuidedDenoiser:
+    """Callable like `GuidedDenoiser`, for text-to-image models: e = e(0) + s (e(T) - e(0)) (arXiv:2207.12598).
+
+    Each of its N items has its own text and scale. A call runs the UNet on 2 N rows at once: those without text, then
+    those with it.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        text: TextCondition,
+        null: TextCondition,
+        cfg: Sequence[float],
+        *,
+        time_ids: torch.Tensor | None = None,
+    ) -> None:
+        """text: N of them; null: one, the empty text's. time_ids: (6,), see `text.size_condition`, of SDXL only."""
+        if len(text.states) != len(cfg):
+            raise ValueError(f"{len(text.states)} texts and {len(cfg)} scales: one each per item")
+        self.unet, self.items = unet, len(cfg)
+        device = text.states.device
+        self._scales = torch.tensor(list(cfg), device=device, dtype=torch.float32)[:, None, None, None]
+        self._text = torch.cat([null.states.expand_as(text.states), text.states]).to(unet.dtype)
+        self._added: dict[str, torch.Tensor] = {}
+        if time_ids is not None:
+            if text.pooled is None or null.pooled is None:
+                raise ValueError("an SDXL model needs the pooled text: give what `text.encode_condition` returns")
+            pooled = torch.cat([null.pooled.expand_as(text.pooled), text.pooled]).to(unet.dtype)
+            self._added = {"text_embeds": pooled, "time_ids": time_ids.to(device).expand(2 * self.items, -1)}
+
+    def __call__(self, latent: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w), already scaled by the scheduler's `scale_model_input`, to the guided output, float32."""
+        output = self.unet(
+            torch.cat([latent, latent]).to(self.unet.dtype),
+            timestep,
+            encoder_hidden_states=self._text,
+            **({"added_cond_kwargs": self._added} if self._added else {}),
+            return_dict=False,
+        )[0].float()
+        without, with_text = output.chunk(2)
+        guided: torch.Tensor = without + self._scales * (with_text - without)
+        return guided

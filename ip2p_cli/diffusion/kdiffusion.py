@@ -50,6 +50,10 @@ class KEulerAncestral:
         """What standard normal noise is multiplied with to begin."""
         return float(self.sigmas[0])
 
+    def add_noise(self, original: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """Latents (N, C, h, w) as they are before the step to begin with; timesteps: for the signature's sake."""
+        return original + float(self.sigmas[self._index]) * noise
+
     def t_to_sigma(self, times: torch.Tensor) -> torch.Tensor:
         """Noise levels at times (n,) in 0 .. T - 1: log sigma is linear between whole times."""
         low = times.floor().long()
