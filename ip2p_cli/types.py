@@ -18,6 +18,7 @@ DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 DtypeName = Literal["auto", "fp32", "fp16", "bf16"]
 OutputSize = Literal["input", "model"]
 OffloadName = Literal["none", "model", "sequential"]
+ModelUse = Literal["edit", "train", "paint"]  # paint: text to image
 EngineName = Literal["local", "ray"]
 Handoff = Literal["latent", "pixels"]
 FitRule = Literal["pad", "crop", "original"]

@@ -19,7 +19,7 @@ from ip2p_cli.models.registry import is_weight_file
 from ip2p_cli.models.silence import download_bars, quiet
 from ip2p_cli.models.single_file import Contents, companion, read_parts
 from ip2p_cli.models.vae import load_vae
-from ip2p_cli.types import Lora, ModelSpec
+from ip2p_cli.types import Lora, ModelSpec, ModelUse
 
 # Component folder -> stem of its weight files.
 _WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -83,15 +83,15 @@ def load_editor(
     *,
     device: str,
     dtype: str,
-    editing: bool = True,
+    use: ModelUse = "edit",
     loras: Sequence[Lora] = (),
     vae: str | None = None,
 ) -> Editor:
     """Load `spec` onto `device` ("cuda", "mps", "cpu") in `dtype` ("fp32", "fp16", "bf16"), ready for inference.
 
     Files come from a local folder or file or the hub's cache, else from the hub, unless IP2P_OFFLINE or
-    HF_HUB_OFFLINE is set. Of folders only safetensors are read, never pickles. editing: whether a text-to-image
-    model is refused; training starts from one. loras: fused into the weights, one after the other. vae: another
+    HF_HUB_OFFLINE is set. Of folders only safetensors are read, never pickles. use: what for; editing refuses
+    text-to-image models, painting editing models. loras: fused into the weights, one after the other. vae: another
     autoencoder (a folder, a file or a hub id) with the same kind of latents.
     Raises ModelError where the model cannot be fetched, is incomplete or corrupt, or is no editing model; or where
     a LoRA or the VAE does not fit it.
@@ -102,7 +102,7 @@ def load_editor(
     variants = _variants(spec, dtype)
     with quiet():
         read = _read_file if is_weight_file(spec.source) else _read_folder
-        parts, facts, scheduler_config = read(spec, number, variants, editing)
+        parts, facts, scheduler_config = read(spec, number, variants, use)
         if vae is not None:
             parts["vae"] = load_vae(vae, like=parts["vae"])
     for lora in loras:
@@ -123,16 +123,16 @@ _Variants = tuple[str | None, str | None]
 _Loaded = tuple[dict[str, Any], dict[str, Any], Mapping[str, Any]]
 
 
-def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, editing: bool) -> _Loaded:
+def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, use: ModelUse) -> _Loaded:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     folder = _folder(spec, variants)
     configs = _read_configs(folder)
-    _check_channels(spec, folder / "unet" / "config.json", configs["unet"], configs["vae"], editing)
+    _check_channels(spec, folder / "unet" / "config.json", configs["unet"], configs["vae"], use)
     sdxl.check_parts(spec.name, folder, configs)
     second = sdxl.is_sdxl(configs["index"])
-    if second and not editing:
+    if second and use == "train":
         raise ModelError(_no_training(spec))
     vae_number = number
     # Said by the config itself: diffusers' default is True, for models that overflow in fp16 and those that do not.
@@ -156,14 +156,14 @@ def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, edit
     return parts, facts, configs["scheduler"]
 
 
-def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, editing: bool) -> _Loaded:
+def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, use: ModelUse) -> _Loaded:
     from transformers import CLIPTokenizer
 
     file = Path(spec.source)
     found = read_parts(file, number)
     parts, second = found.parts, found.is_sdxl
-    _check_channels(spec, file, parts["unet"].config, parts["vae"].config if "vae" in parts else {}, editing)
-    if second and not editing:
+    _check_channels(spec, file, parts["unet"].config, parts["vae"].config if "vae" in parts else {}, use)
+    if second and use == "train":
         raise ModelError(_no_training(spec))
     _complete(file, found, number, variants)
     if second:
@@ -346,13 +346,18 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _check_channels(
-    spec: ModelSpec, path: Path, unet: Mapping[str, Any], vae: Mapping[str, Any], editing: bool
+    spec: ModelSpec, path: Path, unet: Mapping[str, Any], vae: Mapping[str, Any], use: ModelUse
 ) -> None:
     """path: what says so. unet, vae: their configs."""
     latent = vae.get("latent_channels", 4)
     takes = unet.get("in_channels", 4)
-    if takes == latent and not editing:
+    if takes == latent and use != "edit":
         return
+    if use == "paint":
+        raise ModelError(
+            f"model {spec.name} is no text-to-image model: its UNet takes {takes} channels instead of {latent} "
+            f"({path}). Use one that is, such as stable-diffusion-v1-5/stable-diffusion-v1-5"
+        )
     if takes == latent:
         raise ModelError(
             f"model {spec.name} is a text-to-image model: its UNet takes {takes} channels, an editing model's takes "

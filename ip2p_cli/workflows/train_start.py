@@ -38,7 +38,7 @@ def start_editor(recipe: TrainRecipe, folder: Path, photos: Sequence[Path], say:
         )
     else:
         start = find_model(recipe.start)
-    editor = load_editor(start, device="cpu", dtype="fp32", editing=False)
+    editor = load_editor(start, device="cpu", dtype="fp32", use="train")
     widen(editor.unet, 2 * editor.latent_channels)
     return replace(editor, spec=_finished_spec(recipe, editor))
 

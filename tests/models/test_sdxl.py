@@ -103,7 +103,7 @@ def test_one_encoder_too_few(folder: Path) -> None:
 
 def test_no_training_of_sdxl(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="training starts from"):
-        load(saved, editing=False)
+        load(saved, use="train")
     with pytest.raises(ModelError, match="SDXL"):
         save_editor(tiny_xl_editor(), tmp_path / "out", card="")
     assert not list(tmp_path.iterdir())

@@ -250,7 +250,7 @@ def test_fp16_keeps_the_vae_in_float32(file: Path) -> None:
 
 def test_no_training_of_sdxl(file: Path) -> None:
     with pytest.raises(ModelError, match="training starts from"):
-        load(file, editing=False)
+        load(file, use="train")
 
 
 def test_a_text_to_image_checkpoint(whole: Editor, folder: Path) -> None:

@@ -252,7 +252,7 @@ def test_a_text_to_image_checkpoint(whole: Editor, folder: Path) -> None:
     save_file(original.checkpoint(replace(whole, unet=original.make_unet(in_channels=4)), ema=False), path)
     with pytest.raises(ModelError, match=r"is a text-to-image model.*sd15\.safetensors"):
         load(path)
-    assert load(path, editing=False).unet.config.in_channels == 4
+    assert load(path, use="train").unet.config.in_channels == 4
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

@@ -1,0 +1,147 @@
+"""`ip2p gen-data pairs DATA`: pictures before and after, from triplets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...errors import UsageError
+from .. import loading
+from .. import options as opt
+from ..output import Output
+from . import options as gen
+from .running import hands_of, run_shown
+
+if TYPE_CHECKING:
+    from ...datagen.pairs.settings import PairSettings
+    from ...types import ModelSpec
+
+Painter = Annotated[
+    str | None,
+    typer.Option(
+        help="prompt2prompt: a text-to-image model; anchored: the same from the captions' photos; looks: procedural "
+        "looks on the photos. Default: looks, or prompt2prompt with --model."
+    ),
+]
+PaintModel = Annotated[
+    str | None,
+    typer.Option("--model", help="A text-to-image model of Stable Diffusion's shape: hub id, folder or single file."),
+]
+Effort = Annotated[
+    str | None,
+    typer.Option("--preset", help="paper: 100 candidates of 100 steps; balanced (default): 30 of 25; draft: 4 of 20."),
+]
+Candidates = Annotated[int | None, typer.Option(min=1, help="Pairs for each triplet. Default of looks: 1.")]
+Block = Annotated[int, typer.Option(min=1, help="Candidates that are sampled together.")]
+StopAfter = Annotated[
+    int, typer.Option(min=0, help="End a triplet when so many candidates pass the filter's thresholds. 0: never.")
+]
+Side = Annotated[int | None, typer.Option("--resolution", help="Of the pictures. Default: 512, of looks 256.")]
+Share = Annotated[str, typer.Option("--p", help="The range of p, the share of steps with shared self-attention.")]
+Cfg = Annotated[str, typer.Option("--cfg-text", help="The range of the guidance scale.")]
+Strength = Annotated[str, typer.Option(help="How much of the photo's way anchored pairs go: a range in 0..1.")]
+Cross = Annotated[str, typer.Option(help="Cross-attention control besides: none, replace or refine.")]
+Blend = Annotated[bool, typer.Option("--blend", help="Keep pairs alike outside of the places of changed words.")]
+PerShard = Annotated[int, typer.Option("--triplets-per-shard", min=1, help="Triplets in a shard of pairs.")]
+
+
+def pairs(
+    data: gen.Data,
+    painter: Painter = None,
+    model: PaintModel = None,
+    vae: opt.Vae = None,
+    preset: Effort = None,
+    candidates: Candidates = None,
+    steps: opt.Steps = None,
+    block: Block = 4,
+    stop_after: StopAfter = 0,
+    resolution: Side = None,
+    sampler: opt.Sampler = None,
+    share: Share = "0.1..0.9",
+    cfg_text: Cfg = "7.5..15",
+    strength: Strength = "0.6..0.9",
+    cross: Cross = "none",
+    blend: Blend = False,
+    seed: gen.RunSeed = 0,
+    quality: opt.Quality = 95,
+    triplets_per_shard: PerShard = 10,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    workers: gen.Workers = None,
+    shard: opt.Shard = None,
+    engine: opt.Engine = "local",
+    redo: opt.Redo = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Paint pictures before and after for each triplet: ip2p gen-data pairs DATA --model FOLDER"""
+    from dataclasses import asdict
+
+    from ...datagen.pairs.stage import MakePairs
+    from ...datagen.stages import tasks_of
+    from ...io.lists import read_range
+    from ...io.shards import Shards
+
+    output = Output(json=json, quiet=quiet)
+    name = painter or ("prompt2prompt" if model else "looks")
+    spec = _spec(name, model)
+    asked = {
+        "candidates": candidates,
+        "steps": steps,
+        "side": resolution,
+        "sampler": sampler,
+        "share": read_range(share, "--p"),
+        "cfg": read_range(cfg_text, "--cfg-text"),
+        "strength": read_range(strength, "--strength"),
+    }
+    settings = _settings(name, preset, asked, block=block, stop_after=stop_after, cross=cross, blend=blend, seed=seed)
+    settings = _with_model(settings, spec, vae, quality=quality, triplets_per_shard=triplets_per_shard)
+    triplets, made = Shards(folder=data / "triplets"), Shards(folder=data / "pairs", kind="tar")
+    tasks = tasks_of(triplets, settings.triplets_per_shard)
+    made.begin(asdict(settings), redo=redo)
+    make = MakePairs(triplets=triplets, pairs=made, settings=settings, spec=spec, device=device, dtype=dtype, vae=vae)
+    run_shown(made, tasks, make, hands_of(workers, engine, shard), output, redo=redo)
+
+
+def _spec(painter: str, model: str | None) -> ModelSpec | None:
+    if painter == "looks":
+        if model is not None:
+            raise UsageError("--painter looks needs no model: leave out --model, or choose --painter prompt2prompt")
+        return None
+    if model is None:
+        raise UsageError(
+            f"--painter {painter} needs a text-to-image model: --model stable-diffusion-v1-5/stable-diffusion-v1-5, a "
+            "folder in diffusers layout, or a single file"
+        )
+    return loading.find(model)
+
+
+def _settings(painter: str, preset: str | None, asked: dict[str, Any], **more: Any) -> PairSettings:
+    from ...datagen.pairs.settings import PRESETS, PairSettings
+    from ...suggest import did_you_mean
+
+    if preset is not None and preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}.{did_you_mean(preset, PRESETS)} Presets: {', '.join(PRESETS)}")
+    base: dict[str, Any] = dict(PRESETS[preset or "balanced"])
+    if painter == "looks":
+        base |= {"candidates": 1, "side": 256}
+    given = {key: value for key, value in asked.items() if value is not None}
+    return PairSettings(**{"painter": painter, **base, **given, **more})
+
+
+def _with_model(settings: PairSettings, spec: ModelSpec | None, vae: str | None, **more: Any) -> PairSettings:
+    """The settings with the model's name and its weights' hash: other weights make other pairs."""
+    from dataclasses import replace
+
+    if spec is None:
+        return replace(settings, **more)
+    from ...diffusion.samplers import find_sampler
+    from ...models.fingerprint import fingerprint
+
+    find_sampler(settings.sampler)
+    weights = fingerprint(spec, (), vae)
+    name = Path(spec.name).name if Path(spec.name).is_absolute() else spec.name
+    return replace(settings, model=name, weights=weights, **more)

@@ -1,0 +1,1 @@
+"""Pairs: from triplets to pictures before and after, by interchangeable painters."""

@@ -1,0 +1,90 @@
+"""What a run of the pairs' stage is made with, and what each candidate draws from its seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from ...errors import UsageError
+from ...suggest import did_you_mean
+from ..stages import seed_of
+
+PainterName = Literal["prompt2prompt", "anchored", "looks"]
+CrossName = Literal["none", "replace", "refine"]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings:
+    """Settings of the pairs' stage; they decide its shards.
+
+    candidates: pairs a triplet. block: candidates that are sampled together; after each block `stop_after` passing ones
+    end a triplet (0: never). side: the picture's (looks: its shorter side's) pixels. share, cfg, strength: ranges that
+    p, the guidance scale and the start of an anchored pair are drawn from. cross, blend: Prompt-to-Prompt's further
+    controls. Defaults as in the paper (appendix A.2), but for the number of candidates and steps.
+    """
+
+    painter: PainterName
+    seed: int = 0
+    model: str | None = None
+    weights: str | None = None
+    candidates: int = 30
+    steps: int = 25
+    block: int = 4
+    stop_after: int = 0
+    side: int = 512
+    sampler: str = "euler_a_original"
+    share: Range = (0.1, 0.9)
+    cfg: Range = (7.5, 15.0)
+    strength: Range = (0.6, 0.9)
+    cross: CrossName = "none"
+    cross_until: float = 0.8
+    blend: bool = False
+    quality: int = 95
+    triplets_per_shard: int = 10
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what is not possible."""
+        if self.painter not in get_args(PainterName):
+            raise UsageError(f"unknown painter {self.painter!r}.{did_you_mean(self.painter, get_args(PainterName))}")
+        for name in ("candidates", "steps", "block", "triplets_per_shard"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: give 1 or more")
+        for name, top in (("share", 1.0), ("cfg", 100.0), ("strength", 1.0)):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high <= top:
+                raise UsageError(f"--{name} {low:g}..{high:g}: give a range within 0..{top:g}")
+        if self.side % 64 and self.painter != "looks":
+            raise UsageError(f"--resolution {self.side}: give a multiple of 64")
+
+
+# The paper's own, and cheaper ones; the authors say that 25 steps suffice.
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "paper": {"candidates": 100, "steps": 100},
+        "balanced": {"candidates": 30, "steps": 25},
+        "draft": {"candidates": 4, "steps": 20},
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What one candidate of a triplet is painted with; all of it follows from its seed."""
+
+    number: int
+    seed: int
+    share: float
+    cfg: float
+    strength: float
+
+
+def draw(settings: PairSettings, triplet: str, number: int) -> Candidate:
+    """Candidate `number`, from 0, of the triplet with this key: a function of (run's seed, triplet, candidate)."""
+    seed = seed_of(settings.seed, triplet, number)
+    rng = random.Random(seed)
+    share, cfg, strength = (rng.uniform(*of) for of in (settings.share, settings.cfg, settings.strength))
+    return Candidate(number=number, seed=seed, share=round(share, 4), cfg=round(cfg, 4), strength=round(strength, 4))
