@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from . import pairs
+from . import pairs, run
 
 app = typer.Typer(
     help="Make a dataset of instructed edits: captions, triplets, pairs, filter, export; `run` does all.",
     no_args_is_help=True,
 )
 app.command("pairs")(pairs.pairs)
+app.command("run")(run.run)

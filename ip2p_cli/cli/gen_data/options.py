@@ -13,3 +13,6 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Processes that share the work, one a GPU. Default: one; with --engine ray one a GPU."),
 ]
+DataOption = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DATA", help="The dataset's folder, which all stages share.")
+]

@@ -16,6 +16,7 @@ from .running import hands_of, run_shown
 
 if TYPE_CHECKING:
     from ...datagen.pairs.settings import PairSettings
+    from ...datagen.pairs.stage import MakePairs
     from ...types import ModelSpec
 
 Painter = Annotated[
@@ -45,6 +46,10 @@ Strength = Annotated[str, typer.Option(help="How much of the photo's way anchore
 Cross = Annotated[str, typer.Option(help="Cross-attention control besides: none, replace or refine.")]
 Blend = Annotated[bool, typer.Option("--blend", help="Keep pairs alike outside of the places of changed words.")]
 PerShard = Annotated[int, typer.Option("--triplets-per-shard", min=1, help="Triplets in a shard of pairs.")]
+Plan = Annotated[
+    bool, typer.Option("--plan", help="Paint a few pairs to measure, print what the whole would take, write nothing.")
+]
+Planned = Annotated[int | None, typer.Option("--triplets", min=1, help="Of --plan: so many, instead of those in DATA.")]
 
 
 def pairs(
@@ -73,6 +78,8 @@ def pairs(
     shard: opt.Shard = None,
     engine: opt.Engine = "local",
     redo: opt.Redo = False,
+    plan: Plan = False,
+    planned: Planned = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -100,13 +107,19 @@ def pairs(
     settings = _settings(name, preset, asked, block=block, stop_after=stop_after, cross=cross, blend=blend, seed=seed)
     settings = _with_model(settings, spec, vae, quality=quality, triplets_per_shard=triplets_per_shard)
     triplets, made = Shards(folder=data / "triplets"), Shards(folder=data / "pairs", kind="tar")
+    make = MakePairs(triplets=triplets, pairs=made, settings=settings, spec=spec, device=device, dtype=dtype, vae=vae)
+    if plan:
+        _print_plan(make, planned, workers or 1, output)
+        return
     tasks = tasks_of(triplets, settings.triplets_per_shard)
     made.begin(asdict(settings), redo=redo)
-    make = MakePairs(triplets=triplets, pairs=made, settings=settings, spec=spec, device=device, dtype=dtype, vae=vae)
     run_shown(made, tasks, make, hands_of(workers, engine, shard), output, redo=redo)
 
 
 def _spec(painter: str, model: str | None) -> ModelSpec | None:
+    from ...datagen.pairs.settings import check_painter
+
+    check_painter(painter)
     if painter == "looks":
         if model is not None:
             raise UsageError("--painter looks needs no model: leave out --model, or choose --painter prompt2prompt")
@@ -145,3 +158,19 @@ def _with_model(settings: PairSettings, spec: ModelSpec | None, vae: str | None,
     weights = fingerprint(spec, (), vae)
     name = Path(spec.name).name if Path(spec.name).is_absolute() else spec.name
     return replace(settings, model=name, weights=weights, **more)
+
+
+def _print_plan(make: MakePairs, triplets: int | None, workers: int, output: Output) -> None:
+    from ...datagen.pairs.plan import plan_of
+
+    output.say("painting a few pairs to measure")
+    plan = plan_of(make, triplets, workers)
+    lines = {
+        "triplets": f"{plan.triplets:,}",
+        "pairs": f"{plan.pairs:,}",
+        "UNet evaluations": f"{plan.evaluations:,}",
+        "disk": f"{plan.gigabytes:,.2f} GB",
+        "time": f"{plan.hours:,.2f} hours with {workers} worker{'s' if workers > 1 else ''} like this one",
+        "measured": f"{plan.seconds:.3f} s and {plan.kilobytes:.0f} kB a pair",
+    }
+    output.data("\n".join(f"{name:18}{value}" for name, value in lines.items()), plan.facts())

@@ -48,8 +48,7 @@ class PairSettings:
 
     def __post_init__(self) -> None:
         """Raise UsageError for what is not possible."""
-        if self.painter not in get_args(PainterName):
-            raise UsageError(f"unknown painter {self.painter!r}.{did_you_mean(self.painter, get_args(PainterName))}")
+        check_painter(self.painter)
         for name in ("candidates", "steps", "block", "triplets_per_shard"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: give 1 or more")
@@ -59,6 +58,13 @@ class PairSettings:
                 raise UsageError(f"--{name} {low:g}..{high:g}: give a range within 0..{top:g}")
         if self.side % 64 and self.painter != "looks":
             raise UsageError(f"--resolution {self.side}: give a multiple of 64")
+
+
+def check_painter(name: str) -> None:
+    """UsageError, with the nearest, for a name that no painter has."""
+    names = get_args(PainterName)
+    if name not in names:
+        raise UsageError(f"unknown painter {name!r}.{did_you_mean(name, names)} Painters: {', '.join(names)}")
 
 
 # The paper's own, and cheaper ones; the authors say that 25 steps suffice.

@@ -45,7 +45,7 @@ class MakePairs:
 
     def __call__(self, number: int) -> Work:
         """The worker of this number, from 1: with several GPUs each takes its own."""
-        painter = self._painter(number)
+        painter = self.painter(number)
         judge = self.make_judge() if self.make_judge is not None and self.settings.stop_after else None
 
         def work(task: Task) -> Marker:
@@ -57,7 +57,8 @@ class MakePairs:
 
         return work
 
-    def _painter(self, number: int) -> Painter:
+    def painter(self, number: int) -> Painter:
+        """The painter of worker `number`, loaded."""
         from .painted import LooksPainter
 
         if self.spec is None:
@@ -110,10 +111,13 @@ class MakePairs:
             row |= {"sampler": settings.sampler, "cross": settings.cross}
         if settings.painter == "anchored":
             row["strength"] = candidate.strength
-        name = Path("picture.jpg")
         files = {"original.jpg": before, "edited.jpg": after}
-        quality = settings.quality
-        writer.add(row, {file: encode_picture(image, name, quality=quality) for file, image in files.items()})
+        writer.add(row, {name: encoded(picture, settings.quality) for name, picture in files.items()})
+
+
+def encoded(picture: Image.Image, quality: int) -> bytes:
+    """A picture as it lies in a shard: JPEG."""
+    return encode_picture(picture, Path("picture.jpg"), quality=quality)
 
 
 def _reason(error: InputError, triplet: Triplet) -> str:
