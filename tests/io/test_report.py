@@ -46,7 +46,9 @@ def test_hostile_texts_and_names_stay_text(tmp_path: Path) -> None:
     sources = [value for name, value in found.attributes if name == "src"]
     assert all(value.startswith("data:image/jpeg;base64,") for value in sources)
     assert all(value.startswith("./") for name, value in found.attributes if name == "href")
-    assert not re.search(r"https?:|//", re.sub(r"data:[^\"]*|<script>.*</script>", "", html, flags=re.S).replace("</", "<"))
+    assert not re.search(
+        r"https?:|//", re.sub(r"data:[^\"]*|<script>.*</script>", "", html, flags=re.S).replace("</", "<")
+    )
     assert "http" not in _resource("report.js")
 
 
