@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ip2p_cli.io.contact_sheet import MAX_SIDE, contact_sheet, grid_of
@@ -49,8 +50,10 @@ def test_pictures_stand_where_their_cells_are() -> None:
         return tuple(found.mean(axis=0))  # type: ignore[return-value]
 
     red, lime, blue, blank = (middle(c) for c in ((255, 0, 0), (0, 255, 0), (0, 0, 255), (228, 228, 228)))
-    assert red[0] == lime[0] < blank[0] == blue[0]
-    assert red[1] == blank[1] < lime[1] == blue[1]
+    # A few pixels of the labels' edges have the blank cell's grey.
+    assert red[0] == lime[0] < blue[0] == pytest.approx(blank[0], abs=1)
+    assert red[1] == pytest.approx(blank[1], abs=1)
+    assert red[1] < lime[1] == blue[1]
 
 
 def test_labels_are_drawn_and_cut_to_their_cell() -> None:
