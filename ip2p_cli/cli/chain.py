@@ -15,6 +15,7 @@ from ..types import EditSettings
 from . import loading
 from . import options as opt
 from .asking import assignments, check_lone, make_folder, seed_of
+from .chain_report import Reports
 from .output import Output
 from .running import counting
 
@@ -58,6 +59,7 @@ def chain(
     preset: opt.Preset = None,
     output_size: opt.OutputSize = None,
     gif: opt.Gif = False,
+    report: opt.Report = False,
     recursive: opt.Recursive = False,
     overwrite: opt.Overwrite = False,
     json: opt.Json = False,
@@ -106,7 +108,17 @@ def chain(
     if check:
         _print_plan(plan(seed or 0), seed, output)
         return
-    _run(inputs, _folder(out, recipe), plan, output, recursive=recursive, overwrite=overwrite, gif=gif)
+    folder = _folder(out, recipe)
+    flags: dict[str, object] = {"--edit": edits, "--set": variables, "--until": until, "--handoff": handoff}
+    flags |= {"--model": model, "--revision": revision, "--preset": preset}
+    flags |= {"--" + name.replace("_", "-"): value for name, value in asdict(said).items()}
+    word = "" if edits else (words or [""])[-1]
+    reports = Reports(folder=folder, recipe=word, flags=flags, output=output) if report else None
+    try:
+        _run(inputs, folder, plan, output, recursive=recursive, overwrite=overwrite, gif=gif, reports=reports)
+    finally:
+        if reports is not None:
+            reports.finish()
 
 
 def _asked(words: list[str], edits: list[str], variables: list[str], check: bool) -> tuple[list[str], Recipe]:
@@ -157,6 +169,7 @@ def _run(
     recursive: bool,
     overwrite: bool,
     gif: bool,
+    reports: Reports | None,
 ) -> None:
     from ..io.inputs import expand
     from ..io.manifest import open_manifest
@@ -180,6 +193,8 @@ def _run(
             tally.skipped += not written.made
             _note(manifest, photo, target, plan, None)
             _tell(photo, written, plan, output)
+            if reports is not None:
+                reports.add(photo.path, folder / target, plan)
 
 
 class _Editors:

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,79 +21,92 @@ from ip2p_cli.io.images import read_image
 from ip2p_cli.io.names import printable
 
 MAX_ROWS = 1000
-_SIDE, _MANY_SIDE, _MANY = 640, 256, 100  # pixels of a picture; of each where there are many
-
-# The only script; the page's policy names its hash, so that nothing else can run, whatever the texts hold.
-_SCRIPT = """
-for (const range of document.querySelectorAll("input[type=range]"))
-  range.addEventListener("input", () =>
-    range.previousElementSibling.style.setProperty("--cut", range.value + "%"));
-const rows = document.getElementById("rows");
-document.getElementById("order").addEventListener("change", event => {
-  const name = event.target.value;
-  const value = row => name ? -(JSON.parse(row.dataset.numbers)[name] ?? -Infinity) : Number(row.dataset.place);
-  rows.append(...[...rows.children].sort((a, b) => value(a) - value(b)));
-});
-for (const button of document.querySelectorAll("article button"))
-  button.addEventListener("click", async () => {
-    const text = button.previousElementSibling.textContent;
-    try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; }
-    catch { getSelection().selectAllChildren(button.previousElementSibling); }
-  });
-"""
+_MANY = 100  # pictures; above it they are shown smaller, so that the file stays in bounds
+_SIDE, _MANY_SIDE = 640, 256  # pixels of a picture; of each where there are many
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One result: what it is, its picture's file, facts by name (numbers can be sorted by), how to make it again."""
+class Step:
+    """One edit on the way to a result: its instruction, its picture's file where it was saved, its settings."""
 
     title: str
     picture: Path | None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One result: what it is, its picture's file, facts by name (numbers can be sorted by), how to make it again.
+
+    before: the photo it was made from. steps: the edits that led to it, in order, the last one included.
+    """
+
+    title: str
+    picture: Path | None
+    before: Path | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    steps: Sequence[Step] = ()
     command: str = ""
 
 
-def report(
-    title: str, rows: Sequence[Row], folder: Path, *, before: Path | None = None, facts: Mapping[str, Any] | None = None
-) -> bytes:
+def report(title: str, rows: Sequence[Row], folder: Path, *, facts: Mapping[str, Any] | None = None) -> bytes:
     """The report as UTF-8 HTML. folder: where it will lie; links to the pictures are relative to it where they can be.
 
-    before: the photo that all were made from. A picture that cannot be read is left out. Pictures are shown small, and
-    at most MAX_ROWS results at all. Every text is escaped.
+    A picture that cannot be read is left out. Pictures are shown small, and at most MAX_ROWS results at all. Every
+    text is escaped.
     """
     import jinja2
     from markupsafe import Markup
 
     rows = rows[:MAX_ROWS]
-    side = _SIDE if len(rows) <= _MANY else _MANY_SIDE
-    shown = [
-        {
-            "title": _text(row.title),
-            "picture": row.picture and _data_uri(row.picture, side),
-            "link": row.picture and _link(row.picture, folder),
-            "facts": {_text(name): _text(value) for name, value in row.facts.items()},
-            "numbers": json.dumps(_numbers(row.facts)),
-            "command": _text(row.command),
-        }
-        for row in rows
-    ]
+    many = len(rows) + sum(len(row.steps) for row in rows) > _MANY
+    side = _MANY_SIDE if many else _SIDE
+
+    @cache
+    def small(path: Path | None) -> str:
+        return _data_uri(path, side) if path is not None else ""
+
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text("utf-8"))
-    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-    html = template.render(
+    script = _resource("report.js")
+    html = environment.from_string(_resource("report.html.j2")).render(
         title=_text(title),
-        facts={_text(name): _text(value) for name, value in (facts or {}).items()},
-        before=before and _data_uri(before, side),
-        rows=shown,
-        numbers=list(dict.fromkeys(_text(name) for row in rows for name in _numbers(row.facts))),
-        script=Markup(_SCRIPT),
-        script_hash=f"sha256-{digest}",
+        facts=_texts(facts or {}),
+        rows=[
+            {
+                "title": _text(row.title),
+                "picture": small(row.picture),
+                "before": small(row.before),
+                "link": row.picture and _link(row.picture, folder),
+                "facts": _texts(row.facts),
+                "numbers": json.dumps(_numbers(row.facts)),
+                "steps": [
+                    {"title": _text(step.title), "picture": small(step.picture), "facts": _texts(step.facts)}
+                    for step in row.steps
+                ],
+                "command": _text(row.command),
+            }
+            for row in rows
+        ],
+        numbers=list(dict.fromkeys(name for row in rows for name in _numbers(row.facts))),
+        script=Markup(script),
+        # The page's policy names the only script, so that nothing else can run, whatever the texts hold.
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     return html.encode("utf-8")
 
 
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
 def _numbers(facts: Mapping[str, Any]) -> dict[str, float]:
-    return {name: v for name, v in facts.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    numbers = {name: v for name, v in facts.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return {_text(name): value for name, value in numbers.items()}
+
+
+def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Facts as people read them; what is not set is left out."""
+    return {_text(name): _text(value) for name, value in facts.items() if value is not None}
 
 
 def _text(value: Any) -> str:

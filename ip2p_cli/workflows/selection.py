@@ -155,7 +155,7 @@ def write_overview(
             "ip2p": __version__,
             "variants": f"{len(kept)} of {len(plan.items)}",
         }
-        files[REPORT] = report(f"Variants of {source.name}", rows, folder, before=source, facts=facts)
+        files[REPORT] = report(f"Variants of {source.name}", rows, folder, facts=facts)
     written = {name: _put(folder, name, data, earlier) for name, data in files.items()}
     listed = [_listed(one, variants) for one in variants]
     index = {
@@ -225,7 +225,13 @@ def _row(one: Variant, rank: int, sweep: Sweep, model: str) -> Row:
     facts = {"instruction": one.item.instruction, **settings, **one.facts}
     if one.measured is not None and one.measured.like is not None:
         facts["near-duplicate of number"] = str(one.measured.like + 1)
-    return Row(title=f"{rank}. {title}", picture=one.item.target, facts=facts, command=command_of(one.item, model))
+    return Row(
+        title=f"{rank}. {title}",
+        picture=one.item.target,
+        before=one.item.source,
+        facts=facts,
+        command=command_of(one.item, model),
+    )
 
 
 def command_of(item: Item, model: str) -> str:

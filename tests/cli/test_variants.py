@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.ip2p import Run, pixels
+from tests.tiny_clip import save_clip
 
 
 def names(folder: str) -> list[str]:
@@ -86,6 +87,19 @@ def test_ranked_the_best_are_told_and_all_stay(ip2p: Run, photo: Path) -> None:
     assert all(6 <= one["cfg_text"] <= 9 and 1.2 <= one["cfg_image"] <= 1.8 for one in told)
     assert len(names("out")) == 3
     assert [one["kept"] for one in index("out")["variants"]] == [True, True, False]  # type: ignore[index,union-attr]
+
+
+def test_ranked_by_a_clip_of_a_folder(ip2p: Run, photo: Path) -> None:
+    clip = save_clip(Path("clip"))
+    words = ("variants", photo, "winter", "--seeds", 3, "-o", "out", "--rank", "--clip", clip, "--json")
+    for further, way in (((), "text"), (("--caption", "a lake", "--target-caption", "a frozen lake"), "direction")):
+        done = ip2p(*words, *further)
+        assert done.code == 0, done.err
+        told = [json.loads(line) for line in done.out.splitlines()]
+        assert [one["measure"] for one in told] == [f"clip: image+{way} (clip)"] * 3
+        assert [one["score"] for one in told] == sorted((one["score"] for one in told), reverse=True)
+        for one in told:
+            assert one["score"] == pytest.approx(one["CLIP image"] + one[f"CLIP {way}"], abs=2e-4)
 
 
 def test_what_a_user_put_beside_stays(ip2p: Run, photo: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ip2p_cli.io.report import Row, report
+from ip2p_cli.io.report import Row, Step, _resource, report
 from tests.cli.ip2p import some_photo
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
@@ -30,23 +30,34 @@ class Tags(HTMLParser):
 def test_hostile_texts_and_names_stay_text(tmp_path: Path) -> None:
     name = HOSTILE.replace("/", "-") + "\n.png"
     some_photo().save(tmp_path / name)
-    row = Row(title=HOSTILE, picture=tmp_path / name, facts={HOSTILE: HOSTILE, "score": 0.5}, command=f"ip2p {HOSTILE}")
-    html = report(HOSTILE, [row], tmp_path, before=tmp_path / name, facts={HOSTILE: HOSTILE}).decode()
+    row = Row(
+        title=HOSTILE,
+        picture=tmp_path / name,
+        before=tmp_path / name,
+        facts={HOSTILE: HOSTILE, "score": 0.5},
+        steps=[Step(title=HOSTILE, picture=tmp_path / name, facts={HOSTILE: HOSTILE})],
+        command=f"ip2p {HOSTILE}",
+    )
+    html = report(HOSTILE, [row], tmp_path, facts={HOSTILE: HOSTILE}).decode()
     found = Tags(html)
     assert found.tags.count("script") == 1
-    assert found.tags.count("img") == 2
+    assert found.tags.count("img") == 3
     assert not any(name.startswith("on") for name, _ in found.attributes)
     sources = [value for name, value in found.attributes if name == "src"]
     assert all(value.startswith("data:image/jpeg;base64,") for value in sources)
     assert all(value.startswith("./") for name, value in found.attributes if name == "href")
-    assert not re.search(r"https?:|//", re.sub(r"data:[^\"]*", "", html).replace("</", "<"))
+    assert not re.search(
+        r"https?:|//", re.sub(r"data:[^\"]*|<script>.*</script>", "", html, flags=re.S).replace("</", "<")
+    )
+    assert "http" not in _resource("report.js")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(text=st.text())
 def test_any_text_adds_no_tag(tmp_path: Path, text: str) -> None:
     def tags(said: str) -> list[str]:
-        row = Row(title=said, picture=None, facts={said: said}, command="x" + said)
+        step = Step(title=said, picture=None, facts={said: said})
+        row = Row(title=said, picture=None, facts={said: said}, steps=[step], command="x" + said)
         return Tags(report(said, [row], tmp_path).decode()).tags
 
     assert tags(text) == tags("plain")
