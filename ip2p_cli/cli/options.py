@@ -228,6 +228,7 @@ Random = Annotated[
     int | None,
     typer.Option(
         "--random",
+        min=1,
         metavar="N",
         help="N variants with seeds of their own and both scales drawn from ranges: --cfg-text 6..9 --cfg-image "
         "1.2..1.8, or a fifth around the model's own.",
