@@ -21,6 +21,7 @@ OffloadName = Literal["none", "model", "sequential"]
 EngineName = Literal["local", "ray"]
 Handoff = Literal["latent", "pixels"]
 FitRule = Literal["pad", "crop", "original"]
+Kind = Literal["png", "jpg", "webp", "tiff", "avif"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ class EditRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """How results become files. quality: of lossy formats, 1 to 100. compare, gif: also show before and after."""
+    """How results become files. quality: of lossy formats, 1 to 100. compare, gif, webp: also show before and after."""
 
     quality: int = 92
     metadata: bool = True
@@ -119,6 +120,7 @@ class Saving:
     strip_location: bool = False
     compare: bool = False
     gif: bool = False
+    webp: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
