@@ -69,7 +69,7 @@ class ChainPlace:
         return batch.shard(*self._part) if self._part else list(range(len(batch.items)))
 
 
-class _Editors:
+class Editors:
     """Models, each loaded when it is first needed."""
 
     def __init__(self, plan: ChainPlan, output: Output) -> None:
@@ -101,7 +101,7 @@ def here(batch: ChainBatch, place: ChainPlace, output: Output) -> Iterator[Chain
             of_photo[step.place] = done
             bar(before[index] * each + sum(of_photo.values()), len(left) * each)
 
-        yield from run_chains(batch, indices, _Editors(batch.plan, output), place.manifest, on_edit=on_edit)
+        yield from run_chains(batch, indices, Editors(batch.plan, output), place.manifest, on_edit=on_edit)
     if left:
         prune_cache(batch, place.manifest)
 

@@ -45,7 +45,7 @@ class ChainRun:
 
     cache: the folder that keeps what edits leave; None: nothing is kept. judge: chooses among the seeds of an edit.
     earlier: what chain.json says of an earlier run's edits, by their place, for those before --from.
-    say: told how memory was saved. on_step: called as (edit, denoising steps done, all of the edit's), each seed's counted.
+    say: told how memory was saved. on_step: called as (edit, steps done, all of the edit's; each seed's count).
     Raises UsageError where --from has nothing to go on from.
     """
 
