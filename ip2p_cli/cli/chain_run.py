@@ -77,6 +77,7 @@ class Editors:
         self._loaded: dict[ModelChoice, Editor | Adapter] = {}
 
     def __call__(self, choice: ModelChoice) -> Editor | Adapter:
+        """The model; when it is loaded, a word on instructions that it will not follow."""
         if choice not in self._loaded:
             editor = self._loaded[choice] = loading.load(choice, self._output)
             texts = (step.instruction for step in self._plan.steps if step.choice == choice)
