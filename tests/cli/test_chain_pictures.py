@@ -17,6 +17,7 @@ from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.workflows.best_of import Judge
 from tests.cli.ip2p import Done, Run, pixels, some_photo
+from tests.models.test_clip import folder as folder  # a tiny CLIP
 
 EDITS = ("--edit", "winter", "--edit", "night", "-o", "out", "--seed", 1)
 NANO = ("--model", "nano", "--resolution", 64, "--steps", 3)
@@ -154,6 +155,15 @@ def test_best_of_is_part_of_what_is_cached_and_of_what_is_checked(ip2p: Run, pho
     assert "r.yaml:2: edits.2.best_of should be greater than or equal to 1" in wrong.err
     Path("r.yaml").write_text("name: x\nedits: [{instruction: a, best_of: 4}]\n")
     assert "best_of 4" in ip2p("chain", "--check", "r.yaml").out
+
+
+def test_clip_chooses_where_its_weights_are(ip2p: Run, photo: Path, folder: Path) -> None:
+    words = ("chain", photo, *EDITS, "--best-of", 2, "--clip", folder)
+    assert ip2p(*words).code == 0
+    found = json.loads(Path("out/photo/chain.json").read_text())["edits"][0]["best_of"]
+    assert found["measure"].startswith("clip: image+text")
+    assert "0 of 1 photos edited, 1 done before" in ip2p(*words).err
+    assert ip2p("chain", photo, *EDITS, "--best-of", 2).code == 2  # another measure may choose otherwise
 
 
 def test_the_judge_knows_a_look_from_its_reverse() -> None:
