@@ -19,10 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from ip2p_cli.diffusion import editing
-from ip2p_cli.diffusion.latents import ImageLatent
+from ip2p_cli.diffusion.latents import ImageLatent, low_frequencies
 from ip2p_cli.diffusion.text import encode_condition
 from ip2p_cli.io.images import read_image
 from ip2p_cli.models.loader import Editor, load_editor
@@ -68,8 +67,7 @@ def edited(editor: Editor, image: ImageLatent, text: str, request: EditRequest) 
 def guarded(unasked: torch.Tensor, guard: str) -> torch.Tensor:
     """What a guard takes off, of what changed unasked (1, C, h, w)."""
     if guard == "low":
-        side = min(9, *(n - 1 + n % 2 for n in unasked.shape[-2:]))
-        return F.avg_pool2d(unasked, side, stride=1, padding=side // 2, count_include_pad=False)
+        return low_frequencies(unasked)
     return unasked.mean((2, 3), keepdim=True) if guard == "mean" else unasked
 
 

@@ -21,6 +21,7 @@ OffloadName = Literal["none", "model", "sequential"]
 EngineName = Literal["local", "ray"]
 Handoff = Literal["latent", "pixels"]
 FitRule = Literal["pad", "crop", "original"]
+Guard = Literal["none", "low"]
 Kind = Literal["png", "jpg", "webp", "tiff", "avif"]
 
 

@@ -9,6 +9,7 @@ import typer
 
 from ..types import DeviceName, DtypeName, EngineName, OffloadName
 from ..types import FitRule as FitRuleName
+from ..types import Guard as GuardName
 from ..types import Handoff as HandoffName
 from ..types import Kind as KindName
 from ..types import OutputSize as OutputSizeName
@@ -282,6 +283,14 @@ Until = Annotated[str | None, typer.Option(help="Number or name of the edit to e
 Handoff = Annotated[
     HandoffName | None,
     typer.Option(help="How an edit gets what the one before made. Default: the recipe's.", rich_help_panel=_HOW),
+]
+Guard = Annotated[
+    GuardName | None,
+    typer.Option(
+        help="low: take off what each edit changes unasked, coarsely; against drift, for more time. Default: the "
+        "recipe's, else none.",
+        rich_help_panel=_HOW,
+    ),
 ]
 BestOf = Annotated[
     int | None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import UsageError
-from ..types import EditSettings, Handoff
+from ..types import EditSettings, Guard, Handoff
 from .templates import Scalar
 
 MAX_EDITS = 200
@@ -53,6 +53,7 @@ class Recipe:
     description: str = ""
     variables: Mapping[str, Variable]
     handoff: Handoff | None = None
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

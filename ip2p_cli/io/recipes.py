@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import InputError, UsageError
 from ..suggest import did_you_mean
-from ..types import EditSettings, Handoff
+from ..types import EditSettings, Guard, Handoff
 from .fields import SETTINGS, read_settings, refuse_unknown
 from .recipe_paths import MAX_ALTERNATIVES, Fork, Recipe, RecipeEdit, Variable, paths_of
 from .templates import Scalar, fill_in
@@ -53,6 +53,7 @@ class _Head(_Strict):
     variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")], _Variable | Scalar] = {}
     include: str | tuple[str, ...] = ()
     handoff: Handoff | None = None
+    guard: Guard | None = None
 
 
 class _Edit(_Strict):
@@ -109,6 +110,7 @@ def read_recipe(path: Path, said: Mapping[str, str] | None = None) -> Recipe:
     if not edits:
         raise UsageError(f"{files[-1].where()}: no edits: give at least one, for example edits: [make it winter]")
     handoffs = [head.handoff for head in reversed(heads) if head.handoff is not None]
+    guards = [head.guard for head in reversed(heads) if head.guard is not None]
     last = heads[-1]
     recipe = Recipe(
         name=last.name,
@@ -116,6 +118,7 @@ def read_recipe(path: Path, said: Mapping[str, str] | None = None) -> Recipe:
         variables=variables,
         edits=tuple(edits),
         handoff=handoffs[0] if handoffs else None,
+        guard=guards[0] if guards else None,
     )
     paths_of(recipe)
     return recipe

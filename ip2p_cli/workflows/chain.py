@@ -16,7 +16,7 @@ from PIL import Image
 from .. import __version__
 from ..diffusion import editing
 from ..diffusion.adapted import through_vae
-from ..diffusion.latents import ImageLatent
+from ..diffusion.latents import ImageLatent, low_frequencies
 from ..diffusion.text import encode_condition
 from ..errors import OutputError, UsageError
 from ..io.files import write_whole
@@ -125,8 +125,11 @@ class ChainRun:
             "batch": "1/1",
             "input": self.picture.path.name,
             "input_sha256": self.picture.digest,
-            "chain": {"name": self.plan.name, "edit": step.position + 1, "handoff": self.plan.handoff},
+            "chain": {"name": self.plan.name, "edit": step.position + 1, "handoff": self.plan.handoff, **self._guard()},
         }
+
+    def _guard(self) -> dict[str, str]:
+        return {} if self.plan.guard == "none" else {"guard": self.plan.guard}
 
     def _prepared(self, step: Step) -> Prepared:
         request = EditRequest(
@@ -215,6 +218,8 @@ class ChainRun:
 
     def _adapted(self, editor: Adapter, step: Step, prepared: Prepared, model: str) -> Left:
         """An edit by a model that edits its own way: one seed after the other, pictures instead of latents."""
+        if self.plan.guard != "none":
+            raise UsageError(f"guard {self.plan.guard}: {step.choice.spec.name} has none: leave it out")
         plans = memory_plans(editor, prepared.pixels.shape[-2] * prepared.pixels.shape[-1])
         pictures: list[Image.Image] = []
         for place, seed in enumerate(step.seeds):
@@ -252,7 +257,13 @@ class ChainRun:
             text = encode_condition(editor, [step.instruction] * len(seeds))
             report = self._reporting(step, before, len(seeds))
             latent = sample(editor, images, text, requests, max_rows=memory.max_rows, on_step=report)
-            return latent.as_condition(editor.scaling_factor).tensor
+            asked = latent.as_condition(editor.scaling_factor).tensor
+            if self.plan.guard == "none":
+                return asked
+            # The same noise without words: what changes then, nobody asked for.
+            null = encode_condition(editor, [""] * len(seeds))
+            alone = sample(editor, images, null, requests, max_rows=memory.max_rows)
+            return asked - low_frequencies(alone.as_condition(editor.scaling_factor).tensor - images.tensor)
 
         height, width = prepared.pixels.shape[-2:]
         return with_retries(run, memory_plans(editor, height * width), self._say)[0]

@@ -17,11 +17,12 @@ from ..io.manifest import Entry, Manifest, file_digest, file_stamp
 from ..io.names import numbered, printable
 from ..models.adapters import Adapter
 from ..models.loader import Editor
-from ..types import EditSettings, Saving
+from ..types import Saving
 from .batch import Outcome
 from .best_of import Judge
 from .chain import ChainRun
 from .chain_cache import FOLDER, MAX_UNUSED_BYTES, prune
+from .chain_changes import changed_edit
 from .chain_files import NOTES, Shelf, Written, earlier_edits, keys_in, names_of, read_notes, write_chain
 from .chain_plan import ChainPlan, Step
 from .loading import ModelChoice
@@ -283,7 +284,7 @@ def _change(item: ChainItem, batch: ChainBatch, manifest: Manifest) -> str | Non
     """What is another than when the chain was done, for people; None where nothing is."""
     entry = manifest.entries[item.key]
     if dict(entry.settings) != dict(batch.identity):
-        return _changed_edit(batch.plan, read_notes(item.target)) or "the recipe is another one"
+        return changed_edit(batch.plan, read_notes(item.target)) or "the recipe is another one"
     stamp = file_stamp(item.source)
     if stamp is not None and stamp != entry.input_stamp:
         try:
@@ -292,31 +293,3 @@ def _change(item: ChainItem, batch: ChainBatch, manifest: Manifest) -> str | Non
             return None
         return f"{entry.input} has changed" if other else None
     return None
-
-
-def _changed_edit(plan: ChainPlan, notes: Mapping[str, Any] | None) -> str | None:
-    """The first thing in which the plan's edits are not those of chain.json."""
-    then = earlier_edits(notes)
-    if notes is not None and notes.get("handoff") != plan.handoff:
-        return f"handoff {notes.get('handoff')}, now {plan.handoff}"
-    for step in plan.steps:
-        if step.position < plan.first:
-            continue
-        made = then.get(step.place)
-        where = f"edit {step.position + 1}{step.label}"
-        if made is None:
-            return f"{where} is new"
-        tried = made.get("best_of")
-        seeds = (tried.get("seeds") if isinstance(tried, dict) else None) or [made.get("seed")]
-        now = {"instruction": step.instruction, **step.choice.identity(fetch=False), **_settings(step)}
-        for name, value in now.items():
-            before = seeds[0] if name == "seed" else made.get(name)
-            if before != value and not (name == "weights" and value is None):
-                return f"{where}: {name} {before}, now {value}"
-        if len(seeds) != step.best_of:
-            return f"{where}: best_of {len(seeds)}, now {step.best_of}"
-    return f"{len(then)} edits, now {len(plan.steps)}" if len(then) != len(plan.steps) else None
-
-
-def _settings(step: Step) -> dict[str, Any]:
-    return {name: getattr(step.settings, name) for name in EditSettings.__dataclass_fields__}

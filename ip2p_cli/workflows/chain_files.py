@@ -281,6 +281,7 @@ def _notes(run: ChainRun, files: Mapping[str, tuple[str, str]]) -> dict[str, Any
         "ip2p": __version__,
         "recipe": plan.name,
         "handoff": plan.handoff,
+        "guard": plan.guard,
         "input": run.picture.path.name,
         "input_sha256": run.picture.digest,
         "edits": edits,

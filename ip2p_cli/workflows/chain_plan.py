@@ -15,7 +15,7 @@ from ..io.recipe_paths import PathEdit, Recipe, paths_of
 from ..models.fingerprint import weights_hash
 from ..settings import MAX_SEED, resolve
 from ..suggest import did_you_mean
-from ..types import EditSettings, Handoff, ResolvedEditSettings
+from ..types import EditSettings, Guard, Handoff, ResolvedEditSettings
 from .loading import ModelChoice
 
 # Both measure the same with nano (benchmarks/chain_drift.py); this one saves an encoding and a decoding an edit.
@@ -56,13 +56,14 @@ class Step:
 class ChainPlan:
     """The ways through a chain; each last edit is a result.
 
-    first: where --from begins, from 0. clip: the folder of the CLIP that chooses among several seeds. kind: the
-    pictures' format, as an extension without its dot.
+    guard: what is taken off of what an edit changes unasked. first: where --from begins, from 0. clip: the folder of
+    the CLIP that chooses among several seeds. kind: the pictures' format, as an extension without its dot.
     """
 
     name: str
     handoff: Handoff
     paths: tuple[tuple[Step, ...], ...]
+    guard: Guard = "none"
     first: int = 0
     clip: Path | None = None
     kind: str = "png"
@@ -102,7 +103,7 @@ class ChainPlan:
             for name, step in shown.items()
             if step.place in digests
         }
-        return {"handoff": self.handoff, "edits": edits}
+        return {"handoff": self.handoff, "guard": self.guard, "edits": edits}
 
 
 def plan_chain(
@@ -113,6 +114,7 @@ def plan_chain(
     seed: int,
     preset: str | None = None,
     handoff: Handoff | None = None,
+    guard: Guard | None = None,
     begin: str | None = None,
     until: str | None = None,
     best_of: int | None = None,
@@ -149,6 +151,7 @@ def plan_chain(
         name=recipe.name,
         handoff=handoff or recipe.handoff or DEFAULT_HANDOFF,
         paths=tuple(paths.values()),
+        guard=guard or recipe.guard or "none",
         first=first,
         clip=clip,
         kind=kind,
@@ -171,6 +174,8 @@ def key_of(before: str, step: Step, plan: ChainPlan, *, fetch: bool = True) -> s
         "handoff": plan.handoff if step.position else None,
         **settings,
     }
+    if plan.guard != "none":
+        what["guard"] = plan.guard
     if step.best_of > 1:
         what |= {"best_of": step.best_of, "clip": weights_hash(plan.clip / "model.safetensors") if plan.clip else None}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..io.images import read_image
 from ..io.names import printable
 from ..settings import resolve, supported
-from ..types import Handoff, Saving
+from ..types import Guard, Handoff, Saving
 from .chain import ChainRun, EditorOf, OnStep
 from .chain_plan import ChainPlan, Step
 from .loading import ModelChoice
@@ -69,7 +69,8 @@ def chain_plan_of(edits: Sequence[Recorded], choice_of: Callable[[Recorded], Mod
         )
     made_by = edits[-1].record["chain"]
     handoff: Handoff = "pixels" if made_by.get("handoff") == "pixels" else "latent"
-    return ChainPlan(name=str(made_by.get("name")), handoff=handoff, paths=(tuple(steps),))
+    guard: Guard = "low" if made_by.get("guard") == "low" else "none"
+    return ChainPlan(name=str(made_by.get("name")), handoff=handoff, guard=guard, paths=(tuple(steps),))
 
 
 def chain_differences(edits: Sequence[Recorded], plan: ChainPlan, same_input: bool) -> list[str]:
