@@ -18,7 +18,7 @@ from ..suggest import did_you_mean
 from ..types import EditSettings, Guard, Handoff, ResolvedEditSettings
 from .loading import ModelChoice
 
-# Both measure the same with nano (benchmarks/chain_drift.py); this one saves an encoding and a decoding an edit.
+# Both measure nearly the same with nano (benchmarks/chain_drift.py); this one saves an encoding and a decoding an edit.
 DEFAULT_HANDOFF: Handoff = "latent"
 
 

@@ -70,7 +70,7 @@ def test_killed_at_random_moments_it_ends_the_same(here: Path) -> None:
     for turn in range(KILLS):
         process = run(here, "killed")
         wait_for(out, turn * (files - 8) // KILLS + 1, process)
-        time.sleep(rng.random() * 0.3)
+        time.sleep(rng.random() * 0.15)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1
