@@ -22,6 +22,8 @@ ModelUse = Literal["edit", "train", "paint"]  # paint: text to image
 EngineName = Literal["local", "ray"]
 Handoff = Literal["latent", "pixels"]
 FitRule = Literal["pad", "crop", "original"]
+Guard = Literal["none", "low"]
+Kind = Literal["png", "jpg", "webp", "tiff", "avif"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,7 @@ class EditRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """How results become files. quality: of lossy formats, 1 to 100. compare, gif: also show before and after."""
+    """How results become files. quality: of lossy formats, 1 to 100. compare, gif, webp: also show before and after."""
 
     quality: int = 92
     metadata: bool = True
@@ -120,6 +122,7 @@ class Saving:
     strip_location: bool = False
     compare: bool = False
     gif: bool = False
+    webp: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

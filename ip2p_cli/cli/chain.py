@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Ip2pError, UsageError
-from ..types import EditSettings
+from ..errors import UsageError
+from ..types import EditSettings, Saving
 from . import loading
 from . import options as opt
-from .asking import assignments, check_lone, make_folder, seed_of
+from .asking import assignments, part_of, seed_of
 from .chain_report import Reports
+from .chain_run import ChainPlace, here, on_ray, print_chains, tell
 from .output import Output
-from .running import counting
 
 if TYPE_CHECKING:
-    from ..io.inputs import InputPhoto
-    from ..io.manifest import Manifest
-    from ..io.recipes import Recipe
-    from ..models.adapters import Adapter
-    from ..models.loader import Editor
-    from ..workflows.chain_files import Written
-    from ..workflows.chain_plan import ChainPlan, Step
+    from ..io.recipe_paths import Recipe, RecipeEdit
+    from ..types import DeviceName, DtypeName, OffloadName
+    from ..workflows.chain_plan import ChainPlan
     from ..workflows.loading import ModelChoice
-
-_CACHE = ".ip2p-chain"
 
 
 def chain(
@@ -43,9 +35,14 @@ def chain(
     begin: opt.Begin = None,
     until: opt.Until = None,
     handoff: opt.Handoff = None,
+    guard: opt.Guard = None,
+    best_of: opt.BestOf = None,
+    clip: opt.Clip = None,
     check: opt.Check = False,
     model: opt.Model = None,
     revision: opt.Revision = None,
+    loras: opt.Loras = None,
+    vae: opt.Vae = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     offload: opt.Offload = "none",
@@ -58,9 +55,20 @@ def chain(
     fit: opt.Fit = None,
     preset: opt.Preset = None,
     output_size: opt.OutputSize = None,
+    kind: opt.Kind = "png",
+    quality: opt.Quality = 92,
     gif: opt.Gif = False,
+    webp: opt.Webp = False,
     report: opt.Report = False,
+    no_metadata: opt.NoMetadata = False,
+    strip_location: opt.StripLocation = False,
+    no_cache: opt.NoCache = False,
     recursive: opt.Recursive = False,
+    shard: opt.Shard = None,
+    engine: opt.Engine = "local",
+    workers: opt.Workers = None,
+    redo: opt.Redo = False,
+    dry_run: opt.DryRun = False,
     overwrite: opt.Overwrite = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -69,8 +77,10 @@ def chain(
     """Edits that follow each other: ip2p chain in.jpg four-seasons -o out
 
     Between edits the picture stays in the model's own numbers, so that it does not decay. A folder for each photo
-    holds its edits in order, the results, a strip of them all and chain.json. What did not change is not made again.
+    holds its edits in order, the results, a strip of them all and chain.json. The same command goes on where it was
+    stopped; what did not change is not made again.
     """
+    from ..models.clip import find_clip
     from ..workflows.chain_plan import plan_chain
 
     output = Output(json=json, quiet=quiet)
@@ -85,40 +95,91 @@ def chain(
         output_size=output_size,
         fit=fit,
     )
-    choices: dict[str | None, ModelChoice] = {}
-
-    def choice_of(name: str | None) -> ModelChoice:
-        wanted = model or name
-        if wanted not in choices:
-            choices[wanted] = loading.choose(wanted, device, dtype, revision=revision, offload=offload)
-        return choices[wanted]
+    models = _Models(model, device, dtype, revision, offload, loras or [], vae)
 
     def plan(drawn: int) -> ChainPlan:
         return plan_chain(
             recipe,
             said,
-            choice_of=choice_of,
+            choice_of=models,
             seed=drawn,
             preset=preset,
             handoff=handoff,
+            guard=guard,
             begin=begin,
             until=until,
+            best_of=best_of,
+            clip=clip_folder,
+            kind=kind,
         )
 
+    clip_folder = find_clip(clip) if clip or _tries_several(recipe, best_of) else None
     if check:
         _print_plan(plan(seed or 0), seed, output)
         return
-    folder = _folder(out, recipe)
+    saving = Saving(quality=quality, metadata=not no_metadata, strip_location=strip_location, gif=gif, webp=webp)
+    place = ChainPlace(_folder(out, recipe), part_of(shard), dry_run)
+    batch = place.batch(
+        inputs,
+        lambda: plan(_seed(recipe, seed, place, output)),
+        saving,
+        recursive=recursive,
+        redo=redo,
+        overwrite=overwrite,
+        cached=not no_cache,
+    )
+    if dry_run:
+        print_chains(batch, place.indices(batch), output)
+        return
+    outcomes = on_ray(batch, place.indices(batch), workers, output) if engine == "ray" else here(batch, place, output)
+    if not report:
+        tell(batch, place, outcomes, output)
+        return
     flags: dict[str, object] = {"--edit": edits, "--set": variables, "--until": until, "--handoff": handoff}
-    flags |= {"--model": model, "--revision": revision, "--preset": preset}
+    flags |= {"--best-of": best_of, "--clip": clip, "--model": model, "--revision": revision, "--lora": loras}
+    flags |= {"--vae": vae, "--preset": preset, "--format": kind, "--guard": guard}
     flags |= {"--" + name.replace("_", "-"): value for name, value in asdict(said).items()}
     word = "" if edits else (words or [""])[-1]
-    reports = Reports(folder=folder, recipe=word, flags=flags, output=output) if report else None
+    reports = Reports(folder=place.folder, recipe=word, flags=flags, output=output)
     try:
-        _run(inputs, folder, plan, output, recursive=recursive, overwrite=overwrite, gif=gif, reports=reports)
+        tell(batch, place, outcomes, output, after=reports.add)
     finally:
-        if reports is not None:
-            reports.finish()
+        reports.finish()
+
+
+class _Models:
+    """The model of each name that a recipe says; None is the command's own, and --model stands for all."""
+
+    def __init__(
+        self,
+        model: str | None,
+        device: DeviceName,
+        dtype: DtypeName,
+        revision: str | None,
+        offload: OffloadName,
+        loras: list[str],
+        vae: str | None,
+    ) -> None:
+        self._model, self._device, self._dtype, self._revision = model, device, dtype, revision
+        self._offload: OffloadName = offload
+        self._loras, self._vae = loras, vae
+        self._known: dict[str | None, ModelChoice] = {}
+
+    def __call__(self, name: str | None) -> ModelChoice:
+        wanted = self._model or name
+        if wanted not in self._known:
+            if self._known and (self._loras or self._vae or self._revision):
+                raise UsageError("--lora, --vae and --revision are for one model: name it with --model.")
+            self._known[wanted] = loading.choose(
+                wanted,
+                self._device,
+                self._dtype,
+                loras=self._loras,
+                vae=self._vae,
+                revision=self._revision,
+                offload=self._offload,
+            )
+        return self._known[wanted]
 
 
 def _asked(words: list[str], edits: list[str], variables: list[str], check: bool) -> tuple[list[str], Recipe]:
@@ -141,9 +202,30 @@ def _asked(words: list[str], edits: list[str], variables: list[str], check: bool
 
 
 def _folder(out: str | None, recipe: Recipe) -> Path:
+    from ..io.inputs import PHOTO_ENDINGS
     from ..io.names import slug
 
-    return Path(out if out is not None else slug(recipe.name))
+    folder = Path(out if out is not None else slug(recipe.name))
+    if folder.suffix.lower() in PHOTO_ENDINGS and not folder.is_dir():
+        raise UsageError(f"-o {out}: a chain leaves a folder of pictures: name a folder.")
+    return folder
+
+
+def _seed(recipe: Recipe, said: int | None, place: ChainPlace, output: Output) -> int:
+    """What the edits that name no seed take: --seed, else the folder's."""
+    if said is not None or all(edit.settings.seed is not None for edit in _edits_of(recipe)):
+        return said or 0
+    return seed_of(place.manifest, output)
+
+
+def _tries_several(recipe: Recipe, best_of: int | None) -> bool:
+    return any((best_of or edit.best_of) > 1 for edit in _edits_of(recipe))
+
+
+def _edits_of(recipe: Recipe) -> list[RecipeEdit]:
+    from ..io.recipe_paths import paths_of
+
+    return [one.edit for path in paths_of(recipe) for one in path]
 
 
 def _print_plan(plan: ChainPlan, seed: int | None, output: Output) -> None:
@@ -151,6 +233,8 @@ def _print_plan(plan: ChainPlan, seed: int | None, output: Output) -> None:
         settings = asdict(step.settings)
         # One that is not said is drawn when the chain runs.
         shown = {key: value for key, value in settings.items() if key != "seed" or seed is not None or value}
+        if step.best_of > 1:
+            shown["best_of"] = step.best_of
         text = ", ".join(f"{key} {value}" for key, value in shown.items())
         data = {"edit": step.position + 1, "label": step.label, "name": step.name, "instruction": step.instruction}
         output.data(
@@ -158,144 +242,3 @@ def _print_plan(plan: ChainPlan, seed: int | None, output: Output) -> None:
             {**data, "model": step.choice.spec.name, **shown, "save": step.save, "handoff": plan.handoff},
         )
     output.say(f"{plan.name}: {len(plan.steps)} edits, {len(plan.paths)} results, handed over as {plan.handoff}")
-
-
-def _run(
-    inputs: list[str],
-    folder: Path,
-    plan_of: Callable[[int], ChainPlan],
-    output: Output,
-    *,
-    recursive: bool,
-    overwrite: bool,
-    gif: bool,
-    reports: Reports | None,
-) -> None:
-    from ..io.inputs import expand
-    from ..io.manifest import open_manifest
-
-    photos = expand(inputs, recursive=recursive, stdin=sys.stdin, exclude=folder)
-    manifest = open_manifest(folder)
-    check_lone([photo.path for photo in photos], manifest)
-    make_folder(folder)
-    plan = plan_of(seed_of(manifest, output))
-    folders = _folders(photos, folder, manifest)
-    editors = _Editors(output)
-    with counting(len(photos), output, folder=folder, noun="photos", goes_on=True) as tally:
-        for photo, target in zip(photos, folders, strict=True):
-            try:
-                written = _one(photo, folder / target, plan, editors, output, folder, overwrite=overwrite, gif=gif)
-            except Ip2pError as error:
-                _note(manifest, photo, target, plan, str(error))
-                tally.fail(error)
-                continue
-            tally.done += written.made
-            tally.skipped += not written.made
-            _note(manifest, photo, target, plan, None)
-            _tell(photo, written, plan, output)
-            if reports is not None:
-                reports.add(photo.path, folder / target, plan)
-
-
-class _Editors:
-    """Models, each loaded when it is first needed."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._loaded: dict[ModelChoice, Editor | Adapter] = {}
-
-    def __call__(self, choice: ModelChoice) -> Editor | Adapter:
-        if choice not in self._loaded:
-            self._loaded[choice] = loading.load(choice, self._output)
-        return self._loaded[choice]
-
-
-def _one(
-    photo: InputPhoto,
-    target: Path,
-    plan: ChainPlan,
-    editors: _Editors,
-    output: Output,
-    folder: Path,
-    *,
-    overwrite: bool,
-    gif: bool,
-) -> Written:
-    from ..io.images import read_image
-    from ..workflows.chain import ChainRun
-    from ..workflows.chain_files import earlier_keys, read_notes, write_chain
-
-    picture = read_image(photo.path)
-    for note in picture.notes:
-        output.say(f"{photo.path}: {note}")
-    total = sum(step.settings.steps for step in plan.steps)
-    counted: dict[tuple[str, int], int] = {}
-    with output.progress(photo.path.name) as bar:
-
-        def on_step(step: Step, done: int, _: int) -> None:
-            counted[step.place] = done
-            bar(sum(counted.values()), total)
-
-        run = ChainRun(
-            plan,
-            picture,
-            folder / _CACHE,
-            editors,
-            earlier=earlier_keys(read_notes(target)),
-            say=output.say,
-            on_step=on_step,
-        )
-        return write_chain(run, target, overwrite=overwrite, gif=gif)
-
-
-def _folders(photos: Sequence[InputPhoto], folder: Path, manifest: Manifest) -> list[str]:
-    """A folder for each photo: the one an earlier run gave it, else one of its own."""
-    from pathlib import PurePath
-
-    from ..io.names import numbered
-    from ..workflows.plan import input_name
-
-    earlier = {entry.input: entry.output for entry in manifest.entries.values()}
-    taken = {name.casefold() for name in earlier.values()}
-    found = []
-    for photo in photos:
-        name = earlier.get(input_name(photo.path, folder))
-        if name is None:
-            plain = PurePath(photo.folder, photo.path.stem)
-            name = numbered(folder, plain, taken, overwrite=True).as_posix()
-            taken.add(name.casefold())
-        found.append(name)
-    return found
-
-
-def _note(manifest: Manifest, photo: InputPhoto, target: str, plan: ChainPlan, problem: str | None) -> None:
-    from ..io.manifest import Entry
-    from ..workflows.plan import input_name
-
-    entry = Entry(
-        output=target,
-        state="failed" if problem else "done",
-        input=input_name(photo.path, manifest.folder),
-        instruction=plan.name,
-        settings={},
-        reason=problem,
-    )
-    if manifest.entries.get(target) != entry:
-        manifest.note(entry)
-
-
-def _tell(photo: InputPhoto, written: Written, plan: ChainPlan, output: Output) -> None:
-    for path, way in zip(written.results, plan.paths, strict=True):
-        record = {
-            "input": str(photo.path),
-            "output": str(path),
-            "recipe": plan.name,
-            "edits": [step.instruction for step in way],
-            "seed": way[-1].settings.seed,
-            "handoff": plan.handoff,
-            "state": "done" if written.made else "skipped",
-        }
-        if written.made:
-            output.result(f"{path}: {', '.join(step.instruction for step in way)}", record)
-        else:
-            output.data_only(str(path), record)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import Ip2pError
 from .output import Output
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Reports:
 
     def add(self, photo: Path, folder: Path, plan: ChainPlan) -> None:
         """Write the report of a photo whose chain lies in `folder`."""
-        from ..workflows.chain_report import Chained, write_chain_report
+        from ..workflows.chain_report import Chained
 
         seeds = {step.settings.seed for step in plan.steps}
         # One that was drawn is said; seeds that a recipe gives its edits come out of it again.
@@ -35,16 +36,22 @@ class Reports:
         again = str(Path(f"{self.folder}-again"))
         one = Chained(photo=photo, folder=folder, command=command_of(str(photo), self.recipe, {**flags, "-o": again}))
         self._done.append(one)
-        self._say(write_chain_report([one], folder))
+        self._write([one], folder)
 
     def finish(self) -> None:
         """Write the report of all the photos, where there are several."""
+        if len(self._done) > 1:
+            self._write(self._done, self.folder)
+
+    def _write(self, chains: Sequence[Chained], folder: Path) -> None:
+        """A report that cannot be written stops nothing."""
         from ..workflows.chain_report import write_chain_report
 
-        if len(self._done) > 1:
-            self._say(write_chain_report(self._done, self.folder))
-
-    def _say(self, path: Path | None) -> None:
+        try:
+            path = write_chain_report(chains, folder)
+        except Ip2pError as error:
+            self.output.warn(f"no report: {error}")
+            return
         if path is not None:
             self.output.say(f"report: {path}")
 
@@ -54,5 +61,8 @@ def command_of(photo: str, recipe: str, flags: Mapping[str, object]) -> str:
     words = ["ip2p", "chain"]
     for flag, value in flags.items():
         for one in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
+            if one is True:
+                words.append(flag)
+                continue
             words += [f"{flag}={one}"] if str(one).startswith("-") else [flag, str(one)] if one is not None else []
     return shlex.join([*words, "--", photo, *filter(None, [recipe])])

@@ -30,11 +30,12 @@ def print_plan(plan: Plan, batches: tuple[tuple[int, ...], ...], choice: ModelCh
     known = "as measured before on this machine" if guess.measured else "a rough guess: nothing was measured here yet"
     output.say(
         f"{todo} of {len(indices)} to do with {choice.spec.name} on {choice.device_name}, in {len(left)} batches: "
-        f"about {_duration(guess.seconds)} ({known}), {guess.memory_mb:,.0f} MB of memory. Nothing was done."
+        f"about {duration(guess.seconds)} ({known}), {guess.memory_mb:,.0f} MB of memory. Nothing was done."
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as people say it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -9,7 +9,9 @@ import typer
 
 from ..types import DeviceName, DtypeName, EngineName, OffloadName
 from ..types import FitRule as FitRuleName
+from ..types import Guard as GuardName
 from ..types import Handoff as HandoffName
+from ..types import Kind as KindName
 from ..types import OutputSize as OutputSizeName
 from . import listing
 
@@ -282,5 +284,29 @@ Until = Annotated[str | None, typer.Option(help="Number or name of the edit to e
 Handoff = Annotated[
     HandoffName | None,
     typer.Option(help="How an edit gets what the one before made. Default: the recipe's.", rich_help_panel=_HOW),
+]
+Guard = Annotated[
+    GuardName | None,
+    typer.Option(
+        help="low: take off what each edit changes unasked, coarsely; against drift, for more time. Default: the "
+        "recipe's, else none.",
+        rich_help_panel=_HOW,
+    ),
+]
+BestOf = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Seeds that an edit tries; the best is kept. Default: the recipe's, else 1.",
+        rich_help_panel=_HOW,
+    ),
+]
+Kind = Annotated[KindName, typer.Option("--format", help="Of the pictures.", rich_help_panel=_OUT)]
+Webp = Annotated[
+    bool, typer.Option("--webp", help="Also write the edits in order as an animated WebP.", rich_help_panel=_OUT)
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Do not keep what edits leave for later runs.", rich_help_panel=_OUT)
 ]
 Check = Annotated[bool, typer.Option("--check", help="Check the recipe, print what it comes to, and load nothing.")]

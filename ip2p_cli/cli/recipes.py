@@ -20,7 +20,8 @@ def recipes(
 ) -> None:
     """List the chain recipes that come with the tool, or show one: ip2p recipes four-seasons"""
     from ..io.own_recipes import find_recipe, own_recipes
-    from ..io.recipes import paths_of, read_recipe, recipe_schema
+    from ..io.recipe_paths import paths_of
+    from ..io.recipes import read_recipe, recipe_schema
 
     output = Output(json=json, quiet=quiet)
     if schema:

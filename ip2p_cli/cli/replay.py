@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
 from ..types import DeviceName, DtypeName, ModelSpec, Saving
 from . import loading
 from . import options as opt
 from .asking import assignments
+from .chain_run import Editors
 from .output import Output
 
 if TYPE_CHECKING:
     from ..types import EditSettings
+    from ..workflows.chain_plan import Step
     from ..workflows.loading import ModelChoice
     from ..workflows.replay import Recorded
 
@@ -51,12 +53,24 @@ def replay(
     from ..io.provenance import read_record
     from ..settings import resolve
     from ..workflows.batch import run_batches
+    from ..workflows.chain_replay import is_of_chain
     from ..workflows.replay import differences, find_source, now_of, read_recorded, replay_plan
 
     output = Output(json=json, quiet=quiet)
     recorded = read_recorded(picture, read_record(picture))
-    recorded.check_parts(loras or [], vae)
-    choice = replace(_choice(recorded, model, device, dtype, loras=loras or [], vae=vae), offload=offload)
+
+    def choice_of(one: Recorded) -> ModelChoice:
+        one.check_parts(loras or [], vae)
+        return replace(_choice(one, model, device, dtype, loras=loras or [], vae=vae), offload=offload)
+
+    if is_of_chain(recorded.record):
+        if changes:
+            raise UsageError("--set is for single edits: to change a chain's, run ip2p chain again, with --redo.")
+        target = _target(picture, out, overwrite)
+        check_output(target, overwrite)
+        _replay_chain(recorded, source, target, choice_of, output, overwrite)
+        return
+    choice = choice_of(recorded)
     instruction, settings = _changed(recorded, changes or [], choice.spec)
     resolved = resolve(settings, choice.spec)
     place, same_input = find_source(recorded, source)
@@ -79,6 +93,37 @@ def replay(
     if outcome.error is not None:
         raise outcome.error
     _tell(recorded, target, outcome.record or {}, others, output)
+
+
+def _replay_chain(
+    recorded: Recorded,
+    source: Path | None,
+    target: Path,
+    choice_of: Callable[[Recorded], ModelChoice],
+    output: Output,
+    overwrite: bool,
+) -> None:
+    """Make all edits again that led to the picture."""
+    from ..io.files import write_whole
+    from ..workflows.chain_replay import chain_differences, chain_plan_of, read_chain, replay_chain
+    from ..workflows.replay import find_source
+
+    edits = read_chain(recorded)
+    plan = chain_plan_of(edits, choice_of)
+    place, same_input = find_source(recorded, source)
+    others = chain_differences(edits, plan, same_input)
+    editors = Editors(plan, output)
+    total = sum(step.settings.steps * step.best_of for step in plan.steps)
+    counted: dict[int, int] = {}
+    with output.progress(place.name) as bar:
+
+        def on_step(step: Step, done: int, _: int) -> None:
+            counted[step.position] = done
+            bar(sum(counted.values()), total)
+
+        data, record = replay_chain(plan, place, target, editors, Saving(quality=recorded.quality), output.say, on_step)
+    write_whole(target, data, overwrite=overwrite)
+    _tell(recorded, target, record, others, output)
 
 
 def _choice(

@@ -14,7 +14,7 @@ An alternative that is itself a list is several edits, one after the other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import InputError, UsageError
 from ..suggest import did_you_mean
-from ..types import EditSettings, Handoff
+from ..types import EditSettings, Guard, Handoff
 from .fields import SETTINGS, read_settings, refuse_unknown
+from .recipe_paths import MAX_ALTERNATIVES, Fork, Recipe, RecipeEdit, Variable, paths_of
 from .templates import Scalar, fill_in
 from .yaml_files import Document, read_yaml
 
@@ -32,9 +33,6 @@ Name = Annotated[str, Field(min_length=1, max_length=80)]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-MAX_EDITS = 200
-MAX_RESULTS = 64
-MAX_ALTERNATIVES = 26  # each has a letter
 _MAX_FILES = 50
 
 
@@ -55,64 +53,18 @@ class _Head(_Strict):
     variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")], _Variable | Scalar] = {}
     include: str | tuple[str, ...] = ()
     handoff: Handoff | None = None
+    guard: Guard | None = None
 
 
 class _Edit(_Strict):
-    """An edit but for its settings. save: whether its picture is written."""
+    """An edit but for its settings. best_of: how many seeds it tries. save: whether its picture is written."""
 
     instruction: Annotated[str, Field(min_length=1, max_length=1000)]
     name: Name | None = None
     model: Annotated[str, Field(min_length=1)] | None = None
     repeat: Annotated[int, Field(ge=1, le=100)] = 1
+    best_of: Annotated[int, Field(ge=1, le=64)] = 1
     save: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecipeEdit:
-    """One edit, as the recipe says it; what it leaves unsaid is None. where: file and line, for messages."""
-
-    instruction: str
-    settings: EditSettings
-    name: str | None = None
-    model: str | None = None
-    repeat: int = 1
-    save: bool = True
-    where: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fork:
-    """Alternatives, each of one edit or several; the chain goes on behind each of them."""
-
-    alternatives: tuple[tuple[RecipeEdit | Fork, ...], ...]
-    where: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variable:
-    """A variable: what it is where nobody sets it, and what it is for."""
-
-    default: Scalar
-    description: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """A recipe with its includes taken in and its variables filled in."""
-
-    name: str
-    edits: tuple[RecipeEdit | Fork, ...]
-    description: str = ""
-    variables: Mapping[str, Variable]
-    handoff: Handoff | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PathEdit:
-    """An edit on its way to a result. label: the letters of the alternatives taken so far, "" without any."""
-
-    edit: RecipeEdit
-    label: str
 
 
 def quick_recipe(instructions: Sequence[str]) -> Recipe:
@@ -158,6 +110,7 @@ def read_recipe(path: Path, said: Mapping[str, str] | None = None) -> Recipe:
     if not edits:
         raise UsageError(f"{files[-1].where()}: no edits: give at least one, for example edits: [make it winter]")
     handoffs = [head.handoff for head in reversed(heads) if head.handoff is not None]
+    guards = [head.guard for head in reversed(heads) if head.guard is not None]
     last = heads[-1]
     recipe = Recipe(
         name=last.name,
@@ -165,14 +118,10 @@ def read_recipe(path: Path, said: Mapping[str, str] | None = None) -> Recipe:
         variables=variables,
         edits=tuple(edits),
         handoff=handoffs[0] if handoffs else None,
+        guard=guards[0] if guards else None,
     )
     paths_of(recipe)
     return recipe
-
-
-def paths_of(recipe: Recipe) -> list[tuple[PathEdit, ...]]:
-    """The ways through the recipe, each with its edits in order, repeated ones written out. UsageError for too many."""
-    return _paths(recipe.edits, recipe.name)
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -335,37 +284,3 @@ def _validated(kind: type[_Model], raw: Mapping[str, Any], file: Document, place
 def _dotted(place: Place) -> str:
     """A place as people count: edits.2.repeat is about the second edit."""
     return ".".join(str(part + 1) if isinstance(part, int) else part for part in place)
-
-
-def _paths(items: Sequence[RecipeEdit | Fork], name: str) -> list[tuple[PathEdit, ...]]:
-    paths: list[tuple[PathEdit, ...]] = [()]
-    labels = [""]
-    for item in items:
-        if isinstance(item, RecipeEdit):
-            paths = [
-                (*path, *[PathEdit(edit=item, label=label)] * item.repeat)
-                for path, label in zip(paths, labels, strict=True)
-            ]
-        else:
-            ways = [
-                (chr(ord("a") + number), way)
-                for number, alternative in enumerate(item.alternatives)
-                for way in _paths(alternative, name)
-            ]
-            if len(ways) * len(paths) > MAX_RESULTS:
-                raise UsageError(f"{item.where}: {name} has more than {MAX_RESULTS} results: use fewer alternatives")
-            paths, labels = _forked(paths, labels, ways)
-        if max(map(len, paths)) > MAX_EDITS:
-            raise UsageError(f"{item.where or name}: a chain of more than {MAX_EDITS} edits: use fewer")
-    return paths
-
-
-def _forked(
-    paths: Sequence[tuple[PathEdit, ...]], labels: Sequence[str], ways: Sequence[tuple[str, tuple[PathEdit, ...]]]
-) -> tuple[list[tuple[PathEdit, ...]], list[str]]:
-    found, found_labels = [], []
-    for path, label in zip(paths, labels, strict=True):
-        for letter, way in ways:
-            found.append((*path, *(replace(one, label=label + letter + one.label) for one in way)))
-            found_labels.append(label + letter + way[-1].label)
-    return found, found_labels

@@ -42,6 +42,11 @@ def fingerprint(model: Editor | ModelSpec, loras: Sequence[Lora] = (), vae: str 
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
+def weights_hash(path: Path) -> str:
+    """16 hexadecimal digits of one file of weights; ModelError where it cannot be read."""
+    return _remembered_hashes([path])[path][:16]
+
+
 def _vae_file(source: str) -> Path:
     from ip2p_cli.models.vae import WEIGHTS, find_vae
 

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from PIL import Image
@@ -24,7 +24,6 @@ from PIL import Image
 from .. import __version__
 from ..errors import InputError, Ip2pError, OutputError
 from ..io.comparison import before_after_gif, compare, compare_path, gif_path
-from ..io.exif import strip_location
 from ..io.files import write_whole
 from ..io.images import Picture, read_image
 from ..io.manifest import Entry, Manifest, file_stamp
@@ -36,6 +35,7 @@ from ..models.loader import Editor
 from ..types import EditRequest, Saving
 from .edit import EditBatch, Prepared, Small, edit_batch, edit_batch_in_memory, finish, prepare
 from .plan import Item, Plan, input_name, settings_of
+from .saving import encoded
 
 OnStep = Callable[[int, int, int], None]
 
@@ -55,6 +55,9 @@ class Outcome:
     error: Ip2pError | None = None
     record: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+
+
+AnyOutcome = TypeVar("AnyOutcome", bound=Outcome)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,9 +119,9 @@ def skipped(plan: Plan, batches: Sequence[tuple[int, ...]]) -> Iterator[Outcome]
     yield from (Outcome(index=i, state="skipped") for batch in batches if batch not in left for i in batch)
 
 
-def in_order(outcomes: Iterable[Outcome], batches: Sequence[tuple[int, ...]]) -> Iterator[Outcome]:
+def in_order(outcomes: Iterable[AnyOutcome], batches: Sequence[tuple[int, ...]]) -> Iterator[AnyOutcome]:
     """The same outcomes in the order of the plan, each as soon as those before it are there."""
-    waiting: dict[int, Outcome] = {}
+    waiting: dict[int, AnyOutcome] = {}
     order = deque(sorted(index for batch in batches for index in batch))
     for outcome in outcomes:
         waiting[outcome.index] = outcome
@@ -274,7 +277,7 @@ def _save(
     try:
         image = finish(read.prepared, small)
         record = {**record, "size": list(image.size)}
-        data = _encoded(image, item.target, picture, record, saving)
+        data = encoded(image, item.target, picture, record, saving)
         entry = _entry(read, plan, "writing", sha256=hashlib.sha256(data).hexdigest())
         if manifest is not None:
             manifest.note(entry)
@@ -309,21 +312,6 @@ def _extras(item: Item, before: Image.Image, after: Image.Image, saving: Saving)
             write_whole(path, data, overwrite=item.may_replace)
         except OutputError as error:
             yield str(error)
-
-
-def _encoded(image: Image.Image, target: Path, picture: Picture, record: Mapping[str, Any], saving: Saving) -> bytes:
-    alpha = picture.alpha if picture.alpha is not None and picture.alpha.size == image.size else None
-    exif = picture.exif if saving.metadata else None
-    if exif is not None and saving.strip_location:
-        exif = strip_location(exif)
-    return encode_picture(
-        image,
-        target,
-        alpha=alpha,
-        quality=saving.quality,
-        record=record if saving.metadata else None,
-        exif=exif,
-    )
 
 
 def _fail(index: int, read: _Read, plan: Plan, manifest: Manifest | None) -> Outcome:

@@ -1,27 +1,22 @@
 """Running a chain on one photo: each edit works on what the one before left, as a latent or as a picture.
 
-What each edit leaves is kept in a cache folder under its key, so that only what changed is made again. A key says all
-that decides a result; nothing in the cache is ever needed, and the folder may be deleted at any time.
+What each edit leaves is kept (see `chain_cache`), so that only what changed is made again.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from .. import __version__
 from ..diffusion import editing
 from ..diffusion.adapted import through_vae
-from ..diffusion.latents import ImageLatent
+from ..diffusion.latents import ImageLatent, low_frequencies
 from ..diffusion.text import encode_condition
 from ..errors import OutputError, UsageError
 from ..io.files import write_whole
@@ -32,32 +27,25 @@ from ..models.adapters import Adapter
 from ..models.loader import Editor
 from ..models.offload import offload
 from ..types import EditRequest
+from .best_of import Chosen, Judge, rounds
+from .chain_cache import Left, as_bytes, cache_file, read_left
 from .chain_plan import ChainPlan, Step, key_of
 from .edit import Prepared, Small, as_image, as_tensor, cut, edit_batch, finish, memory_plans, prepare, sample
 from .memory import MemoryPlan, vae_as, with_retries
+
+# What chain.json says of an edit besides how it was made.
+_OF_THE_FOLDER = ("edit", "label", "name", "file", "key")
 
 EditorOf = Callable[[Any], Editor | Adapter]
 OnStep = Callable[[Step, int, int], None]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Left:
-    """What an edit left at the model's size.
-
-    latent: unscaled, (1, C, h, w); None from a model that edits its own way. picture: the photo's part of it, 8 bits;
-    None until it is needed. fit: how the photo met the model. model: what tells its latents from another model's.
-    """
-
-    fit: Fit
-    model: str
-    latent: torch.Tensor | None = None
-    picture: Image.Image | None = None
-
-
 class ChainRun:
     """A chain on one photo. Edits are made when they are asked for, each once.
 
-    earlier: keys of an earlier run's edits by their place, for those before --from. say: told how memory was saved.
+    cache: the folder that keeps what edits leave; None: nothing is kept. judge: chooses among the seeds of an edit.
+    earlier: what chain.json says of an earlier run's edits, by their place, for those before --from.
+    say: told how memory was saved. on_step: called as (edit, steps done, all of the edit's; each seed's count).
     Raises UsageError where --from has nothing to go on from.
     """
 
@@ -65,36 +53,38 @@ class ChainRun:
         self,
         plan: ChainPlan,
         picture: Picture,
-        cache: Path,
+        cache: Path | None,
         editor_of: EditorOf,
         *,
-        earlier: Mapping[tuple[str, int], str] | None = None,
+        judge: Judge | None = None,
+        earlier: Mapping[tuple[str, int], Mapping[str, Any]] | None = None,
         say: Callable[[str], None] = lambda _: None,
         on_step: OnStep | None = None,
     ) -> None:
         self.plan, self.picture = plan, picture
         self._cache, self._editor_of, self._say, self._on_step = cache, editor_of, say, on_step
+        self._judge = judge or Judge(plan.clip)
         self._before: dict[tuple[str, int], Step | None] = {}
         self.keys: dict[tuple[str, int], str] = {}
         self._left: dict[tuple[str, int], Left] = {}
+        self._kept: dict[tuple[str, int], Mapping[str, Any]] = {}
         self._sources: dict[tuple[str, Fit], torch.Tensor] = {}
         self._encoded: dict[tuple[str, Fit], ImageLatent] = {}
         for path in plan.paths:
             for step in path:
                 self._add(step, path[step.position - 1] if step.position else None, earlier or {})
 
-    def _add(self, step: Step, before: Step | None, earlier: Mapping[tuple[str, int], str]) -> None:
+    def _add(self, step: Step, before: Step | None, earlier: Mapping[tuple[str, int], Mapping[str, Any]]) -> None:
         if step.place in self.keys:
             return
         self._before[step.place] = before
         if step.position < self.plan.first:
             if step.place not in earlier:
                 raise UsageError("--from: no earlier run of this chain lies here: leave it out")
-            self.keys[step.place] = earlier[step.place]
+            self._kept[step.place] = earlier[step.place]
+            self.keys[step.place] = str(earlier[step.place].get("key"))
             return
-        self.keys[step.place] = key_of(
-            self.keys[before.place] if before else self.picture.digest, step, self.plan.handoff
-        )
+        self.keys[step.place] = key_of(self.keys[before.place] if before else self.picture.digest, step, self.plan)
 
     def image(self, step: Step) -> Image.Image:
         """The picture that the user gets of an edit: at the photo's size, or the model's as its settings say."""
@@ -118,17 +108,28 @@ class ChainRun:
         parents = [*earlier, *own[:-1]]
         return {**record, "parents": parents} if parents else record
 
+    def made(self, step: Step) -> dict[str, Any]:
+        """How an edit was made: model, instruction, settings, and which of several seeds was kept, and why."""
+        kept = self._kept.get(step.place)
+        if kept is not None:
+            return {name: value for name, value in kept.items() if name not in _OF_THE_FOLDER}
+        found = self._result(step).chosen if step.best_of > 1 else None
+        chosen = found.facts(step) if found else None
+        won = {"seed": chosen["seed"], "best_of": chosen} if chosen else {}
+        return {**step.choice.identity(), "instruction": step.instruction, **asdict(step.settings), **won}
+
     def _own_record(self, step: Step) -> dict[str, Any]:
         return {
             "ip2p": __version__,
-            **step.choice.identity(),
-            "instruction": step.instruction,
-            **asdict(step.settings),
+            **self.made(step),
             "batch": "1/1",
             "input": self.picture.path.name,
             "input_sha256": self.picture.digest,
-            "chain": {"name": self.plan.name, "edit": step.position + 1, "handoff": self.plan.handoff},
+            "chain": {"name": self.plan.name, "edit": step.position + 1, "handoff": self.plan.handoff, **self._guard()},
         }
+
+    def _guard(self) -> dict[str, str]:
+        return {} if self.plan.guard == "none" else {"guard": self.plan.guard}
 
     def _prepared(self, step: Step) -> Prepared:
         request = EditRequest(
@@ -144,26 +145,29 @@ class ChainRun:
         """What the edit left: made now, or earlier, or by an earlier run."""
         if step.place in self._left:
             return self._left[step.place]
-        path = self._cache / f"{self.keys[step.place]}.safetensors"
-        left = read_left(path)
+        path = cache_file(self._cache, self.keys[step.place]) if self._cache is not None else None
+        left = read_left(path) if path is not None else None
         if left is None and step.position < self.plan.first:
-            raise UsageError(f"--from: what edit {step.position + 1} left is no longer in {self._cache}: leave it out")
+            raise UsageError(f"--from: what edit {step.position + 1} left is no longer in the cache: leave it out")
         if left is None:
             left = self._edit(step)
-            try:
-                self._cache.mkdir(parents=True, exist_ok=True)
-                write_whole(path, as_bytes(left), overwrite=True)
-            except (OSError, OutputError) as error:
-                self._say(f"{self._cache}: cannot keep what edit {step.position + 1} left ({error})")
+            if path is not None:
+                self._keep(left, path, step)
         self._left[step.place] = left
         return left
+
+    def _keep(self, left: Left, path: Path, step: Step) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, as_bytes(left), overwrite=True)
+        except (OSError, OutputError) as error:
+            self._say(f"{path.parent}: cannot keep what edit {step.position + 1} left ({error})")
 
     def _edit(self, step: Step) -> Left:
         before = self._before[step.place]
         previous = self._result(before) if before else None
         editor = self._editor_of(step.choice)
         prepared, model = self._prepared(step), _latents_of(step)
-        report = None if self._on_step is None else lambda done, total: self._on_step(step, done, total)  # type: ignore[misc]
         if previous is not None and previous.fit.seen != prepared.fit.seen:
             raise UsageError(
                 f"edit {step.position + 1} sees another part of the photo than the one before: use --fit pad"
@@ -174,27 +178,95 @@ class ChainRun:
             picture = previous.picture or as_image(self._decoded(self._editor_of(before.choice), previous))
             pixels = as_tensor(to_model(picture, replace(prepared.fit, seen=None)))
             prepared = replace(prepared, pixels=pixels)
-        plans = memory_plans(editor, prepared.pixels.shape[-2] * prepared.pixels.shape[-1])
         if isinstance(editor, Adapter):
-            small, _ = with_retries(
-                lambda memory: edit_batch(editor, [prepared], memory=memory, on_step=report)[0], plans, self._say
-            )
-            return Left(fit=prepared.fit, model=model, picture=as_image(small.edited))
+            return self._adapted(editor, step, prepared, model)
+        image = handed if handed is not None else self._encode(editor, prepared)
+        if previous is None:
+            self._encoded[model, prepared.fit] = image
+        found = [
+            Left(fit=prepared.fit, model=model, latent=latent[None])
+            for done, seeds in self._rounds(step, prepared)
+            for latent in self._sampled(editor, step, prepared, image, seeds, done)
+        ]
+        if step.best_of == 1:
+            return found[0]
+        before_it = Left(fit=prepared.fit, model=model, latent=image.tensor)
+        pictures = [as_image(self._decoded(editor, one)) for one in (found if step.winner is None else ())]
+        chosen = self._chosen(editor, step, lambda: as_image(self._decoded(editor, before_it)), pictures)
+        return replace(found[chosen.index], chosen=chosen)
 
+    def _chosen(
+        self, editor: Editor | Adapter, step: Step, before: Callable[[], Image.Image], edits: Sequence[Image.Image]
+    ) -> Chosen:
+        if step.winner is not None:
+            return Chosen(index=step.winner)
+        return self._judge.best(editor, before(), edits, step.instruction)
+
+    def _rounds(self, step: Step, prepared: Prepared) -> Iterator[tuple[int, list[int]]]:
+        """(seeds done before, seeds that go through the model together)"""
+        done = 0
+        for seeds in rounds(step, prepared.pixels.shape[-2] * prepared.pixels.shape[-1]):
+            yield done, seeds
+            done += len(seeds)
+
+    def _reporting(self, step: Step, before: int, seeds: int) -> Callable[[int, int], None] | None:
+        """A seed's step counts alone, all those of an edit make it whole."""
+        tell = self._on_step
+        if tell is None:
+            return None
+        return lambda done, total: tell(step, before * total + seeds * done, step.best_of * total)
+
+    def _adapted(self, editor: Adapter, step: Step, prepared: Prepared, model: str) -> Left:
+        """An edit by a model that edits its own way: one seed after the other, pictures instead of latents."""
+        if self.plan.guard != "none":
+            raise UsageError(f"guard {self.plan.guard}: {step.choice.spec.name} has none: leave it out")
+        plans = memory_plans(editor, prepared.pixels.shape[-2] * prepared.pixels.shape[-1])
+        pictures: list[Image.Image] = []
+        for place, seed in enumerate(step.seeds):
+            one = replace(prepared, request=_with_seed(prepared.request, seed))
+            report = self._reporting(step, place, 1)
+
+            def run(memory: MemoryPlan, one: Prepared = one, report: Any = report) -> Small:
+                return edit_batch(editor, [one], memory=memory, on_step=report)[0]
+
+            pictures.append(as_image(with_retries(run, plans, self._say)[0].edited))
+        left = Left(fit=prepared.fit, model=model, picture=pictures[0])
+        if step.best_of == 1:
+            return left
+        chosen = self._chosen(editor, step, lambda: as_image(cut(prepared.pixels, prepared.fit)), pictures)
+        return replace(left, picture=pictures[chosen.index], chosen=chosen)
+
+    def _encode(self, editor: Editor, prepared: Prepared) -> ImageLatent:
         def run(memory: MemoryPlan) -> ImageLatent:
             offload(editor, memory.offload)
-            image = handed
-            if image is None:
-                with vae_as(editor.vae, memory):
-                    image = editing.encode_image(editor, prepared.pixels[None] * 2 - 1)
-            if previous is None:
-                self._encoded[model, prepared.fit] = image
-            text = encode_condition(editor, [prepared.request.instruction])
-            latent = sample(editor, image, text, [prepared.request], max_rows=memory.max_rows, on_step=report)
-            return latent.as_condition(editor.scaling_factor)
+            with vae_as(editor.vae, memory):
+                return editing.encode_image(editor, prepared.pixels[None] * 2 - 1)
 
-        latent, _ = with_retries(run, plans, self._say)
-        return Left(fit=prepared.fit, model=model, latent=latent.tensor)
+        height, width = prepared.pixels.shape[-2:]
+        return with_retries(run, memory_plans(editor, height * width), self._say)[0]
+
+    def _sampled(
+        self, editor: Editor, step: Step, prepared: Prepared, image: ImageLatent, seeds: Sequence[int], before: int
+    ) -> torch.Tensor:
+        """Unscaled latents, one a seed, (N, C, h, w)."""
+        requests = [_with_seed(prepared.request, seed) for seed in seeds]
+        images = ImageLatent(image.tensor.repeat(len(seeds), 1, 1, 1))
+
+        def run(memory: MemoryPlan) -> torch.Tensor:
+            offload(editor, memory.offload)
+            text = encode_condition(editor, [step.instruction] * len(seeds))
+            report = self._reporting(step, before, len(seeds))
+            latent = sample(editor, images, text, requests, max_rows=memory.max_rows, on_step=report)
+            asked = latent.as_condition(editor.scaling_factor).tensor
+            if self.plan.guard == "none":
+                return asked
+            # The same noise without words: what changes then, nobody asked for.
+            null = encode_condition(editor, [""] * len(seeds))
+            alone = sample(editor, images, null, requests, max_rows=memory.max_rows)
+            return asked - low_frequencies(alone.as_condition(editor.scaling_factor).tensor - images.tensor)
+
+        height, width = prepared.pixels.shape[-2:]
+        return with_retries(run, memory_plans(editor, height * width), self._say)[0]
 
     def _handed_over(self, step: Step, previous: Left | None, fit: Fit, model: str) -> ImageLatent | None:
         """The latent that the edit starts from, where it needs no encoding."""
@@ -231,36 +303,10 @@ class ChainRun:
         return self._sources[key]
 
 
+def _with_seed(request: EditRequest, seed: int) -> EditRequest:
+    return replace(request, settings=replace(request.settings, seed=seed))
+
+
 def _latents_of(step: Step) -> str:
     identity = step.choice.identity()
     return f"{identity['model']} {identity['weights']}"
-
-
-def as_bytes(left: Left) -> bytes:
-    """A result of an edit as it is kept in the cache: safetensors."""
-    tensors = {"latent": left.latent.cpu().contiguous()} if left.latent is not None else {}
-    if left.picture is not None and left.latent is None:
-        tensors = {"picture": torch.from_numpy(np.array(left.picture))}
-    data: bytes = save(tensors, {"fit": json.dumps(asdict(left.fit)), "model": left.model})
-    return data
-
-
-def read_left(path: Path) -> Left | None:
-    """What `as_bytes` made; None where there is none, or none that can be read."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            said = json.loads(metadata["fit"])
-            fit = Fit(
-                resized=tuple(said["resized"]),
-                padded=tuple(said["padded"]),
-                seen=tuple(said["seen"]) if said["seen"] else None,
-            )
-            names = set(file.keys())
-            latent = file.get_tensor("latent") if "latent" in names else None
-            picture = Image.fromarray(file.get_tensor("picture").numpy()) if "picture" in names else None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
-    if latent is None and picture is None:
-        return None
-    return Left(fit=fit, model=metadata.get("model", ""), latent=latent, picture=picture)

@@ -1,4 +1,4 @@
-"""A plan's batches on a Ray cluster: one model a worker, one manifest in the folder for all."""
+"""A plan's batches, or many photos' chains, on a Ray cluster: one model a worker, one manifest in the folder."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any
 
 from ..errors import ModelError
 from ..io.manifest import open_manifest
+from ..models.adapters import Adapter
+from ..models.loader import Editor
 from ..runners import map_on_ray
 from ..types import Saving
 from .batch import Outcome, run_batches
+from .best_of import Judge
+from .chain_batch import ChainBatch, ChainOutcome, run_chains
 from .loading import ModelChoice
 from .plan import Plan
 
@@ -27,11 +31,28 @@ def run_on_ray(
     make = _Make(choice=choice, plan=_absolute(plan), saving=saving)
     for batch, result in map_on_ray(make, list(batches), workers):
         if isinstance(result, Exception):
-            lines = str(result).strip().splitlines() or [type(result).__name__]
-            error = ModelError(f"a Ray worker failed ({lines[-1]}); run the same command again")
-            yield from (Outcome(index=index, state="failed", error=error) for index in batch)
+            yield from (Outcome(index=index, state="failed", error=_failure(result)) for index in batch)
         else:
             yield from result
+
+
+def run_chains_on_ray(batch: ChainBatch, indices: Sequence[int], workers: int | None = None) -> Iterator[ChainOutcome]:
+    """Do what is left of the items `indices` of a chain's batch, as `run_on_ray` does batches."""
+    if not indices:
+        return
+    items = [replace(i, source=i.source.absolute(), target=i.target.absolute()) for i in batch.items]
+    plan = replace(batch.plan, clip=batch.plan.clip.absolute() if batch.plan.clip else None)
+    whole = replace(batch, folder=batch.folder.absolute(), items=tuple(items), plan=plan)
+    for index, result in map_on_ray(_MakeChains(batch=whole), list(indices), workers):
+        if isinstance(result, Exception):
+            yield ChainOutcome(index=index, state="failed", error=_failure(result))
+        else:
+            yield replace(result, results=tuple(batch.items[index].target / path.name for path in result.results))
+
+
+def _failure(problem: Exception) -> ModelError:
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return ModelError(f"a Ray worker failed ({lines[-1]}); run the same command again")
 
 
 def _absolute(plan: Plan) -> Plan:
@@ -54,5 +75,27 @@ class _Make:
 
         def work(batch: tuple[int, ...]) -> list[Outcome]:
             return list(run_batches(editor, self.plan, [batch], manifest=manifest, saving=self.saving))
+
+        return work
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MakeChains:
+    """Makes a worker for chains, in its own process; each model is loaded when it is first needed."""
+
+    batch: ChainBatch
+
+    def __call__(self, number: int) -> Any:
+        manifest = open_manifest(self.batch.folder, f"ray-{number}")
+        models: dict[ModelChoice, Editor | Adapter] = {}
+        judge = Judge(self.batch.plan.clip)
+
+        def editor_of(choice: ModelChoice) -> Editor | Adapter:
+            if choice not in models:
+                models[choice] = choice.load()
+            return models[choice]
+
+        def work(index: int) -> ChainOutcome:
+            return next(run_chains(self.batch, [index], editor_of, manifest, judge=judge))
 
         return work

@@ -19,6 +19,8 @@ from ..types import EditSettings, ResolvedEditSettings
 from .memory import MemoryPlan
 from .plan import Item, Plan
 
+_FOLDERS_UP = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
@@ -64,9 +66,6 @@ def read_recorded(picture: Path, record: Mapping[str, Any] | None) -> Recorded:
     model, instruction = record.get("model"), record.get("instruction")
     if not isinstance(model, str) or not isinstance(instruction, str):
         raise InputError(f"{shown}: its record names no model or no instruction: it cannot be replayed")
-    made_by = record.get("chain")
-    if isinstance(made_by, dict) and made_by.get("edit") != 1:
-        raise InputError(f"{shown}: is edit {made_by.get('edit')} of a chain: make it again with ip2p chain")
     settings = read_settings({name: record[name] for name in SETTINGS if record.get(name) is not None}, shown)
     place, of = _place(record.get("batch"))
     return Recorded(
@@ -93,8 +92,7 @@ def find_source(recorded: Recorded, named: Path | None) -> tuple[Path, bool]:
     if named is not None:
         places = [named]
     else:
-        entry = open_manifest(folder).entries.get(recorded.picture.name)
-        places = [folder / entry.input] if entry else []
+        places = _noted(recorded.picture)
         places += [folder / name, Path(name)] if name else []
     there = [place for place in places if place.is_file()]
     for place in there:
@@ -104,6 +102,16 @@ def find_source(recorded: Recorded, named: Path | None) -> tuple[Path, bool]:
         what = printable(named) if named else f"the photo {name or 'it was made from'}"
         raise InputError(f"{what}: not found: name it with --input")
     return there[0], False
+
+
+def _noted(picture: Path) -> list[Path]:
+    """Where the manifests around a picture say that its photo is; a chain's lies above the chain's folder."""
+    around = list(picture.absolute().parents)[:_FOLDERS_UP]
+    found = []
+    for folder in around:
+        entry = open_manifest(folder).entries.get(picture.absolute().relative_to(folder).as_posix())
+        found += [folder / entry.input] if entry else []
+    return found
 
 
 def replay_plan(

@@ -9,7 +9,8 @@ import pytest
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from ip2p_cli.io.own_recipes import own_recipes
-from ip2p_cli.io.recipes import paths_of, read_recipe
+from ip2p_cli.io.recipe_paths import paths_of
+from ip2p_cli.io.recipes import read_recipe
 from tests.cli.ip2p import Run, pixels, some_photo
 
 QUICK = ("--edit", "winter", "--edit", "night", "--edit", "snow", "-o", "out", "--seed", 1, "--cfg-image", "1.5")
@@ -57,10 +58,10 @@ def test_a_rerun_runs_what_changed_and_all_after_it(ip2p: Run, photo: Path, call
     assert json.loads(again.out)["state"] == "skipped"
     changed = ["fog" if word == "night" else word for word in QUICK]
     refused = ip2p("chain", photo, *changed)
-    assert refused.code == 4
-    assert "--overwrite" in refused.err
+    assert refused.code == 2
+    assert "1 of 1 chains were made otherwise (photo: edit 2: instruction night, now fog): give --redo" in refused.err
     first = Path("out/photo/01-winter.png").stat().st_mtime_ns
-    assert ip2p("chain", photo, *changed, "--overwrite").code == 0
+    assert ip2p("chain", photo, *changed, "--redo").code == 0
     assert calls["unet"] - whole == whole * 2 // 3
     assert Path("out/photo/01-winter.png").stat().st_mtime_ns == first
 
@@ -74,7 +75,7 @@ def test_the_first_edit_is_that_of_edit(ip2p: Run, photo: Path) -> None:
 def test_pixels_encode_each_time_and_differ(ip2p: Run, photo: Path, calls: dict[str, int]) -> None:
     ip2p("chain", photo, *QUICK)
     latent, before = pixels("out/photo/final.png"), dict(calls)
-    assert ip2p("chain", photo, *QUICK, "--handoff", "pixels", "--overwrite").code == 0
+    assert ip2p("chain", photo, *QUICK, "--handoff", "pixels", "--redo").code == 0
     assert calls["encode"] - before["encode"] >= 2
     assert (pixels("out/photo/final.png") != latent).any()
 
@@ -83,7 +84,7 @@ def test_until_and_from(ip2p: Run, photo: Path, calls: dict[str, int]) -> None:
     assert ip2p("chain", photo, *QUICK, "--until", "night").code == 0
     assert not Path("out/photo/03-snow.png").exists()
     two = calls["unet"]
-    done = ip2p("chain", photo, *QUICK, "--from", 3, "--overwrite")
+    done = ip2p("chain", photo, *QUICK, "--from", 3, "--redo")
     assert done.code == 0, done.err
     assert calls["unet"] - two == two // 2
     assert "no edit has this name" in ip2p("chain", photo, *QUICK, "--from", "nigt").err

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from ip2p_cli.errors import Ip2pError, UsageError
-from ip2p_cli.io.recipes import Fork, Recipe, RecipeEdit, paths_of, quick_recipe, read_recipe, recipe_schema
+from ip2p_cli.io.recipe_paths import Fork, Recipe, RecipeEdit, paths_of
+from ip2p_cli.io.recipes import quick_recipe, read_recipe, recipe_schema
 from ip2p_cli.io.templates import fill_in
 from ip2p_cli.types import EditSettings
 
