@@ -29,9 +29,7 @@ def two_pictures(seed: int, strength: float, size: tuple[int, int] = (48, 64)) -
     return jpeg(before), jpeg(before + strength * np.array([-0.5, 0, 1]))
 
 
-def make_pairs(
-    data: Path, shards: int = 2, triplets: int = 3, candidates: int = 3, *, damaged: bool = False
-) -> Path:
+def make_pairs(data: Path, shards: int = 2, triplets: int = 3, candidates: int = 3, *, damaged: bool = False) -> Path:
     """DATA/pairs with candidates that change from not at all to much; `damaged`: one has a picture that is none."""
     pairs = Shards(folder=data / "pairs", kind="tar")
     pairs.begin({"painter": "waves", "model": "none", "licence": "CC0"})

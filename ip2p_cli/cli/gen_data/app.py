@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from . import export
 from . import filter as filtering
 
 app = typer.Typer(
@@ -11,3 +12,4 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("filter")(filtering.filter_pairs)
+app.command("export")(export.export)

@@ -27,9 +27,7 @@ FilterClip = Annotated[
         rich_help_panel=_MEASURES,
     ),
 ]
-Dino = Annotated[
-    Path | None, typer.Option(help="Also score with the DINO in this folder.", rich_help_panel=_MEASURES)
-]
+Dino = Annotated[Path | None, typer.Option(help="Also score with the DINO in this folder.", rich_help_panel=_MEASURES)]
 Safety = Annotated[
     Path | None,
     typer.Option(help="Also score with the safety checker or classifier in this folder.", rich_help_panel=_MEASURES),
@@ -64,7 +62,9 @@ KeepPairs = Annotated[
     int, typer.Option("--keep", min=1, help="Pairs of a triplet at most, by direction.", rich_help_panel=_BOUNDS)
 ]
 
-ExportOut = Annotated[Path, typer.Option("-o", "--output", help="The export's folder: a new one, or one to go on with.")]
+ExportOut = Annotated[
+    Path, typer.Option("-o", "--output", help="The export's folder: a new one, or one to go on with.")
+]
 ExportFormat = Annotated[Layout, typer.Option("--format", help="How it is laid out; `ip2p train` reads them all.")]
 Split = Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of the triplets to hold out as “test”.")]
 PerFile = Annotated[int, typer.Option(min=1, help="Pairs of a tar or parquet file, about.")]

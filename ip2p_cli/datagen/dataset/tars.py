@@ -41,7 +41,9 @@ class TarPairs:
                 for name in _PARTS:
                     places.extend(parts[name])
                 groups.append(group_of(triplet_in(key)))
-        self._places = np.frombuffer(places, dtype=np.int64).reshape(-1, _WIDTH) if places else np.zeros((0, _WIDTH), np.int64)
+        self._places = (
+            np.frombuffer(places, dtype=np.int64).reshape(-1, _WIDTH) if places else np.zeros((0, _WIDTH), np.int64)
+        )
         self._groups = np.frombuffer(groups, dtype=np.uint64) if groups else np.zeros(0, np.uint64)
 
     def __len__(self) -> int:
