@@ -33,6 +33,7 @@ class Gate:
         return f"{self.score} {'above' if self.most else 'below'} {self.bound:g}"
 
     def __str__(self) -> str:
+        """As tables and pages show it."""
         return f"{self.score} {'≤' if self.most else '≥'} {self.bound:g}"
 
 

@@ -33,7 +33,7 @@ class TensorBatch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainData:
-    """What a run learns from. photos, held_out: pictures to edit, as functions of their shorter side. said: for people."""
+    """What a run learns from. photos, held_out: pictures to edit, as functions of their side. said: for people."""
 
     stream: Stream
     photos: Sequence[Photo]

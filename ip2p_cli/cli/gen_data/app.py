@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import export
+from . import export, stats, view
 from . import filter as filtering
 
 app = typer.Typer(
@@ -13,3 +13,5 @@ app = typer.Typer(
 )
 app.command("filter")(filtering.filter_pairs)
 app.command("export")(export.export)
+app.command("stats")(stats.stats)
+app.command("view")(view.view)

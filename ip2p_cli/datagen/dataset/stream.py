@@ -13,6 +13,7 @@ from functools import partial
 from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import InputError
 from ...io.encoded import decode_picture
@@ -21,6 +22,7 @@ from ..looks import Image
 from ..looks.stream import TRIES, Cut, Pairs, cut_out, to_side
 from .base import PairSet
 
+Indices = npt.NDArray[np.int64]
 Photo = Callable[[int], Image]  # its shorter side in pixels -> float32 RGB in [0, 1]
 
 # What says where something is, or what is read, is wrong in a mirror.
@@ -34,7 +36,7 @@ _SIDED = re.compile(
 class PairStream:
     """Batches of the pairs with the given indices; every pair is drawn as often as any other."""
 
-    def __init__(self, pairs: PairSet, indices: Sequence[int], *, seed: int) -> None:
+    def __init__(self, pairs: PairSet, indices: Indices, *, seed: int) -> None:
         """`indices`: at least one."""
         self.pairs, self.indices, self.seed = pairs, indices, seed
 
@@ -74,7 +76,7 @@ class PairStream:
 class Originals(Sequence[Photo]):
     """The pictures before the edit, read when they are asked for."""
 
-    def __init__(self, pairs: PairSet, indices: Sequence[int]) -> None:
+    def __init__(self, pairs: PairSet, indices: Indices) -> None:
         self._pairs, self._indices = pairs, indices
 
     def __len__(self) -> int:
@@ -92,6 +94,7 @@ class Originals(Sequence[Photo]):
         return partial(self._read, int(self._indices[index]))
 
     def __iter__(self) -> Iterator[Photo]:
+        """All of them, in order."""
         return (self[place] for place in range(len(self)))
 
     def _read(self, index: int, side: int) -> Image:
@@ -104,9 +107,9 @@ def is_sided(instruction: str) -> bool:
     return _SIDED.search(instruction) is not None
 
 
-def split_indices(pairs: PairSet, hold_out_every: int) -> tuple[Sequence[int], Sequence[int]]:
+def split_indices(pairs: PairSet, hold_out_every: int) -> tuple[Indices, Indices]:
     """(for training, held out): all pairs of about one triplet in `hold_out_every` are held out; 0 holds out none."""
-    everything = np.arange(len(pairs))
+    everything: Indices = np.arange(len(pairs), dtype=np.int64)
     if not hold_out_every:
         return everything, everything[:0]
     held = pairs.groups() % hold_out_every == 0

@@ -52,12 +52,12 @@ class ParquetPairs:
                 raise InputError(f"{printable(path)} has no column {', '.join(missing)}: is this a dataset of pairs?")
             self._parts += [(number, n) for n in range(len(counts))]
             sizes += counts
-        self._starts = [0, *accumulate(sizes)]
+        self._starts: list[int] = [0, *accumulate(sizes)]
         self._last: tuple[tuple[int, int, bool], Any] | None = None
 
     def __len__(self) -> int:
         """How many pairs there are."""
-        return self._starts[-1]
+        return int(self._starts[-1])
 
     def groups(self) -> Groups:
         """(N,) a number for each pair's triplet; where there is no such column, one for each pair."""

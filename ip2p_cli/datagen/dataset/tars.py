@@ -24,11 +24,9 @@ _WIDTH = 2 + 2 * len(_PARTS)  # file, where the scores are, then offset and leng
 class TarPairs:
     """The pairs of some tars: 72 bytes of memory each, for where their parts lie."""
 
-    def __init__(
-        self, paths: Sequence[Path], *, layout: str, kept: Sequence[Path] | None = None, root: Path | None = None
-    ) -> None:
-        """kept: for each tar the rows of scores that say which of its pairs count. root: what errors name."""
-        self.layout, self._paths, self._kept, self._root = layout, list(paths), kept, root
+    def __init__(self, paths: Sequence[Path], *, layout: str, kept: Sequence[Path] | None = None) -> None:
+        """kept: for each tar the rows of scores that say which of its pairs count."""
+        self.layout, self._paths, self._kept = layout, list(paths), kept
         places, groups = array("q"), array("Q")
         for number, path in enumerate(self._paths):
             scored = None if kept is None else _places_of_rows(kept[number])
@@ -93,7 +91,7 @@ def data_pairs(folder: Path, numbers: Sequence[int] | None = None, *, all_pairs:
     there = kept.done() if not all_pairs else {}
     wanted = numbers if numbers is not None else sorted(there.keys() & pairs.done() if there else pairs.done())
     rows = [kept.path(number) for number in wanted] if there else None
-    return TarPairs([pairs.path(number) for number in wanted], layout="data", kept=rows, root=folder)
+    return TarPairs([pairs.path(number) for number in wanted], layout="data", kept=rows)
 
 
 def _members(path: Path) -> Iterator[tuple[str, Mapping[str, tuple[int, int]]]]:
@@ -103,7 +101,7 @@ def _members(path: Path) -> Iterator[tuple[str, Mapping[str, tuple[int, int]]]]:
     try:
         with tarfile.open(path, "r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members = []  # else it remembers them all
+                vars(tar)["members"] = []  # else it remembers them all
                 key, _, name = Path(member.name).name.partition(".")
                 if not member.isfile():
                     continue

@@ -11,21 +11,15 @@ from typing import Any
 import yaml
 
 from ...io.names import printable
-from ...io.shards import Kind, Shards
+from ...io.shards import Shards
 from ..stages import total_counts
+from ..stats import STAGES
 from .plan import Plan
 
-STAGES: Mapping[str, Kind] = {
-    "captions": "jsonl",
-    "triplets": "jsonl",
-    "pairs": "tar",
-    "scores": "jsonl",
-    "kept": "jsonl",
-}
 _LAYOUTS = {
     "shards": "ip2p's own shards: tars with `{key}.original.jpg`, `{key}.edited.jpg`, `{key}.json`, and a marker each",
-    "original": "the authors' layout: a folder a triplet with `prompt.json`, `{seed}_0.jpg`, `{seed}_1.jpg`; `seeds.json`",
-    "parquet": "parquet with `original_prompt`, `original_image`, `edit_prompt`, `edited_prompt`, `edited_image`, scores",
+    "original": "the authors' layout: `prompt.json`, `{seed}_0.jpg`, `{seed}_1.jpg` in a folder a triplet; `seeds.json`",
+    "parquet": "parquet: `original_prompt`, `original_image`, `edit_prompt`, `edited_prompt`, `edited_image`, scores",
     "webdataset": "WebDataset tars with `{key}.original.jpg`, `{key}.edited.jpg`, `{key}.json`",
 }
 _LIMITS = (
