@@ -6,24 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.clip import find_clip, load_clip, similarities
-from tests.tiny import byte_vocabulary
+from tests.tiny_clip import save_clip
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("clip")
-    tokenizer = CLIPTokenizer(vocab=byte_vocabulary(), merges=[], model_max_length=77)
-    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {**small, "vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-    vision = {**small, "image_size": 32, "patch_size": 8}
-    torch.manual_seed(0)
-    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(place)
-    tokenizer.save_pretrained(place)
-    return place
+    return save_clip(tmp_path_factory.mktemp("clip"))
 
 
 def test_the_same_as_the_library_and_of_unit_length(folder: Path) -> None:

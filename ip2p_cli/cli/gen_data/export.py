@@ -62,7 +62,7 @@ def export_data(
         counting(mine, output, folder=out, noun="files", goes_on=True, verb="written") as tally,
         output.progress("export") as bar,
     ):
-        for done, (task, result, there) in enumerate(run_export(plan, hands), start=1):
+        for done, (_, result, there) in enumerate(run_export(plan, hands), start=1):
             bar(done, mine)
             if isinstance(result, Exception):
                 tally.fail(result if isinstance(result, Ip2pError) else ModelError(f"a worker failed ({result})"))

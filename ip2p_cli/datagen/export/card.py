@@ -17,9 +17,9 @@ from ..stats import STAGES
 from .plan import Plan
 
 _LAYOUTS = {
-    "shards": "ip2p's own shards: tars with `{key}.original.jpg`, `{key}.edited.jpg`, `{key}.json`, and a marker each",
-    "original": "the authors' layout: `prompt.json`, `{seed}_0.jpg`, `{seed}_1.jpg` in a folder a triplet; `seeds.json`",
-    "parquet": "parquet: `original_prompt`, `original_image`, `edit_prompt`, `edited_prompt`, `edited_image`, scores",
+    "shards": "our own shards: tars with `{key}.original.jpg`, `{key}.edited.jpg`, `{key}.json`",
+    "original": "the authors' layout: a folder a triplet with `prompt.json`, `{seed}_0.jpg`, `{seed}_1.jpg`",
+    "parquet": "parquet: `original_prompt`, `original_image`, `edit_prompt`, `edited_prompt`, `edited_image` …",
     "webdataset": "WebDataset tars with `{key}.original.jpg`, `{key}.edited.jpg`, `{key}.json`",
 }
 _LIMITS = (
