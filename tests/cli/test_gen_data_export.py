@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import re
@@ -203,13 +204,14 @@ def test_datasets_reads_the_parquet(ip2p: Run, data: Path, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("layout", ["webdataset", "shards"])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # it leaves the tars open
 def test_webdataset_reads_the_tars(ip2p: Run, data: Path, layout: str) -> None:
     webdataset: Any = pytest.importorskip("webdataset")
     out = exported(ip2p, data, layout, "--per-file", 7)
     tars = [str(path) for path in sorted(out.glob("*.tar"))]
     assert len(tars) == 3
     found = list(webdataset.WebDataset(tars, shardshuffle=False, empty_check=False))
+    gc.collect()
     wanted = {sample.row["key"]: sample for sample in expected(data)}
     assert len(found) == len(wanted)
     for one in found:

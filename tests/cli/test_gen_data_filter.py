@@ -9,16 +9,24 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ip2p_cli.io.shards import Shards
+from tests.answering import Answers, serving
 from tests.cli.ip2p import Run
 from tests.gen_pairs import make_pairs, two_pictures
 from tests.tiny_clip import save_classifier, save_clip, save_dino
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def answering() -> Iterator[Answers]:
+    with serving() as server:
+        yield server
 
 
 def data_bytes(data: Path) -> dict[str, bytes]:
@@ -96,6 +104,17 @@ def test_more_gates(ip2p: Run, tmp_path: Path) -> None:
     assert filtered(ip2p, data, "--max-unsafe", 0)["kept"] == 0
     rows = list(Shards(folder=data / "scores").rows(0))
     assert all(0 < row["unsafe"] < 1 and -1 <= row["dino"] <= 1 for row in rows)
+
+
+def test_the_judge_is_asked(ip2p: Run, tmp_path: Path, answering: Answers) -> None:
+    data = make_pairs(tmp_path / "data", shards=1, triplets=1)
+    address = f"http://127.0.0.1:{answering.server_port}/v1"
+    told = filtered(ip2p, data, "--judge", address, "--judge-model", "eyes")
+    assert told["kept"] == 2
+    assert len(answering.asked) == 3
+    assert filtered(ip2p, data, "--min-judge", 0.9)["dropped"] == {"change below 2.3": 1, "judge below 0.9": 2}
+    assert len(answering.asked) == 3
+    assert Shards(folder=data / "scores").about() == {"measure": "offline", "judge": "eyes"}
 
 
 def test_the_report(ip2p: Run, tmp_path: Path) -> None:

@@ -3,53 +3,20 @@
 from __future__ import annotations
 
 import base64
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
 from ip2p_cli.datagen.judge import Judge, score_of
 from ip2p_cli.errors import ModelError, UsageError
+from tests.answering import Answers, serving
 from tests.gen_pairs import two_pictures
-
-
-class Answers(ThreadingHTTPServer):
-    """Answers with `codes`, then 200; keeps what it was asked."""
-
-    asked: list[Any]
-    codes: list[int]
-    text = '{"score": 8}'
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Answers
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((self.path, self.headers.get("Authorization"), body))
-        code = self.server.codes.pop(0) if self.server.codes else 200
-        data = json.dumps({"choices": [{"message": {"content": self.server.text}}]}).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
 def server() -> Iterator[Answers]:
-    with Answers(("127.0.0.1", 0), Handler) as made:
-        made.asked, made.codes = [], []
-        thread = threading.Thread(target=made.serve_forever)
-        thread.start()
+    with serving() as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 def judge_at(server: Answers) -> Judge:
