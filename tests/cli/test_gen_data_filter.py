@@ -173,6 +173,18 @@ def test_workers_and_parts_give_the_same(ip2p: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_on_ray(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    one, two = (make_pairs(tmp_path / name) for name in ("one", "two"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "IP2P_OFFLINE": "1"}
+    for data, words in ((one, ()), (two, ("--engine", "ray", "--workers", "2"))):
+        command = [sys.executable, "-m", "ip2p_cli", "gen-data", "filter", str(data), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert data_bytes(one) == data_bytes(two)
+
+
+@pytest.mark.slow
 def test_killed_and_run_again(ip2p: Run, tmp_path: Path) -> None:
     one, other = (make_pairs(tmp_path / name, shards=60, triplets=1, candidates=2) for name in ("one", "other"))
     kill_when(

@@ -59,10 +59,18 @@ def _columns_of(sample: Sample, types: dict[str, str]) -> dict[str, Any]:
     for column, name in PICTURES.items():
         columns[column] = {"bytes": sample.pictures[name], "path": f"{row['key']}.{name}"}
     for name in types:
-        if name not in columns and name != MORE:
+        if name not in columns and name != MORE and _fits(row.get(name), types[name]):
             columns[name] = row.pop(name, None)
     columns[MORE] = json.dumps(row, ensure_ascii=False, sort_keys=True)
     return columns
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a column can hold a value; what it cannot hold goes to MORE."""
+    if kind == "string":
+        return value is None or isinstance(value, str)
+    whole = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return value is None or whole or (kind == "float64" and isinstance(value, float))
 
 
 def _schema(pa: Any, types: dict[str, str]) -> Any:
