@@ -19,6 +19,7 @@ from ..io.encoded import decode_picture
 from ..io.shards import Marker, Sample, Shards
 from ..types import DeviceName
 from .change import change_of, small
+from .dataset.base import triplet_in
 from .judge import Judge
 from .stages import Task, Work
 
@@ -144,7 +145,8 @@ def _decoded(pairs: Shards, number: int, drop: Callable[[str], None]) -> Iterato
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"key": row["key"], "triplet": row.get("triplet"), "kind": row.get("kind")}
+    triplet = row.get("triplet") or triplet_in(str(row["key"]))
+    return {"key": row["key"], "triplet": triplet, "kind": row.get("kind")}
 
 
 def _rounded(value: float | None) -> float | None:
@@ -155,7 +157,10 @@ def _model_said(folder: Path) -> dict[str, str]:
     from ..models.fingerprint import files_fingerprint
 
     files = sorted(folder.glob("*.safetensors"))
-    return {"name": folder.resolve().name, "fingerprint": files_fingerprint([folder / "config.json", *files])}
+    name = folder.absolute().name
+    if folder.parent.name == "snapshots":  # of the hub's cache: models--openai--clip-vit-large-patch14
+        name = folder.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return {"name": name, "fingerprint": files_fingerprint([folder / "config.json", *files])}
 
 
 def _device(name: DeviceName, number: int) -> str:

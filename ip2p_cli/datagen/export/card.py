@@ -35,7 +35,9 @@ _OFFLINE = (
 def card_of(plan: Plan, files: Sequence[Mapping[str, Any]]) -> bytes:
     """The card in Markdown: counts, settings of every stage, models, licences, measure and limits."""
     settings = {name: _public(shards.about()) for name, shards in _stages(plan) if shards.about()}
-    measure = str((settings.get("scores") or {}).get("measure", "not said"))
+    scores = settings.get("scores") or {}
+    measure = str(scores.get("measure", "not said"))
+    models = "".join(f", {name} {_cell(str(said.get('name')))}" for name, said in scores.items() if _is_model(said))
     found = {key: sorted(set(_named(settings, key))) for key in ("licence", "model")}
     pairs = Counter[str]()
     for row in files:
@@ -55,12 +57,16 @@ def card_of(plan: Plan, files: Sequence[Mapping[str, Any]]) -> bytes:
         "| split | pairs |\n|---|---|\n" + "".join(f"| {name} | {count} |\n" for name, count in pairs.items()),
         "| kind | pairs |\n|---|---|\n" + "".join(f"| {_cell(kind)} | {n} |\n" for kind, n in _kinds(plan)),
         "| stage | rows | dropped |\n|---|---|---|\n" + "".join(_stage_rows(plan)),
-        f"Measure: {measure}. Models: {', '.join(found['model']) or 'not said'}. Licences of what the pairs were made "
+        f"Measure: {measure}{models}. Models: {', '.join(found['model']) or 'not said'}. Licences of what the pairs were made "
         f"with: {', '.join(found['licence']) or 'not said; ask those who made the photos, texts and models'}.\n",
         "## Limits\n\n" + _LIMITS + (_OFFLINE if measure == "offline" else ""),
         "## Settings\n\n" + "\n".join(f"    {line}" for line in json.dumps(settings, indent=2).splitlines()) + "\n",
     ]
     return "\n".join(text).encode()
+
+
+def _is_model(said: Any) -> bool:
+    return isinstance(said, Mapping) and "fingerprint" in said
 
 
 def _stages(plan: Plan) -> Iterator[tuple[str, Shards]]:

@@ -54,9 +54,14 @@ def begin_export(plan: Plan) -> None:
     said = {"format": plan.layout, "split": plan.share, "digest": digest, "parts": len(plan.parts)}
     if about is not None and about != said:
         raise OutputError(f"{printable(plan.out)} is an export of other data or in another way: give a new folder")
-    if about is None and plan.out.exists() and (not plan.out.is_dir() or any(plan.out.iterdir())):
+    if about is None and plan.out.exists() and not _is_free(plan.out):
         raise OutputError(f"{printable(plan.out)} holds other files: give a new folder with -o")
     ledger.begin(said)
+
+
+def _is_free(out: Path) -> bool:
+    """Whether a folder is empty, but for what another part has just begun."""
+    return out.is_dir() and all(entry.name == LEDGER for entry in out.iterdir())
 
 
 def run_export(plan: Plan, hands: Hands) -> Iterator[tuple[Task, Marker | Exception, bool]]:
