@@ -114,6 +114,8 @@ def test_killed_and_run_again(ip2p: Run, tmp_path: Path, layout: str) -> None:
     words = ["gen-data", "export", str(data), "-o", str(out), "--format", layout, "--per-file", "1"]
     kill_when([sys.executable, "-m", "ip2p_cli", *words], out / ".export" / "00003.done.json")
     assert not (out / "README.md").exists()
+    left = {"shards": ".00059.tar", "original": ".0000059", "parquet": "data/.train-00059-of-00060.parquet"}
+    (out / f"{left.get(layout, '.train-000059.tar')}-0123abcd.tmp").write_bytes(b"half")
     exported(ip2p, data, layout, "--per-file", 1, out=out)
     assert files_of(out) == files_of(whole)
 

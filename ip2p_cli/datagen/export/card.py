@@ -57,7 +57,7 @@ def card_of(plan: Plan, files: Sequence[Mapping[str, Any]]) -> bytes:
         "| split | pairs |\n|---|---|\n" + "".join(f"| {name} | {count} |\n" for name, count in pairs.items()),
         "| kind | pairs |\n|---|---|\n" + "".join(f"| {_cell(kind)} | {n} |\n" for kind, n in _kinds(plan)),
         "| stage | rows | dropped |\n|---|---|---|\n" + "".join(_stage_rows(plan)),
-        f"Measure: {measure}{models}. Models: {', '.join(found['model']) or 'not said'}. Licences of what the pairs were "
+        f"Measure: {measure}{models}. Models: {', '.join(found['model']) or 'not said'}. Licences of what they were "
         f"made with: {', '.join(found['licence']) or 'not said; ask those who made the photos, texts and models'}.\n",
         "## Limits\n\n" + _LIMITS + (_OFFLINE if measure == "offline" else ""),
         "## Settings\n\n" + "\n".join(f"    {line}" for line in json.dumps(settings, indent=2).splitlines()) + "\n",

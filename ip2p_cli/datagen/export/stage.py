@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +15,15 @@ from ...errors import OutputError
 from ...io.files import write_whole
 from ...io.names import printable
 from ...io.shards import Marker, Shards
+from ..dataset.opening import SPLITS
 from ..dataset.original import SEEDS
 from ..stages import Hands, Task, Work, run_stage
 from .card import card_of
 from .plan import Plan
 from .writers import write_part
 
+# As the writers and `Shards` call what they are writing.
+_TEMPORARY = r"\.(\d{5}\.tar|(train|test)-[\w.-]+|\d{7})-[0-9a-f]{8}\.tmp"
 LEDGER = ".export"  # in the export: what was written, with a marker a part
 
 
@@ -78,6 +83,7 @@ def finish_export(plan: Plan) -> bool:
     ledger = ledger_of(plan.out)
     if len(ledger.done()) < len(plan.parts):
         return False
+    _sweep(plan.out)
     files = [row for number in range(len(plan.parts)) for row in ledger.rows(number)]
     written: dict[str, bytes] = {"README.md": card_of(plan, files)}
     if plan.layout == "original":
@@ -85,6 +91,18 @@ def finish_export(plan: Plan) -> bool:
     for name, data in written.items():
         _write_ours(plan.out, name, data)
     return True
+
+
+def _sweep(out: Path) -> None:
+    """Drop what processes that died left half written; with all parts there, nobody writes any more."""
+    for folder in (out, *(out / name for name in ("data", *SPLITS))):
+        for path in folder.glob(".*.tmp"):
+            if not re.fullmatch(_TEMPORARY, path.name):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _seeds(files: list[dict[str, Any]]) -> dict[str, bytes]:
