@@ -1,4 +1,4 @@
-"""`ip2p train --config RECIPE --data looks:FOLDER --out RUN`."""
+"""`ip2p train --config RECIPE --data looks:FOLDER|DATASET --out RUN`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from .output import Output
 def train(
     config: Annotated[Path, typer.Option("--config", "-c", help="A training recipe, e.g. recipes/train-nano.yaml.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run: checkpoints, grids, log, the model.")],
-    data: Annotated[str | None, typer.Option(help="looks:FOLDER paints looks on a folder's photos.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="looks:FOLDER paints looks on its photos; or a dataset of ip2p gen-data, in any layout."),
+    ] = None,
     teacher: Annotated[
         Path | None,
         typer.Option(help="A sentence encoder to teach a fresh text encoder: a folder, transformers layout."),

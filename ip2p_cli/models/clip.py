@@ -21,7 +21,9 @@ from ip2p_cli.models.silence import quiet
 # The paper's own is the first.
 _CACHED = ("openai/clip-vit-large-patch14", "openai/clip-vit-base-patch32", "openai/clip-vit-base-patch16")
 # Of the pictures it was trained on, as CLIP's own code has them.
-_MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+CLIP_MEAN, CLIP_DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+CLIP_SCORES = ("clip_image", "clip_direction", "clip_text_original", "clip_text_edited")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,18 +34,17 @@ class Clip:
     tokenizer: Any
     name: str
 
+    @property
+    def side(self) -> int:
+        """Pixels of the square that it sees."""
+        return int(self.model.config.vision_config.image_size)
+
     @torch.no_grad()
     def images(self, pixels: Tensor) -> Tensor:
         """(N, D) unit vectors of pictures (N, 3, H, W) in [0, 1]: scaled to the model's size and cut to a square."""
-        side = int(self.model.config.vision_config.image_size)
-        scale = side / min(pixels.shape[-2:])
-        height, width = (max(side, round(n * scale)) for n in pixels.shape[-2:])
-        scaled = F.interpolate(pixels, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
-        top, left = (height - side) // 2, (width - side) // 2
-        cut = scaled[..., top : top + side, left : left + side]
-        mean, deviation = (torch.tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
-        pooled = self.model.vision_model(pixel_values=(cut - mean) / deviation).pooler_output
-        return F.normalize(self.model.visual_projection(pooled), dim=1)
+        cut = normalised(square(pixels, self.side), CLIP_MEAN, CLIP_DEVIATION).to(self.model.device)
+        pooled = self.model.vision_model(pixel_values=cut).pooler_output
+        return F.normalize(self.model.visual_projection(pooled), dim=1).cpu()
 
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> Tensor:
@@ -52,8 +53,23 @@ class Clip:
         tokens = self.tokenizer(
             list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         )
-        pooled = self.model.text_model(input_ids=tokens.input_ids).pooler_output
-        return F.normalize(self.model.text_projection(pooled), dim=1)
+        pooled = self.model.text_model(input_ids=tokens.input_ids.to(self.model.device)).pooler_output
+        return F.normalize(self.model.text_projection(pooled), dim=1).cpu()
+
+
+def square(pixels: Tensor, side: int) -> Tensor:
+    """(N, 3, side, side) of pictures (N, 3, H, W) in [0, 1]: the shorter side scaled to `side`, the middle cut out."""
+    scale = side / min(pixels.shape[-2:])
+    height, width = (max(side, round(n * scale)) for n in pixels.shape[-2:])
+    scaled = F.interpolate(pixels, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+    top, left = (height - side) // 2, (width - side) // 2
+    return scaled[..., top : top + side, left : left + side]
+
+
+def normalised(pixels: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
+    """Pictures (N, 3, H, W) in [0, 1] less `mean`, by `deviation`, each for a channel."""
+    first, second = (torch.tensor(values)[:, None, None] for values in (mean, deviation))
+    return (pixels - first) / second
 
 
 def find_clip(named: str | None) -> Path | None:
@@ -70,8 +86,8 @@ def find_clip(named: str | None) -> Path | None:
     return None
 
 
-def load_clip(folder: Path) -> Clip:
-    """Load CLIP in float32 on the CPU, from safetensors only; ModelError where the folder does not hold one."""
+def load_clip(folder: Path, device: str = "cpu") -> Clip:
+    """Load CLIP in float32 on `device`, from safetensors only; ModelError where the folder does not hold one."""
     from transformers import CLIPModel, CLIPTokenizer
 
     try:
@@ -81,7 +97,8 @@ def load_clip(folder: Path) -> Clip:
     except Exception as error:
         # Missing parts, truncated files, wrong configs: the libraries raise anything.
         raise ModelError(f"{folder} cannot be loaded as CLIP ({reason(error)}); give another folder") from error
-    return Clip(model=model.float().eval().requires_grad_(False), tokenizer=tokenizer, name=folder.name)
+    model = model.float().eval().requires_grad_(False).to(device)
+    return Clip(model=model, tokenizer=tokenizer, name=folder.name)
 
 
 def similarities(
@@ -102,3 +119,28 @@ def similarities(
         words = clip.texts([instruction])[0]
         name, other = "text", (edits - source) @ words
     return [{"image": float(a), name: float(b)} for a, b in zip(image, other, strict=True)]
+
+
+def pair_scores(
+    clip: Clip, before: Tensor, after: Tensor, captions: Sequence[tuple[str, str] | None]
+) -> list[dict[str, float | None]]:
+    """The paper's four scores of pairs, each -1 to 1. before, after: (N, 3, side, side) in [0, 1], made by `square`.
+
+    clip_image: of the two pictures. clip_direction: of the change in the picture and the change from the first to the
+    second caption. clip_text_original, clip_text_edited: of each picture and its caption. Without captions those
+    three are None.
+    """
+    one, two = clip.images(torch.cat([before, after])).chunk(2)
+    known = list(dict.fromkeys(text for both in captions for text in both or ()))
+    words = dict(zip(known, clip.texts(known), strict=True)) if known else {}
+    scores: list[dict[str, float | None]] = []
+    for first, second, both in zip(one, two, captions, strict=True):
+        texts = [words[text] for text in both or ()]
+        found = {"clip_image": first @ second}
+        if texts:
+            turn = F.normalize(second - first, dim=0) @ F.normalize(texts[1] - texts[0], dim=0)
+            found |= {
+                "clip_direction": turn, "clip_text_original": first @ texts[0], "clip_text_edited": second @ texts[1]
+            }  # fmt: skip
+        scores.append({name: float(found[name]) if name in found else None for name in CLIP_SCORES})
+    return scores

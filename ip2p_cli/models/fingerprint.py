@@ -42,9 +42,10 @@ def fingerprint(model: Editor | ModelSpec, loras: Sequence[Lora] = (), vae: str 
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
-def weights_hash(path: Path) -> str:
-    """16 hexadecimal digits of one file of weights; ModelError where it cannot be read."""
-    return _remembered_hashes([path])[path][:16]
+def files_fingerprint(paths: Sequence[Path]) -> str:
+    """16 hexadecimal digits of the bytes of `paths`, in order. Raises ModelError where one cannot be read."""
+    hashes = _remembered_hashes(paths)
+    return hashlib.sha256("".join(f"{hashes[path]}\n" for path in paths).encode()).hexdigest()[:16]
 
 
 def _vae_file(source: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UsageError
 from ..io.names import slug
 from ..io.recipe_paths import PathEdit, Recipe, paths_of
-from ..models.fingerprint import weights_hash
+from ..models.fingerprint import files_fingerprint
 from ..settings import MAX_SEED, resolve
 from ..suggest import did_you_mean
 from ..types import EditSettings, Guard, Handoff, ResolvedEditSettings
@@ -177,7 +177,8 @@ def key_of(before: str, step: Step, plan: ChainPlan, *, fetch: bool = True) -> s
     if plan.guard != "none":
         what["guard"] = plan.guard
     if step.best_of > 1:
-        what |= {"best_of": step.best_of, "clip": weights_hash(plan.clip / "model.safetensors") if plan.clip else None}
+        clip = files_fingerprint([plan.clip / "model.safetensors"]) if plan.clip else None
+        what |= {"best_of": step.best_of, "clip": clip}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -28,6 +28,7 @@ State = Literal["ok", "warn", "fail"]
 # What ip2p can do with more packages: the module that shows it, its package, what it is for.
 EXTRAS = {
     "heif": ("pillow_heif", "pillow-heif", "reads HEIC photos"),
+    "data": ("pyarrow", "pyarrow", "reads and writes datasets in parquet"),
     "ray": ("ray", "ray", "spreads a batch over a cluster"),
     "llm": ("llama_cpp", "llama-cpp-python", "writes instructions with a language model"),
     "peft": ("peft", "peft", "trains LoRAs"),

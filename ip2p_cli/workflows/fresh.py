@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,10 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from ..datagen.dataset.stream import Photo
 from ..datagen.looks import looks
 from ..datagen.looks.labels import labelled_wordings
 from ..datagen.looks.phrasing import vary
-from ..datagen.looks.stream import read_photo
 from ..errors import UsageError
 from ..io.train_recipes import FreshRecipe
 from ..models.loader import Editor
@@ -36,7 +35,7 @@ _FREE_TEXTS = 8000
 _BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
-def build_fresh(recipe: FreshRecipe, name: str, photos: Sequence[Path], seed: int, say: Say) -> Editor:
+def build_fresh(recipe: FreshRecipe, name: str, photos: Sequence[Photo], seed: int, say: Say) -> Editor:
     """A fresh model in fp32 on the CPU, its UNet untrained, its other parts finished.
 
     Deterministic in (recipe, photos, seed). Takes minutes, most of them for the text encoder.
@@ -76,12 +75,12 @@ def _built(cls: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
         raise UsageError(f"the recipe's settings of {cls.__name__} are not possible: {reason}") from error
 
 
-def _pictures(photos: Sequence[Path], seed: int) -> Iterator[Tensor]:
+def _pictures(photos: Sequence[Photo], seed: int) -> Iterator[Tensor]:
     """Photos, each plain and with one look: the autoencoder has to carry both."""
     rng = random.Random(f"{seed}/autoencoder")
     names = list(looks())
-    for path in rng.sample(list(photos), min(300, len(photos))):
-        photo = read_photo(path, 256)
+    for read in rng.sample(photos, min(300, len(photos))):
+        photo = read(256)
         look = looks()[rng.choice(names)]
         painted = look.paint(photo, 1.0, np.random.default_rng(rng.getrandbits(32)))
         for picture in (photo, painted):

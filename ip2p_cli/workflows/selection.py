@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from .. import __version__
+from ..datagen.change import small
 from ..errors import InputError
 from ..io.contact_sheet import contact_sheet, grid_of
 from ..io.files import write_whole
@@ -26,7 +27,7 @@ from ..models.clip import load_clip, similarities
 from ..models.nano.known import closest
 from .loading import ModelChoice
 from .plan import Item, Plan
-from .ranking import Measured, measure, order, small
+from .ranking import Measured, measure, order
 from .variants import LABELS, value_text
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ from diffusers import DDIMScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
-from ..datagen.looks.stream import list_photos, split_photos
 from ..diffusion.editing import encode_image, encode_text, null_text
 from ..diffusion.loss import (
     add_noise,
@@ -35,14 +34,14 @@ from ..diffusion.loss import (
     prediction_target,
     weighted_mse,
 )
-from ..errors import TrainingError, UsageError
+from ..errors import TrainingError
 from ..io.train_recipes import TrainRecipe
 from ..models.loader import Editor
 from ..models.save import save_editor
 from . import checkpoints
 from .grids import draw_grid
 from .schedule import learning_rate_factor, stage_at
-from .train_data import LooksBatches, TensorBatch
+from .train_data import Batches, TensorBatch, open_data
 from .train_start import check_shapes, model_card, start_editor
 
 Say = Callable[[str], None]
@@ -92,14 +91,14 @@ def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: S
     Raises UsageError where the recipe names no data, TrainingError where it does not fit the run that `folder`
     holds or the numbers overflow.
     """
-    photos, held_out = _photos(recipe)
+    data = open_data(recipe)
     accelerator = _accelerator(recipe)
     main = accelerator.is_main_process
     say = say if main else _silent
     with accelerator.main_process_first():  # the other processes find what it has written
         if main:
             checkpoints.check_recipe(folder, recipe, say)
-        editor = start_editor(recipe, folder, photos, say)
+        editor = start_editor(recipe, folder, data.photos, say)
     check_shapes(recipe, editor)
     run = _prepare(recipe, editor, accelerator)
     first = checkpoints.restore(folder, accelerator, run.unet, run.ema, run.optimizer)
@@ -109,10 +108,11 @@ def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: S
     if stop():
         return
     began = time.monotonic()
-    with closing(LooksBatches(recipe, photos, rank=accelerator.process_index).read(first, _readers(run))) as data:
+    batches = Batches(recipe, data.stream, rank=accelerator.process_index)
+    with closing(batches.read(first, _readers(run))) as read:
         for done in range(first + 1, recipe.total_steps + 1):
             rate = _set_learning_rate(run, done - 1)
-            loss, stopping = _agree(run, _optimizer_step(run, done - 1, data), stop())
+            loss, stopping = _agree(run, _optimizer_step(run, done - 1, read), stop())
             if log is not None:
                 log.add(step=done, loss=loss, learning_rate=rate)
             last, grid = done == recipe.total_steps, None
@@ -120,7 +120,7 @@ def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: S
                 checkpoints.save(folder, done, accelerator, run.unet, run.ema, run.optimizer)
             if main and (last or done % recipe.grid_every == 0):
                 with _Averaged(run):
-                    grid = draw_grid(run.editor, recipe, held_out or photos, folder, done)
+                    grid = draw_grid(run.editor, recipe, data.held_out or data.photos, folder, done)
             seconds = time.monotonic() - began
             yield TrainStep(
                 step=done, total=recipe.total_steps, loss=loss, learning_rate=rate, seconds=seconds, grid=grid
@@ -129,24 +129,12 @@ def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: S
                 return
     if main:
         with _Averaged(run):
-            save_editor(run.editor, folder / "model", card=model_card(recipe, run.editor.spec, len(photos)))
+            save_editor(run.editor, folder / "model", card=model_card(recipe, run.editor.spec, data.said))
     accelerator.wait_for_everyone()
 
 
 def _silent(_: str) -> None:
     pass
-
-
-def _photos(recipe: TrainRecipe) -> tuple[list[Path], list[Path]]:
-    """(for training, held out) of the recipe's data."""
-    kind, _, folder = (recipe.data or "").partition(":")
-    if kind != "looks" or not folder:
-        given = f", not {recipe.data!r}" if recipe.data else ""
-        raise UsageError(f"no training data: give --data looks:FOLDER, with a folder of photos{given}.")
-    photos, held_out = split_photos(list_photos(Path(folder).expanduser()), recipe.hold_out_every)
-    if not photos:
-        raise UsageError(f"{folder}: hold_out_every {recipe.hold_out_every} leaves no photo to train on; give 0.")
-    return photos, held_out
 
 
 def _accelerator(recipe: TrainRecipe) -> Accelerator:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..datagen.looks.stream import Cut, LooksStream
-from ..errors import InputError
+from ..datagen.dataset.opening import open_for_training
+from ..datagen.dataset.stream import Originals, PairStream, Photo, split_indices
+from ..datagen.looks.stream import Cut, LooksStream, Stream, list_photos, read_photo, split_photos
+from ..errors import InputError, UsageError
 from ..io.train_recipes import TrainRecipe
 from .schedule import stage_at
 
@@ -27,13 +31,65 @@ class TensorBatch(NamedTuple):
     instructions: Sequence[str]
 
 
-class LooksBatches(Dataset[TensorBatch | InputError]):
+@dataclass(frozen=True, kw_only=True)
+class TrainData:
+    """What a run learns from. photos, held_out: pictures to edit, as functions of their side. said: for people."""
+
+    stream: Stream
+    photos: Sequence[Photo]
+    held_out: Sequence[Photo]
+    said: str
+
+
+def open_data(recipe: TrainRecipe) -> TrainData:
+    """The data that the recipe names: looks:FOLDER, or a dataset in any layout that `open_dataset` knows.
+
+    Raises UsageError where it names none or asks for what the data cannot do, InputError where it cannot be read.
+    """
+    kind, _, folder = (recipe.data or "").partition(":")
+    if kind == "looks" and folder:
+        return _looks(recipe, folder)
+    path = Path(recipe.data or "").expanduser()
+    if not recipe.data or not path.exists():
+        given = f", not {recipe.data!r}" if recipe.data else ""
+        raise UsageError(
+            f"no training data: give --data looks:FOLDER, with a folder of photos, or a dataset's folder{given}."
+        )
+    if recipe.emphasis:
+        raise UsageError(
+            f"emphasis is for looks, and {path} is a dataset of pairs: take it out of the recipe, or give --data "
+            "looks:FOLDER."
+        )
+    pairs = open_for_training(path)
+    training, held_out = split_indices(pairs, recipe.hold_out_every)
+    if not len(training):
+        raise UsageError(f"{path}: hold_out_every {recipe.hold_out_every} leaves no pair to train on; give 0.")
+    return TrainData(
+        stream=PairStream(pairs, training, seed=recipe.seed),
+        photos=Originals(pairs, training),
+        held_out=Originals(pairs, held_out),
+        said=f"{len(training)} pairs of a dataset",
+    )
+
+
+def _looks(recipe: TrainRecipe, folder: str) -> TrainData:
+    photos, held_out = split_photos(list_photos(Path(folder).expanduser()), recipe.hold_out_every)
+    if not photos:
+        raise UsageError(f"{folder}: hold_out_every {recipe.hold_out_every} leaves no photo to train on; give 0.")
+    return TrainData(
+        stream=LooksStream(photos, seed=recipe.seed, emphasis=recipe.emphasis),
+        photos=[partial(read_photo, path) for path in photos],
+        held_out=[partial(read_photo, path) for path in held_out],
+        said=f"{len(photos)} photos with painted looks",
+    )
+
+
+class Batches(Dataset[TensorBatch | InputError]):
     """Item i is micro-batch i of the whole run, the same whoever reads it and in whatever order."""
 
-    def __init__(self, recipe: TrainRecipe, photos: Sequence[Path], *, rank: int) -> None:
+    def __init__(self, recipe: TrainRecipe, stream: Stream, *, rank: int) -> None:
         """`rank`: number of the process that trains on it."""
-        self.recipe, self.rank = recipe, rank
-        self.stream = LooksStream(photos, seed=recipe.seed, emphasis=recipe.emphasis)
+        self.recipe, self.stream, self.rank = recipe, stream, rank
 
     def __len__(self) -> int:
         """Micro-batches in the whole run."""

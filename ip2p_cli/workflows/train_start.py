@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..datagen.dataset.stream import Photo
 from ..errors import UsageError
 from ..io.train_recipes import FreshRecipe, TrainRecipe
 from ..models.loader import Editor, load_editor
@@ -22,7 +23,7 @@ from ..types import EditSettings, ModelSpec
 _FRESH_DEFAULTS = EditSettings(steps=8, cfg_text=1.0, cfg_image=1.0, sampler="ddim")
 
 
-def start_editor(recipe: TrainRecipe, folder: Path, photos: Sequence[Path], say: Callable[[str], None]) -> Editor:
+def start_editor(recipe: TrainRecipe, folder: Path, photos: Sequence[Photo], say: Callable[[str], None]) -> Editor:
     """The model of `recipe.start` in fp32 on the CPU, its UNet ready to take an image condition.
 
     A fresh model is built once and kept in `folder/start`. `spec` says what the finished model will be.
@@ -85,14 +86,14 @@ def check_shapes(recipe: TrainRecipe, editor: Editor) -> None:
                 )
 
 
-def model_card(recipe: TrainRecipe, spec: ModelSpec, photos: int) -> str:
+def model_card(recipe: TrainRecipe, spec: ModelSpec, data: str) -> str:
     """The README.md of the finished model, in Markdown."""
     start = "from nothing" if isinstance(recipe.start, FreshRecipe) else f"from {recipe.start}"
     plan = json.dumps(recipe.model_dump(mode="json", exclude={"data": True, "start": {"teacher"}}), indent=2)
     said = spec.defaults
     return (
-        f"# {recipe.name}\n\nAn InstructPix2Pix model trained {start} by `ip2p train` on {photos} photos with painted "
-        f"looks, {recipe.total_steps} steps; averaged weights.\n\n"
+        f"# {recipe.name}\n\nAn InstructPix2Pix model trained {start} by `ip2p train` on {data}, "
+        f"{recipe.total_steps} steps; averaged weights.\n\n"
         f"Defaults: {said.steps} steps of {said.sampler} at {said.resolution} px, cfg_text {said.cfg_text}, "
         f"cfg_image {said.cfg_image}. Licence: {spec.licence}.\n\n```json\n{plan}\n```\n"
     )

@@ -17,7 +17,7 @@ from ip2p_cli.datagen.looks.labels import labelled_wordings
 from ip2p_cli.datagen.looks.phrasing import vary
 from ip2p_cli.datagen.looks.stream import Cut, LooksStream, list_photos, read_photo, split_photos
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.workflows.train_data import LooksBatches, TensorBatch
+from ip2p_cli.workflows.train_data import Batches, TensorBatch
 from tests.training import make_photos, make_recipe
 
 PART = Cut(height=32, width=40, side=64, per_photo=2)
@@ -60,10 +60,10 @@ def test_a_batch_is_a_function_of_seed_step_and_rank(folder: Path, cut: Cut) -> 
 def test_readers_do_not_matter(folder: Path) -> None:
     photos = list_photos(folder)
     recipe = make_recipe("x", folder)
-    expected = list(LooksBatches(recipe, photos, rank=0).read(0, 0))
+    expected = list(Batches(recipe, LooksStream(photos, seed=recipe.seed), rank=0).read(0, 0))
     assert len(expected) == 8
     for first, readers in ((0, 2), (3, 1)):
-        found = list(LooksBatches(recipe, photos, rank=0).read(first, readers))
+        found = list(Batches(recipe, LooksStream(photos, seed=recipe.seed), rank=0).read(first, readers))
         assert len(found) == 8 - 2 * first
         for a, b in zip(expected[2 * first :], found, strict=True):
             assert torch.equal(a.before, b.before)
@@ -82,7 +82,8 @@ def test_readers_start_after_opencv_had_threads(folder: Path) -> None:
         cv2.bilateralFilter(np.zeros((600, 600, 3), np.uint8), 5, 10, 10)
         time.sleep(0.5)  # until they sleep
         assert isinstance(
-            next(LooksBatches(make_recipe("x", folder), list_photos(folder), rank=0).read(0, 1)), TensorBatch
+            next(Batches(make_recipe("x", folder), LooksStream(list_photos(folder), seed=3), rank=0).read(0, 1)),
+            TensorBatch,
         )
         assert cv2.getNumThreads() == 2
     finally:
@@ -91,7 +92,7 @@ def test_readers_start_after_opencv_had_threads(folder: Path) -> None:
 
 def test_ranks_read_different_data(folder: Path) -> None:
     recipe, photos = make_recipe("x", folder), list_photos(folder)
-    one, other = (LooksBatches(recipe, photos, rank=rank)[0] for rank in (0, 1))
+    one, other = (Batches(recipe, LooksStream(photos, seed=recipe.seed), rank=rank)[0] for rank in (0, 1))
     assert isinstance(one, TensorBatch)
     assert isinstance(other, TensorBatch)
     assert not torch.equal(one.before, other.before)

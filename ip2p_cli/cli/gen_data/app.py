@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from . import pairs, run
+from . import export, pairs, run, stats, view
+from . import filter as filtering
 
 app = typer.Typer(
     help="Make a dataset of instructed edits: captions, triplets, pairs, filter, export; `run` does all.",
@@ -12,3 +13,7 @@ app = typer.Typer(
 )
 app.command("pairs")(pairs.pairs)
 app.command("run")(run.run)
+app.command("filter")(filtering.filter_pairs)
+app.command("export")(export.export)
+app.command("stats")(stats.stats)
+app.command("view")(view.view)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+Layout = Literal["shards", "original", "parquet", "webdataset"]
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="The dataset's folder, which all stages share.")]
 RunSeed = Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same data.")]
 Workers = Annotated[
@@ -16,3 +17,62 @@ Workers = Annotated[
 DataOption = Annotated[
     Path, typer.Option("-o", "--output", metavar="DATA", help="The dataset's folder, which all stages share.")
 ]
+
+# --- Filter, export, stats, view
+
+_MEASURES, _BOUNDS = "What to score with", "What to keep"
+
+FilterClip = Annotated[
+    str | None,
+    typer.Option(
+        "--clip",
+        help="The folder of a CLIP model. Default: one in the hub's cache, else the offline measure.",
+        rich_help_panel=_MEASURES,
+    ),
+]
+Dino = Annotated[Path | None, typer.Option(help="Also score with the DINO in this folder.", rich_help_panel=_MEASURES)]
+Safety = Annotated[
+    Path | None,
+    typer.Option(help="Also score with the safety checker or classifier in this folder.", rich_help_panel=_MEASURES),
+]
+JudgeUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--judge",
+        metavar="URL",
+        help="Also ask a model with eyes: an OpenAI-compatible endpoint, http://…/v1.",
+        rich_help_panel=_MEASURES,
+    ),
+]
+JudgeModel = Annotated[
+    str, typer.Option(metavar="NAME", help="The judge's name at its endpoint.", rich_help_panel=_MEASURES)
+]
+ScoreBatch = Annotated[int, typer.Option("--batch-size", min=1, help="Pairs at a time.", rich_help_panel=_MEASURES)]
+MinImage = Annotated[float, typer.Option(help="CLIP likeness of the two pictures.", rich_help_panel=_BOUNDS)]
+MinDirection = Annotated[float, typer.Option(help="CLIP direction: pictures and captions.", rich_help_panel=_BOUNDS)]
+MinText = Annotated[float, typer.Option(help="CLIP likeness of picture and caption.", rich_help_panel=_BOUNDS)]
+MinChange = Annotated[
+    float, typer.Option(help="Offline: mean CIELAB distance; 2.3 is just noticeable.", rich_help_panel=_BOUNDS)
+]
+MaxChange = Annotated[float, typer.Option(help="Offline: mean CIELAB distance at most.", rich_help_panel=_BOUNDS)]
+MinStructure = Annotated[
+    float, typer.Option(help="Offline: correlation of luminance; unrelated photos have 0.3.", rich_help_panel=_BOUNDS)
+]
+MinDino = Annotated[float, typer.Option(help="With --dino: likeness.", rich_help_panel=_BOUNDS)]
+MinJudge = Annotated[float, typer.Option(help="With --judge: its score, 0 to 1.", rich_help_panel=_BOUNDS)]
+MaxUnsafe = Annotated[float, typer.Option(help="With --safety: 0 to 1, at most.", rich_help_panel=_BOUNDS)]
+KeepPairs = Annotated[
+    int, typer.Option("--keep", min=1, help="Pairs of a triplet at most, by direction.", rich_help_panel=_BOUNDS)
+]
+
+ExportOut = Annotated[
+    Path, typer.Option("-o", "--output", help="The export's folder: a new one, or one to go on with.")
+]
+ExportFormat = Annotated[Layout, typer.Option("--format", help="How it is laid out; `ip2p train` reads them all.")]
+Split = Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of the triplets to hold out as “test”.")]
+PerFile = Annotated[int, typer.Option(min=1, help="Pairs of a tar or parquet file, about.")]
+DataSet = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A dataset's folder, or an export in any format.", show_default=False)
+]
+Pairs = Annotated[int, typer.Option("--pairs", "-n", min=1, max=200, help="Pairs to show.")]
+ViewOut = Annotated[Path, typer.Option("-o", "--out", help="A page (.html), or a sheet (.png, .jpg).")]

@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -75,11 +76,25 @@ def read_photo(path: Path, side: int) -> Image:
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
         raise InputError(f"{path}: not a picture that can be read; remove it from the training folder.")
-    scale = side / min(bgr.shape[:2])
-    size = (max(side, round(bgr.shape[1] * scale)), max(side, round(bgr.shape[0] * scale)))
-    bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    rgb: Image = np.ascontiguousarray(bgr[..., ::-1]).astype(np.float32) / np.float32(255)
+    return to_side(bgr[..., ::-1], side)
+
+
+def to_side(picture: npt.NDArray[np.generic], side: int) -> Image:
+    """An RGB picture of bytes (H, W, 3) as `read_photo` gives it."""
+    scale = side / min(picture.shape[:2])
+    size = (max(side, round(picture.shape[1] * scale)), max(side, round(picture.shape[0] * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = cv2.resize(np.ascontiguousarray(picture), size, interpolation=method)
+    rgb: Image = resized.astype(np.float32) / np.float32(255)
     return rgb
+
+
+class Stream(Protocol):
+    """What training learns from, a batch at a time."""
+
+    def batch(self, step: int, count: int, cut: Cut, rank: int = 0) -> Pairs:
+        """The `count` pairs of training step `step` for process `rank`: a pure function of these and the seed."""
+        ...
 
 
 class LooksStream:
@@ -126,7 +141,7 @@ class LooksStream:
         if rng.random() < 0.5:
             photo = photo[:, ::-1]
         if cut.whole:  # the cut is a photo of its own: cut first, then paint
-            photo = _cut(photo, cut, rng)
+            photo = cut_out(photo, cut, rng)
         return photo.astype(np.float32) / np.float32(255)
 
     def _pairs(self, rng: random.Random, cut: Cut) -> list[tuple[Image, Image, str]]:
@@ -145,12 +160,12 @@ class LooksStream:
         both = np.concatenate([before, after], axis=2)
         pairs = []
         for _ in range(cut.per_photo):
-            window: Image = _cut(both, cut, rng).astype(np.float32)
+            window: Image = cut_out(both, cut, rng).astype(np.float32)
             pairs.append((window[..., :3], window[..., 3:], vary(rng.choice(wordings), rng)))
         return pairs
 
 
-def _cut(picture: npt.NDArray[np.generic], cut: Cut, rng: random.Random) -> npt.NDArray[np.generic]:
+def cut_out(picture: npt.NDArray[np.generic], cut: Cut, rng: random.Random) -> npt.NDArray[np.generic]:
     """A random window of the stage's size; a photo too narrow for it is first mirrored at its edges."""
     short = max(0, cut.height - picture.shape[0]), max(0, cut.width - picture.shape[1])
     if any(short):
