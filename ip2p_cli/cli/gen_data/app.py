@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from . import captions
+
 app = typer.Typer(
     help="Make a dataset of instructed edits: captions, triplets, pairs, filter, export; `run` does all.",
     no_args_is_help=True,
 )
+app.command("captions")(captions.captions)
