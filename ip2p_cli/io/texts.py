@@ -1,4 +1,4 @@
-"""Rows of text out of the files that captions come in, one at a time: text, CSV, JSONL, parquet, an HF dataset on disk."""
+"""Rows of text out of the files that captions come in, one at a time: text, CSV, JSONL, parquet, HF datasets."""
 
 from __future__ import annotations
 

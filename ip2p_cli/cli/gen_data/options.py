@@ -16,7 +16,9 @@ Workers = Annotated[
 
 # --- Captions and triplets
 
-Column = Annotated[str | None, typer.Option(help="Column of a table with the captions. Default: caption, input, text …")]
+Column = Annotated[
+    str | None, typer.Option(help="Column of a table with the captions. Default: caption, input, text …")
+]
 MinWords = Annotated[int, typer.Option(min=1, help="Words that a caption has at least.")]
 MaxWords = Annotated[int, typer.Option(min=1, help="Words that a caption has at most.")]
 Language = Annotated[
@@ -38,12 +40,14 @@ _FILTERS = "Filters"
 Writer = Annotated[
     Literal["grammar", "endpoint", "local"],
     typer.Option(
-        help="grammar: hand-written edits, no model. endpoint: an OpenAI-compatible server. local: a transformers folder."
+        help="grammar: hand-written edits, no model. endpoint: OpenAI-compatible. local: a transformers folder."
     ),
 ]
 PerCaption = Annotated[int, typer.Option(min=1, max=100, help="Triplets to try for of each caption.")]
 Balance = Annotated[bool, typer.Option("--balance/--no-balance", help="Draw kinds of edits equally often.")]
-LooksOnly = Annotated[bool, typer.Option("--looks-only", help="Grammar: only edits that the painter “looks” can paint.")]
+LooksOnly = Annotated[
+    bool, typer.Option("--looks-only", help="Grammar: only edits that the painter “looks” can paint.")
+]
 Url = Annotated[
     str | None,
     typer.Option(help="Of the endpoint, for example http://localhost:8000/v1.", rich_help_panel=_LLM),

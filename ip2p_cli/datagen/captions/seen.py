@@ -56,10 +56,12 @@ class Seen:
         self._file.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES)
         self._file.execute("BEGIN")
 
-    def __enter__(self) -> Seen:
+    def __enter__(self) -> Seen:  # noqa: D105
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(  # noqa: D105
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -70,7 +72,7 @@ class Seen:
     def place(self) -> Place:
         """Where the pass that was committed last goes on."""
         found = self._file.execute("SELECT shard, position, kept, pending FROM place").fetchone()
-        return Place(*found[:3], json.loads(found[3])) if found else Place()
+        return Place(found[0], found[1], found[2], json.loads(found[3])) if found else Place()
 
     def commit(self, place: Place) -> None:
         """Keep what was added, and where to go on."""

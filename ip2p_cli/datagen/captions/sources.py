@@ -18,8 +18,10 @@ PHOTOS = "photos:"
 NO_CAPTION = "a photo"
 
 _MAX_SIDECAR = 64 << 10  # bytes
-_CAMERA = frozenset("img dsc dscn dscf pxl pano vid mvimg screenshot image photo picture pic copy edited final jpg".split())
-_FUNCTION = frozenset("a an the my our his her its of in on at with and by under over near from to for".split())
+_CAMERA = frozenset(
+    "img dsc dscn dscf pxl pano vid mvimg screenshot image photo picture pic copy edited final jpg".split()  # noqa: SIM905
+)
+_FUNCTION = frozenset("a an the my our his her its of in on at with and by under over near from to for".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,27 +9,29 @@ from functools import cache
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*|[^\sA-Za-z]+")
 _ARTICLES = frozenset(("a", "an", "the"))
-_DETERMINERS = _ARTICLES | frozenset("his her my our their one this that another its".split())
+_DETERMINERS = _ARTICLES | frozenset("his her my our their one this that another its".split())  # noqa: SIM905
 _FUNCTION = frozenset(
-    "on in at with and by under over near from to for of is are was were that who which while beside behind above below "
-    "across along against around through into onto next inside outside during before after between among without as or "
+    "on in at with and by under over near from to for of is are was were that who which while beside behind "  # noqa: SIM905
+    "above below across along against around through into onto next inside outside during before after between among without as or "
     "but looking in front atop amid off up down has have".split()
 )
-_VERBS = frozenset("runs sits stands sleeps walks lies flies swims eats plays drinks looks jumps rides holds wears".split())
+_VERBS = frozenset(
+    "runs sits stands sleeps walks lies flies swims eats plays drinks looks jumps rides holds wears".split()  # noqa: SIM905
+)
 _NOT_VERBS = frozenset(
-    "building painting drawing ring king wing string spring ceiling wedding bed shed red seed weed swing thing".split()
+    "building painting drawing ring king wing string spring ceiling wedding bed shed red seed weed swing thing".split()  # noqa: SIM905
 )
 _PLURALS = {
     "wolf": "wolves", "sheep": "sheep", "deer": "deer", "fish": "fish", "goose": "geese", "mouse": "mice", "man": "men",
-    "woman": "women", "child": "children", "knife": "knives", "leaf": "leaves", "tomato": "tomatoes", "potato": "potatoes",
-    "moose": "moose", "bison": "bison", "statue": "statues", "person": "people",
+    "woman": "women", "child": "children", "knife": "knives", "leaf": "leaves", "tomato": "tomatoes",
+    "potato": "potatoes",     "moose": "moose", "bison": "bison", "statue": "statues", "person": "people",
 }  # fmt: skip
 _PICTURE = re.compile(
     r"^(?:an?|the)?\s*(?:[\w-]+\s){0,3}?(?:photo|photograph|picture|image|painting|drawing|sketch|illustration|portrait|"
     r"shot|watercolou?r|engraving|poster|render|rendering) of\s+",
     re.IGNORECASE,
 )
-_COUNTS = frozenset("two three four five six several some many few group pair close-up man woman people couple".split())
+_COUNTS = frozenset("two three four five six several some many few group pair close-up man woman people couple".split())  # noqa: SIM905
 _STARTS = _DETERMINERS | _COUNTS
 
 

@@ -25,7 +25,7 @@ class Exemplar:
 def exemplars() -> Sequence[Exemplar]:
     """All of them, in the file's order: by kind."""
     found = yaml.safe_load(_text())
-    return tuple(Exemplar(*row, kind) for kind, rows in found.items() for row in rows)
+    return tuple(Exemplar(row[0], row[1], row[2], kind) for kind, rows in found.items() for row in rows)
 
 
 def digest() -> str:

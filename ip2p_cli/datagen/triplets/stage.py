@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ...errors import UsageError
 from ...io.shards import Marker, Shards
-from ...types import Caption, Triplet
+from ...types import Caption, DeviceName, Triplet
 from ..stages import Task, Work, key_of, tasks_of
 from .draft import Draft, Writer
 from .filters import Moderation, passing, read_blocklist
@@ -23,9 +23,9 @@ class TripletSettings:
     """How triplets are written.
 
     per_caption: triplets that are tried for. balance: kinds of edits equally often. looks_only: of the grammar, only
-    what a look paints. model: the endpoint's name for its model, or the local one's folder. temperature, tokens: of the
-    models; shots: exemplars they are shown, 0 for one that was fine-tuned. blocklist: a file of words. moderate: whether
-    an endpoint judges.
+    what a look paints. model: the endpoint's name for its model, or the local one's folder. temperature, tokens: of
+    the models; shots: exemplars they are shown, 0 for one that was fine-tuned. blocklist: a file of words. moderate:
+    whether an endpoint judges.
     """
 
     writer: WriterName = "grammar"
@@ -62,7 +62,8 @@ class Access:
     """How models are reached; none of it changes the data, and the key is never written anywhere.
 
     url: an OpenAI-compatible endpoint ("http://localhost:8000/v1"). moderation: the same for moderation. key_name: the
-    environment variable with the key. concurrency: calls at once. batch: captions at once of a local model.
+    environment variable with the key. concurrency: calls at once. timeout: seconds for an answer; pause: seconds before
+    the first of `tries` repetitions. batch: captions at once of a local model, on `device`.
     """
 
     url: str | None = None
@@ -71,8 +72,9 @@ class Access:
     concurrency: int = 8
     timeout: float = 60.0
     tries: int = 6
+    pause: float = 0.5
     batch: int = 8
-    device: str = "auto"
+    device: DeviceName = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +147,7 @@ def _writer(settings: TripletSettings, access: Access, folder: Path, number: int
         return LocalWriter(settings, access)
     from .grammar import GrammarWriter
 
-    return GrammarWriter(
-        settings.seed, settings.per_caption, looks_only=settings.looks_only, balance=settings.balance
-    )
+    return GrammarWriter(settings.seed, settings.per_caption, looks_only=settings.looks_only, balance=settings.balance)
 
 
 def _moderation(settings: TripletSettings, access: Access) -> Moderation | None:

@@ -17,7 +17,9 @@ from ip2p_cli.datagen.captions.sources import source_of
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.shards import Shards
 
-WORDS = "red blue old new cat dog tree house river mountain bridge boat under over near with quiet storm lamp chair".split()
+WORDS = (
+    "red blue old new cat dog tree house river mountain bridge boat under over near with quiet storm lamp chair".split()  # noqa: SIM905
+)
 
 
 def some_captions(count: int, seed: int = 0) -> list[str]:
@@ -33,7 +35,7 @@ def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("a cat on a roof\nA cat on a roof!\ndog\n\na small cat on a roof in the old town\n"
                       "a small cat on a roof in the old towns\n" + "word " * 80 + "\nдва кота на крыше\n")  # fmt: skip
-    (marker, there), = caption_shards(source_of(str(source)), tmp_path / "d", CaptionSettings())
+    ((marker, there),) = caption_shards(source_of(str(source)), tmp_path / "d", CaptionSettings())
     assert not there
     assert marker.counts == {"duplicate": 1, "too short": 1, "empty": 1, "near duplicate": 1, "too long": 1,
                              "other language": 1}  # fmt: skip
@@ -100,7 +102,7 @@ def test_photos_are_the_same_only_where_their_bytes_are(tmp_path: Path) -> None:
     for name, data in {"IMG_1.jpg": b"1", "IMG_2.png": b"2", "in/red-fox.jpg": b"3", "in/z.jpg": b"1"}.items():
         (folder / name).write_bytes(data)
     (folder / "IMG_2.txt").write_text("A quiet lake in the mountains\n")
-    (marker, _), = caption_shards(source_of(f"photos:{folder}"), tmp_path / "d", CaptionSettings())
+    ((marker, _),) = caption_shards(source_of(f"photos:{folder}"), tmp_path / "d", CaptionSettings())
     rows = list(Shards(folder=tmp_path / "d" / "captions").rows(0))
     assert [row["caption"] for row in rows] == ["a photo", "A quiet lake in the mountains", "a photo of a red fox"]
     assert [row["image"] for row in rows] == [str(folder / n) for n in ("IMG_1.jpg", "IMG_2.png", "in/red-fox.jpg")]
