@@ -11,9 +11,9 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*|[^\sA-Za-z]+")
 _ARTICLES = frozenset(("a", "an", "the"))
 _DETERMINERS = _ARTICLES | frozenset("his her my our their one this that another its".split())  # noqa: SIM905
 _FUNCTION = frozenset(
-    "on in at with and by under over near from to for of is are was were that who which while beside behind "  # noqa: SIM905
-    "above below across along against around through into onto next inside outside during before after between among without as or "
-    "but looking in front atop amid off up down has have".split()
+    "on in at with and by under over near from to for of is are was were that who which while beside behind above "  # noqa: SIM905
+    "below across along against around through into onto next inside outside during before after between among "
+    "without as or but looking front atop amid off up down has have".split()
 )
 _VERBS = frozenset(
     "runs sits stands sleeps walks lies flies swims eats plays drinks looks jumps rides holds wears".split()  # noqa: SIM905
@@ -55,8 +55,8 @@ def find_noun(caption: str, noun: str) -> Noun | None:
             before = [word.lower() for word in _WORD.findall(caption[: match.start()])]
             if not _ends_phrase(caption[match.end() :]) or (before and before[-1] == "hot"):
                 continue
-            if (plural and form != noun) or _determined(before):
-                return Noun(match.start(), match.end(), match.group().lower(), plural and form != noun)
+            if plural or _determined(before):  # of "sheep", what is not one sheep is several
+                return Noun(match.start(), match.end(), match.group().lower(), plural)
     return None
 
 

@@ -19,6 +19,7 @@ from ..looks import looks
 from ..stages import seed_of
 from . import english
 from .draft import Draft
+from .filters import unchanged
 
 _FILE = "grammar.yaml"
 
@@ -57,7 +58,7 @@ def edits_of(caption: str, *, looks_only: bool = False) -> list[Edit]:
     if not looks_only:
         found += [*_phrase_edits(caption), *_swaps(caption), *_word_edits(caption), *_described(caption)]
         found += [*_worn(caption), *_removed(caption)]
-    return found
+    return [edit for edit in found if not unchanged(caption, edit.edited)]
 
 
 class GrammarWriter:

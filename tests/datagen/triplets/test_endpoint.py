@@ -72,7 +72,7 @@ def test_good_answers(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row["caption"] for row in found][:2] == ["a lamp number 0 of shard 0", "a lamp number 1 of shard 0"]
     assert all(row["edited_caption"] == row["caption"] + " in gold" for row in found)
     assert {row["writer"] for row in found} == {"endpoint:some-model"}
-    assert len({row["kind"] for row in found}) == 8  # balanced: none twice before all were
+    assert len({row["kind"] for row in found[:5]}) == 5  # balanced: none twice in a shard before all were
     assert server.keys == {f"Bearer {KEY}"}
     assert server.most_at_once <= 3
     usage = [json.loads((data / "triplets" / f"0000{n}.usage.json").read_text()) for n in (0, 1)]
