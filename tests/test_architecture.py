@@ -84,6 +84,8 @@ def test_every_file_is_in_a_known_layer() -> None:
         ["chain", "--help"],
         ["recipes", "--help"],
         ["models", "list"],
+        ["gen-data", "captions", "--help"],
+        ["gen-data", "triplets", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:

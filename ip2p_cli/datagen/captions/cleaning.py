@@ -12,7 +12,7 @@ from typing import Any
 from ...errors import UsageError
 
 _TAG = re.compile(r"<[^<>]{1,200}>")
-_URL = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
+_URL = re.compile(r"\b(?:https?://|www\.)[^\s()<>\[\]]+", re.IGNORECASE)
 _BEFORE_MARK = re.compile(r"\s+([,.;:!?])")
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]")
 
@@ -35,9 +35,17 @@ def clean(text: str) -> str:
     for _ in range(2):  # scraped captions are often escaped twice
         text = html.unescape(text)
     text = _URL.sub(" ", _TAG.sub(" ", text))
-    text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in unicodedata.normalize("NFC", text))
+    text = "".join(map(_printable, unicodedata.normalize("NFC", text)))
     text = _BEFORE_MARK.sub(r"\1", _EMPTY_BRACKETS.sub(" ", " ".join(text.split())))
     return " ".join(text.split()).strip("\"'“”‘’«»|,;:- ")
+
+
+def _printable(character: str) -> str:
+    """The character; a space for any white space or control; nothing for what is never seen, as a soft hyphen."""
+    category = unicodedata.category(character)
+    if category == "Cc" or category[0] == "Z":
+        return " "
+    return "" if category[0] == "C" else character
 
 
 def normal(text: str) -> str:

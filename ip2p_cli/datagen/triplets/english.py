@@ -31,7 +31,15 @@ _PICTURE = re.compile(
     r"shot|watercolou?r|engraving|poster|render|rendering) of\s+",
     re.IGNORECASE,
 )
-_COUNTS = frozenset("two three four five six several some many few group pair close-up man woman people couple".split())  # noqa: SIM905
+_COUNTS = frozenset(
+    "two three four five six several some many few group pair close-up man woman people couple".split()  # noqa: SIM905
+)
+_CLAUSE = re.compile(r"(?<!that )(?<!which )(?<!who )\b(?:is|are|was|were)\b")
+# What makes another thing of a noun after it: a hot dog, a teddy bear.
+_COMPOUNDS = frozenset(
+    "hot teddy fire palm polar sea guinea school police delivery pine oak cherry christmas traffic race fishing snow "  # noqa: SIM905
+    "paper corn coffee bath clock bell water cell electric stuffed toy rocking ice pan cup motor pocket book coat".split()
+)
 _STARTS = _DETERMINERS | _COUNTS
 
 
@@ -48,14 +56,17 @@ class Noun:
 def find_noun(caption: str, noun: str) -> Noun | None:
     """Where `caption` speaks of a `noun` (singular) and of nothing longer ("dog", not "dog house"); else None."""
     lower = caption.lower()
+    invariant = plural_of(noun) == noun
     for form, plural in ((noun, False), (plural_of(noun), True)):
         if form not in lower:  # most are not, and patterns cost
             continue
         for match in re.finditer(rf"(?<![\w-]){re.escape(form)}(?![\w'’-])", caption, re.IGNORECASE):
             before = [word.lower() for word in _WORD.findall(caption[: match.start()])]
-            if not _ends_phrase(caption[match.end() :]) or (before and before[-1] == "hot"):
+            if not _ends_phrase(caption[match.end() :]) or (before and before[-1] in _COMPOUNDS):
                 continue
-            if plural or _determined(before):  # of "sheep", what is not one sheep is several
+            if match.group()[0].isupper() and match.start() > 0:  # part of a name: the Eiffel Tower
+                continue
+            if plural or _determined(before, strictly=invariant):  # of "sheep", what is not one sheep is several
                 return Noun(match.start(), match.end(), match.group().lower(), plural)
     return None
 
@@ -74,7 +85,9 @@ def described(caption: str, word: str) -> tuple[Noun, str] | None:
             if found is None:
                 break
             words = found[1].split()
-            if any(w.lower() in _FUNCTION or _is_verb(w) for w in words):
+            if any(w.lower() in _FUNCTION or _is_verb(w) or w[0].isupper() for w in words):
+                break
+            if count == 2 and words[1].endswith("s") and not words[0].endswith("s"):  # maybe what it does
                 break
             if _ends_phrase(found[2]):
                 return Noun(match.start(), match.end(), match.group().lower(), False), " ".join(words).lower()
@@ -117,7 +130,7 @@ def depicted(caption: str, what: str) -> str:
     head = _PICTURE.match(body)
     rest = body[head.end() :] if head else body
     first = rest.split(" ", 1)[0]
-    if head is None and first.lower() not in _STARTS:  # maybe a name, which must keep its capital
+    if (head is None and first.lower() not in _STARTS) or _CLAUSE.search(rest):  # a name keeps its capital
         return f"{body}, as {what.removesuffix(' with a picture of').removesuffix(' of')}{stop}"
     if first.lower() in _STARTS:
         rest = rest[:1].lower() + rest[1:]
@@ -143,6 +156,12 @@ def without_companion(caption: str) -> tuple[str, str] | None:
     if found[2] == "and" and len(_WORD.findall(before)) > 3:  # it may be joined to anything
         return None
     return before + stop, noun
+
+
+def word_before(caption: str, at: Noun) -> str:
+    """The word right before it, in lower case; "" where there is none."""
+    words = _WORD.findall(caption[: at.start])
+    return str(words[-1]).lower() if words else ""
 
 
 def with_article(noun: str, plural: bool) -> str:
@@ -197,14 +216,14 @@ def _is_verb(word: str) -> bool:
     return word in _VERBS or (word.endswith(("ing", "ed")) and word not in _NOT_VERBS)
 
 
-def _determined(before: list[str]) -> bool:
-    """Whether the words before a noun begin its phrase: a determiner, or the caption's start."""
+def _determined(before: list[str], *, strictly: bool) -> bool:
+    """Whether the words before a noun begin its phrase: a determiner or, unless `strictly`, the caption's start."""
     for count, word in enumerate(reversed(before)):
         if word in _DETERMINERS:
             return True
         if count == 3 or word in _FUNCTION or not word[0].isalpha() or _is_verb(word):
             return False
-    return len(before) <= 2
+    return len(before) <= 2 and not strictly
 
 
 def _split_stop(caption: str) -> tuple[str, str]:

@@ -76,13 +76,15 @@ class GrammarWriter:
             draw = random.Random(seed_of(self._seed, caption.key, "grammar"))
             fitting = edits_of(caption.caption, looks_only=self._looks_only)
             draw.shuffle(fitting)
+            own: Counter[str] = Counter()  # kinds that this caption got: others first
             for _ in range(self._count):
                 if not fitting:
                     yield caption, "no edit fits"
                     break
                 if self._balance:
-                    fitting.sort(key=lambda edit: (used[edit.kind], used[f"{edit.kind}/{edit.group}"]))
+                    fitting.sort(key=lambda e: (own[e.kind], used[e.kind], used[f"{e.kind}/{e.group}"]))
                 edit = fitting[0]
+                own[edit.kind] += 1
                 used.update((edit.kind, f"{edit.kind}/{edit.group}"))
                 fitting = [other for other in fitting if other.group != edit.group and other.edited != edit.edited]
                 yield (
@@ -135,7 +137,7 @@ def _swaps(caption: str) -> Iterator[Edit]:
     for kind, table in grammar()["swap"].items():
         for noun, others in table["nouns"].items():
             at = english.find_noun(caption, noun)
-            if at is None:
+            if at is None or english.word_before(caption, at) in grammar()["words"]["material"]["words"]:
                 continue
             for other in others:
                 new = english.plural_of(other) if at.plural else other
@@ -145,12 +147,16 @@ def _swaps(caption: str) -> Iterator[Edit]:
 
 
 def _word_edits(caption: str) -> Iterator[Edit]:
-    for kind, table in grammar()["words"].items():
+    for name, table in grammar()["words"].items():
+        kind = table.get("kind", name)
         for word, others in table["words"].items():
             found = english.described(caption, word)
             if found is None:
                 continue
             at, noun = found
+            last = noun.split()[-1]
+            if last not in table.get("of", (last,)) or last in table.get("not_of", ()):
+                continue
             for other in others:
                 named = f"{english.article_of(other)} {other}"
                 templates = [text for text in table["say"] if "{a new}" not in text or not noun.endswith("s")]

@@ -50,7 +50,7 @@ def test_a_pass_that_stopped_goes_on(tmp_path: Path, stop_at: int) -> None:
     source = tmp_path / "a.txt"
     lines = some_captions(50)
     source.write_text("\n".join(lines + lines[:30] + some_captions(30, 1)))
-    settings = CaptionSettings(rows=10)
+    settings = CaptionSettings(language="any", rows=10)
     whole = list(caption_shards(source_of(str(source)), tmp_path / "whole", settings))
     part = caption_shards(source_of(str(source)), tmp_path / "part", settings)
     for _ in range(stop_at):
@@ -67,7 +67,7 @@ def test_a_pass_that_stopped_goes_on(tmp_path: Path, stop_at: int) -> None:
 def test_a_shard_that_was_deleted_comes_back(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("\n".join(some_captions(30)))
-    settings = CaptionSettings(rows=10)
+    settings = CaptionSettings(language="any", rows=10)
     list(caption_shards(source_of(str(source)), tmp_path, settings))
     before = bytes_of(tmp_path)
     Shards(folder=tmp_path / "captions").path(1).unlink()
@@ -78,11 +78,11 @@ def test_a_shard_that_was_deleted_comes_back(tmp_path: Path) -> None:
 def test_another_source_is_refused_or_redone(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("\n".join(some_captions(30)))
-    list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(rows=10)))
+    list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10)))
     source.write_text("\n".join(some_captions(12, 5)))
     with pytest.raises(UsageError, match="fingerprint"):
-        list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(rows=10)))
-    made = list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(rows=10), redo=True))
+        list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10)))
+    made = list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10), redo=True))
     assert [m.rows for m, _ in made] == [10, 2]
     assert len(bytes_of(tmp_path)) == 2
 
@@ -90,7 +90,7 @@ def test_another_source_is_refused_or_redone(tmp_path: Path) -> None:
 def test_a_limit(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("\n".join(some_captions(30)))
-    made = list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(rows=10, limit=20)))
+    made = list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10, limit=20)))
     assert [m.rows for m, _ in made] == [10, 10]
     with pytest.raises(InputError, match="no such file"):
         list(caption_shards(source_of("nowhere.txt"), tmp_path / "x", CaptionSettings()))

@@ -130,7 +130,7 @@ def test_bad_answers_are_counted(data: Path) -> None:
     with serving(bad) as server:
         shards, tasks = triplet_tasks(data, SETTINGS)
         make = WriteTriplets(data=data, settings=SETTINGS, access=access(server))
-        (_, marker, _), = run_stage(shards, tasks[:1], make, Hands())
+        ((_, marker, _),) = run_stage(shards, tasks[:1], make, Hands())
     assert not isinstance(marker, Exception)
     assert marker.counts == {"does not split in two": 2, "caption unchanged": 1, "refused": 1, "no answer": 1}
 
@@ -168,7 +168,10 @@ def test_a_timeout_is_asked_again(data: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (Said(b'{"error": "bad key sk-very-secret"}', 401), r"401: .*bad key ….*a key is not taken: set OPENAI_API_KEY"),
+        (
+            Said(b'{"error": "bad key sk-very-secret"}', 401),
+            r"401: .*bad key ….*a key is not taken: set OPENAI_API_KEY",
+        ),
         (Said(b"no such model", 404), "404: no such model: check the address and the model's name"),
         (Said(b"busy", 500), r"does not answer \(500: busy\) after 4 tries"),
         (Said(b"no", 400), r"refuses every request \(400: no\)"),

@@ -31,7 +31,8 @@ def test_both_formats_come_back(instruction: str, edited: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["", "no", "a %% b %% c", "%%", " a\n%%\n\nEND", '{"instruction": "a"}', '{"instruction": 1, "edited_caption": 2}',
+    "answer",
+    ["", "no", "a %% b %% c", "%%", " a\n%%\n\nEND", '{"instruction": "a"}', '{"instruction": 1, "edited_caption": 2}',
                "[" * 5000]
 )  # fmt: skip
 def test_what_does_not_split_in_two(answer: str) -> None:

@@ -106,7 +106,6 @@ def test_filters() -> None:
         (one, "no answer"),
     ]  # fmt: skip
 
-
     judged = passing(drafts, blocked=re.compile(r"\bgun\b"), moderate=None)
     said = [draft if isinstance(draft, str) else "kept" for _, draft in judged]
     assert said == ["kept", "seen before", "seen before", "kept", "caption unchanged", "blocklist", "kept", "empty",
