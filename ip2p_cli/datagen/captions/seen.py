@@ -52,9 +52,9 @@ class Seen:
         draw = np.random.default_rng(0)
         self._factor = draw.integers(1, _PRIME, (_PERMUTATIONS, 1), dtype=np.uint64)
         self._offset = draw.integers(0, _PRIME, (_PERMUTATIONS, 1), dtype=np.uint64)
-        self._file = sqlite3.connect(path, isolation_level=None)
+        self._file = sqlite3.connect(path, timeout=1, isolation_level=None)
         self._file.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES)
-        self._file.execute("BEGIN")
+        self._file.execute("BEGIN IMMEDIATE")
 
     def __enter__(self) -> Seen:  # noqa: D105
         return self
@@ -80,7 +80,7 @@ class Seen:
         row = (place.shard, place.position, place.kept, json.dumps(place.pending))
         self._file.execute("INSERT INTO place VALUES (?, ?, ?, ?)", row)
         self._file.commit()
-        self._file.execute("BEGIN")
+        self._file.execute("BEGIN IMMEDIATE")
 
     def duplicate(self, content: str) -> bool:
         """Whether `content` was there before, exactly; it is added."""

@@ -72,24 +72,25 @@ def caption_shards(
     if whole is not None and list(done) == list(range(whole)):
         yield from ((marker, True) for marker in done.values())
         return
-    with _opened(shards.folder, settings.near, set(done)) as seen:
-        yield from ((done[n], True) for n in range(seen.place().shard))
-        yield from ((marker, False) for marker in _Pass(shards, source, settings, right, seen).run())
+    try:
+        with _opened(shards.folder, settings.near, set(done)) as seen:
+            yield from ((done[n], True) for n in range(seen.place().shard))
+            yield from ((marker, False) for marker in _Pass(shards, source, settings, right, seen).run())
+    except sqlite3.Error as error:
+        told = "wait for the other run into this folder" if "locked" in str(error) else "--redo begins anew"
+        raise OutputError(f"{printable(shards.folder / _SEEN)}: {error}: {told}") from error
     _forget(shards.folder, whole=False)
 
 
 def _opened(folder: Path, near: float | None, done: set[int]) -> Seen:
     """What was seen so far; nothing, where shards of it are gone: all are written again then, to the same bytes."""
-    try:
-        with told_as_output_error(folder / _SEEN):
-            seen = Seen(folder / _SEEN, near)
-            if set(range(seen.place().shard)) <= done and _whole(folder) is None:
-                return seen
-            seen.close()
-            _forget(folder)
-            return Seen(folder / _SEEN, near)
-    except sqlite3.Error as error:
-        raise OutputError(f"{printable(folder / _SEEN)}: {error}: delete it and run the command again") from error
+    with told_as_output_error(folder / _SEEN):
+        seen = Seen(folder / _SEEN, near)
+        if set(range(seen.place().shard)) <= done and _whole(folder) is None:
+            return seen
+        seen.close()
+        _forget(folder)
+        return Seen(folder / _SEEN, near)
 
 
 class _Pass:

@@ -38,7 +38,7 @@ _CLAUSE = re.compile(r"(?<!that )(?<!which )(?<!who )\b(?:is|are|was|were)\b")
 # What makes another thing of a noun after it: a hot dog, a teddy bear.
 _COMPOUNDS = frozenset(
     "hot teddy fire palm polar sea guinea school police delivery pine oak cherry christmas traffic race fishing snow "  # noqa: SIM905
-    "paper corn coffee bath clock bell water cell electric stuffed toy rocking ice pan cup motor pocket book coat".split()
+    "paper corn coffee bath clock bell water cell electric stuffed toy rocking ice cup motor pocket coat".split()
 )
 _STARTS = _DETERMINERS | _COUNTS
 

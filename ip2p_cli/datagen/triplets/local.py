@@ -15,6 +15,7 @@ import torch
 from ...errors import ModelError
 from ...io.names import printable
 from ...models.device import pick_device
+from ...models.silence import quiet
 from ...types import Caption
 from .draft import Draft
 from .prompting import Ask, asks_of, completion_prompt, messages, parse
@@ -128,8 +129,11 @@ def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
         raise ModelError(f"{printable(folder)} holds no language model (no config.json): give the folder of one")
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=dtype)
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=dtype
+            )
     except (OSError, ValueError, KeyError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{printable(folder)} cannot be loaded ({printable(first)})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -91,10 +91,11 @@ class WriteTriplets:
         settings = self.settings
         blocked = None if settings.blocklist is None else read_blocklist(settings.blocklist)
         moderate = _moderation(settings, self.access)
+        writer_of = _writers(settings, self.access, triplets.folder)
 
         def work(task: Task) -> Marker:
             rows = [Caption(**row) for row in captions.rows(task.source)]
-            writer = _writer(settings, self.access, triplets.folder, task.number)
+            writer = writer_of(task.number)
             drafts = passing(list(writer.drafts(rows)), blocked=blocked, moderate=moderate)
             with triplets.writing(task.number, task.digest) as file:
                 for row in _rows(drafts, writer.name, settings.seed):
@@ -135,19 +136,24 @@ def _rows(drafts: Sequence[tuple[Caption, Draft | str]], writer: str, seed: int)
     return rows
 
 
-def _writer(settings: TripletSettings, access: Access, folder: Path, number: int) -> Writer:
-    """What writes a shard. Raises UsageError, ModelError where it cannot be used."""
+def _writers(settings: TripletSettings, access: Access, folder: Path) -> Callable[[int], Writer]:
+    """What gives the writer of a shard; a model is loaded once. Raises UsageError, ModelError where that cannot be."""
     if settings.writer == "endpoint":
         from .endpoint import EndpointWriter
 
-        return EndpointWriter(settings, access, folder, number)
+        return lambda number: EndpointWriter(settings, access, folder, number)
+    writer: Writer
     if settings.writer == "local":
         from .local import LocalWriter
 
-        return LocalWriter(settings, access)
-    from .grammar import GrammarWriter
+        writer = LocalWriter(settings, access)
+    else:
+        from .grammar import GrammarWriter
 
-    return GrammarWriter(settings.seed, settings.per_caption, looks_only=settings.looks_only, balance=settings.balance)
+        writer = GrammarWriter(
+            settings.seed, settings.per_caption, looks_only=settings.looks_only, balance=settings.balance
+        )
+    return lambda number: writer
 
 
 def _moderation(settings: TripletSettings, access: Access) -> Moderation | None:

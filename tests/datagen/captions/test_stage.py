@@ -14,7 +14,7 @@ import pytest
 
 from ip2p_cli.datagen.captions import CaptionSettings, caption_shards
 from ip2p_cli.datagen.captions.sources import source_of
-from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.errors import InputError, OutputError, UsageError
 from ip2p_cli.io.shards import Shards
 
 WORDS = (
@@ -85,6 +85,17 @@ def test_another_source_is_refused_or_redone(tmp_path: Path) -> None:
     made = list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10), redo=True))
     assert [m.rows for m, _ in made] == [10, 2]
     assert len(bytes_of(tmp_path)) == 2
+
+
+def test_two_runs_at_once(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("\n".join(some_captions(30)))
+    settings = CaptionSettings(language="any", rows=10)
+    one = caption_shards(source_of(str(source)), tmp_path, settings)
+    next(one)
+    with pytest.raises(OutputError, match="wait for the other run"):
+        list(caption_shards(source_of(str(source)), tmp_path, settings))
+    assert len(list(one)) == 2
 
 
 def test_a_limit(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from ip2p_cli.datagen.triplets import Access, TripletSettings
+from ip2p_cli.datagen.stages import Hands, run_stage
+from ip2p_cli.datagen.triplets import Access, TripletSettings, WriteTriplets, triplet_tasks
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.local import LocalWriter
 from ip2p_cli.datagen.triplets.prompting import ASK, completion
 from ip2p_cli.errors import ModelError
+from ip2p_cli.io.shards import Shards
 from ip2p_cli.types import Caption
 
 CAPTIONS = [
@@ -63,6 +66,19 @@ def written(folder: Path, captions: list[Caption] = CAPTIONS, batch: int = 3, **
 def test_garbage_is_counted(tmp_path: Path) -> None:
     drafts = written(saved(tmp_path / "random", 0), tokens=20)
     assert drafts == ["does not split in two"] * 5
+
+
+def test_the_stage_counts_it(tmp_path: Path) -> None:
+    with Shards(folder=tmp_path / "captions").writing(0) as writer:
+        for caption in CAPTIONS:
+            writer.add(asdict(caption))
+    settings = TripletSettings(writer="local", model=str(saved(tmp_path / "m", 0)), shots=0, tokens=8)
+    shards, tasks = triplet_tasks(tmp_path, settings)
+    make = WriteTriplets(data=tmp_path, settings=settings, access=Access(device="cpu"))
+    ((_, marker, _),) = run_stage(shards, tasks, make, Hands())
+    assert not isinstance(marker, Exception)
+    assert (marker.rows, marker.counts) == (0, {"does not split in two": 5})
+    assert shards.about()["model"] == "m"  # type: ignore[index]
 
 
 @pytest.mark.slow

@@ -69,7 +69,11 @@ def test_rows_are_triplets(data: Path) -> None:
 def test_the_same_bytes_by_any_hands(data: Path, tmp_path: Path) -> None:
     settings = TripletSettings(per_caption=2, seed=5)
     write(data, settings)
-    for name, hands in {"two": [Hands(workers=2)], "parts": [Hands(part=(2, 2)), Hands(part=(1, 2))]}.items():
+    for name, hands in {
+        "two": [Hands(workers=2)],
+        "ray": [Hands(engine="ray", workers=2)],
+        "parts": [Hands(part=(2, 2)), Hands(part=(1, 2))],
+    }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "captions").symlink_to(data / "captions")
         for one in hands:
