@@ -37,7 +37,7 @@ _COUNTS = frozenset(
 _CLAUSE = re.compile(r"(?<!that )(?<!which )(?<!who )\b(?:is|are|was|were)\b")
 # What makes another thing of a noun after it: a hot dog, a teddy bear.
 _COMPOUNDS = frozenset(
-    "hot teddy fire palm polar sea guinea school police delivery pine oak cherry christmas traffic race fishing snow "  # noqa: SIM905
+    "hot teddy sports fire palm polar sea guinea school police pine oak cherry christmas traffic race fishing snow "  # noqa: SIM905
     "paper corn coffee bath clock bell water cell electric stuffed toy rocking ice cup motor pocket coat".split()
 )
 _STARTS = _DETERMINERS | _COUNTS
@@ -120,7 +120,7 @@ def added(caption: str, phrase: str) -> str:
     """`caption` with a phrase at its end, before its full stop; after a comma where it begins with one or needs one."""
     body, stop = _split_stop(caption)
     plain = phrase.removeprefix(",").strip()
-    comma = phrase.startswith(",") or "," in body
+    comma = phrase.startswith(",") or "," in body or (phrase.startswith("with ") and " with " in body)
     return f"{body}{',' if comma else ''} {plain}{stop}"
 
 

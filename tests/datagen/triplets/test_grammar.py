@@ -74,6 +74,7 @@ def test_our_own_triplets() -> None:
         ("a photo", "season", "a photo in winter"),
         ("castle, by the river, trees", "season", "castle, by the river, trees, in winter"),
         ("a wooden chair", "material", "a glass chair"),
+        ("a lake with a boat", "add", "a lake with a boat, with a rainbow in the sky"),
         ("An old woman on a bench", "age", "A young woman on a bench"),
         ("a group of sheep in a field", "animal", "a group of goats in a field"),
     ],
