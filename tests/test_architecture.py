@@ -89,6 +89,10 @@ def test_every_file_is_in_a_known_layer() -> None:
         ["gen-data", "export", "--help"],
         ["gen-data", "stats", "--help"],
         ["gen-data", "view", "--help"],
+        ["gen-data", "captions", "--help"],
+        ["gen-data", "triplets", "--help"],
+        ["gen-data", "pairs", "--help"],
+        ["gen-data", "run", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:

@@ -104,7 +104,7 @@ def report(
 
 @dataclass(kw_only=True)
 class Tally:
-    """What became of `count` items so far."""
+    """What became of `count` items so far; who cannot know the count beforehand sets it as it grows."""
 
     count: int
     output: Output
@@ -133,16 +133,16 @@ def counting(
         with interruptible():
             yield tally
     except KeyboardInterrupt as stop:
-        said = f"interrupted: {tally.done + tally.skipped} of {count} {noun} done, nothing half written."
-        said += " The same command goes on from there." if goes_on and count > 1 else ""
+        said = f"interrupted: {tally.done + tally.skipped} of {tally.count} {noun} done, nothing half written."
+        said += " The same command goes on from there." if goes_on and tally.count > 1 else ""
         raise InterruptionError(said, exit_code=143 if isinstance(stop, Terminated) else 130) from None
-    if tally.failed and count == 1:
+    if tally.failed and tally.count == 1:
         raise tally.failed[0]
     if tally.failed:
-        raise type(tally.failed[0])(f"{len(tally.failed)} of {count} {noun} failed; see above.")
-    if count > 1 or tally.skipped:
+        raise type(tally.failed[0])(f"{len(tally.failed)} of {tally.count} {noun} failed; see above.")
+    if tally.count > 1 or tally.skipped:
         before = f", {tally.skipped} done before" if tally.skipped else ""
-        output.say(f"{tally.done} of {count} {noun} {verb}{before}: {folder}")
+        output.say(f"{tally.done} of {tally.count} {noun} {verb}{before}: {folder}")
 
 
 def _tell(item: Item, outcome: Outcome, output: Output, data: bool) -> None:

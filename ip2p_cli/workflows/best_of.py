@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from PIL import Image
 
+from ..datagen.change import small
 from ..models.adapters import Adapter
 from ..models.clip import Clip, load_clip, similarities
 from ..models.loader import Editor
 from ..models.nano.known import closest
 from .chain_plan import Step
-from .ranking import measure, order, small
+from .ranking import measure, order
 
 _PIXELS_AT_ONCE = 8 * 512 * 512
 _SMALL_MB = 200

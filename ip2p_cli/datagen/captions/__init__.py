@@ -1,0 +1,5 @@
+"""Captions: read from anywhere, cleaned, each once, in numbered shards."""
+
+from .stage import CaptionSettings, caption_shards
+
+__all__ = ["CaptionSettings", "caption_shards"]
