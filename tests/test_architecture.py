@@ -67,6 +67,15 @@ def test_diffusion_knows_no_files() -> None:
         assert not imported & {"pathlib", "os", "io", "shutil"}, path.name
 
 
+def test_stages_of_data_generation_know_each_other_by_shards_only() -> None:
+    stages = {"captions", "triplets", "pairs", "scores", "export"}
+    for stage in stages:
+        folder = PACKAGE / "datagen"
+        for path in [*folder.glob(f"{stage}.py"), *folder.glob(f"{stage}/*.py")]:
+            named = {name.split(".")[1] for name in imports_of(path) if name.startswith("datagen.")}
+            assert not named & (stages - {stage}), path
+
+
 def test_every_file_is_in_a_known_layer() -> None:
     tops = {p.relative_to(PACKAGE).with_suffix("").parts[0] for p in MODULES}
     assert tops <= set(ALLOWED) | BASE

@@ -17,6 +17,7 @@ from PIL import Image
 from ..errors import InputError
 from ..io.encoded import decode_picture
 from ..io.shards import Marker, Sample, Shards
+from ..models.device import device_of_worker
 from ..types import DeviceName
 from .change import change_of, small
 from .dataset.base import triplet_in
@@ -76,7 +77,7 @@ class Measures:
     def scorers(self, number: int) -> list[Scorer]:
         """Load what is needed, for the worker of this number. Raises ModelError where that is not possible."""
         made: list[Scorer] = []
-        device = _device(self.device, number) if self.clip or self.dino or self.safety else "cpu"
+        device = device_of_worker(self.device, number) if self.clip or self.dino or self.safety else "cpu"
         if self.clip is not None:
             made.append(_clip_scorer(self.clip, device))
         else:
@@ -161,17 +162,6 @@ def _model_said(folder: Path) -> dict[str, str]:
     if folder.parent.name == "snapshots":  # of the hub's cache: models--openai--clip-vit-large-patch14
         name = folder.parent.parent.name.removeprefix("models--").replace("--", "/")
     return {"name": name, "fingerprint": files_fingerprint([folder / "config.json", *files])}
-
-
-def _device(name: DeviceName, number: int) -> str:
-    """Worker 1 takes the first GPU, 2 the second …; Ray shows each worker its own only."""
-    import torch
-
-    from ..models.device import pick_device
-
-    device = pick_device(name).name
-    count = torch.cuda.device_count() if device == "cuda" else 0
-    return f"cuda:{(number - 1) % count}" if count > 1 else device
 
 
 def _offline_scores(pairs: Sequence[Decoded]) -> list[Scores]:

@@ -51,6 +51,18 @@ def pick_device(name: DeviceName = "auto") -> Choice:
     raise DeviceError(f"device {name!r} is not available (PyTorch {torch.__version__}): {missing[name]}")
 
 
+def device_of_worker(name: DeviceName, number: int) -> str:
+    """The device of the worker of this number, from 1: with several GPUs each takes its own, in turn.
+
+    Ray shows each worker its own GPU only. Raises DeviceError as `pick_device` does.
+    """
+    import torch
+
+    device = pick_device(name).name
+    count = torch.cuda.device_count() if device == "cuda" else 0
+    return f"cuda:{(number - 1) % count}" if count > 1 else device
+
+
 def pick_dtype(name: DtypeName, device: str, model: ModelSpec) -> Choice:
     """The number format for `model` on `device`; DeviceError for a pair that cannot work."""
     if name != "auto":

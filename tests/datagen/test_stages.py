@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from ip2p_cli.datagen.stages import Hands, Task, Work, key_of, run_stage, seed_of, tasks_of, total_counts
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.shards import Marker, Shards
+from ip2p_cli.types import EngineName
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,34 @@ def test_parts_make_the_whole(before: Shards, tmp_path: Path) -> None:
         list(run_stage(after, tasks_of(before, 2), Double(before, after), Hands(part=part)))
     whole = Shards(folder=tmp_path / "whole")
     list(run_stage(whole, tasks_of(before, 2), Double(before, whole), Hands(workers=2)))
+    assert [after.path(n).read_bytes() for n in range(4)] == [whole.path(n).read_bytes() for n in range(4)]
+
+
+@dataclass(frozen=True)
+class Mortal(Double):
+    """Dies over its second shard, once."""
+
+    def __call__(self, number: int) -> Work:
+        work = super().__call__(number)
+
+        def mortal(task: Task) -> Marker:
+            died = self.after.folder.parent / "died"
+            if task.number == 1 and not died.exists():
+                died.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return work(task)
+
+        return mortal
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_a_lost_worker_costs_its_shard_only(before: Shards, tmp_path: Path, engine: EngineName) -> None:
+    whole, after = Shards(folder=tmp_path / "whole"), Shards(folder=tmp_path / "after")
+    list(run_stage(whole, tasks_of(before, 2), Double(before, whole), Hands()))
+    ran = list(run_stage(after, tasks_of(before, 2), Mortal(before, after), Hands(workers=2, engine=engine)))
+    assert (tmp_path / "died").exists()
+    assert all(isinstance(result, Marker) for _, result, _ in ran)
     assert [after.path(n).read_bytes() for n in range(4)] == [whole.path(n).read_bytes() for n in range(4)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.blend import LocalBlend
@@ -233,3 +234,35 @@ def test_a_pair_has_two_items(editor: Editor) -> None:
         controlled(guided(editor, 1, [5.0]), [Control(share=1)] * 2, STEPS),
     ):
         pass
+
+
+@pytest.mark.parametrize("xl", [False, True])
+def test_the_first_picture_is_diffusers_own(xl: bool) -> None:
+    """Without control both pictures are those of diffusers' text-to-image pipeline, noise and all."""
+    painter = tiny_xl_painter() if xl else tiny_painter()
+    parts = {"unet": painter.unet, "vae": painter.vae, "text_encoder": painter.text_encoder}
+    ours_config = make_scheduler("euler_a", painter.scheduler_config, STEPS).config
+    scheduler = EulerAncestralDiscreteScheduler.from_config(ours_config, steps_offset=1)  # as the pipeline insists
+    parts |= {"tokenizer": painter.tokenizer, "scheduler": scheduler}
+    if xl:
+        pipeline = StableDiffusionXLPipeline(
+            **parts,
+            text_encoder_2=painter.text_encoder_2,
+            tokenizer_2=painter.tokenizer_2,
+            force_zeros_for_empty_prompt=painter.zero_null_text,
+            add_watermarker=False,
+        )
+    else:
+        pipeline = StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None)
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        CAPTIONS,
+        height=SHAPE[1] * 8,
+        width=SHAPE[2] * 8,
+        num_inference_steps=STEPS,
+        guidance_scale=5.0,
+        generator=editing.make_generators([3, 3]),
+        output_type="latent",
+    ).images
+    ours = paint(painter, [Control(share=0.0)], [3])
+    torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-3)

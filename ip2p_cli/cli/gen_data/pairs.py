@@ -37,7 +37,10 @@ Effort = Annotated[
 Candidates = Annotated[int | None, typer.Option(min=1, help="Pairs for each triplet. Default of looks: 1.")]
 Block = Annotated[int, typer.Option(min=1, help="Candidates that are sampled together.")]
 StopAfter = Annotated[
-    int, typer.Option(min=0, help="End a triplet when so many candidates pass the filter's thresholds. 0: never.")
+    int,
+    typer.Option(
+        min=0, help="End a triplet once so many candidates pass the filter: fewer to choose the best from. 0: never."
+    ),
 ]
 Side = Annotated[int | None, typer.Option("--resolution", help="Of the pictures. Default: 512, of looks 256.")]
 Share = Annotated[str, typer.Option("--p", help="The range of p, the share of steps with shared self-attention.")]
@@ -70,6 +73,11 @@ def pairs(
     cross: Cross = "none",
     blend: Blend = False,
     seed: gen.RunSeed = 0,
+    clip: gen.FilterClip = None,
+    min_image: gen.MinImage = 0.7,
+    min_direction: gen.MinDirection = 0.2,
+    min_text: gen.MinText = 0.2,
+    min_change: gen.MinChange = 2.3,
     quality: opt.Quality = 95,
     triplets_per_shard: PerShard = 10,
     device: opt.Device = "auto",
@@ -85,12 +93,16 @@ def pairs(
     debug: opt.Debug = False,
 ) -> None:
     """Paint pictures before and after for each triplet: ip2p gen-data pairs DATA --model FOLDER"""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
+    from ...datagen.keep import Thresholds
     from ...datagen.pairs.stage import MakePairs
+    from ...datagen.pipeline import MakeJudge
+    from ...datagen.scores import Measures
     from ...datagen.stages import tasks_of
     from ...io.lists import read_range
     from ...io.shards import Shards
+    from ...models.clip import find_clip
 
     output = Output(json=json, quiet=quiet)
     name = painter or ("prompt2prompt" if model else "looks")
@@ -104,10 +116,24 @@ def pairs(
         "cfg": read_range(cfg_text, "--cfg-text"),
         "strength": read_range(strength, "--strength"),
     }
+    judge = None
+    if stop_after:
+        bounds = Thresholds(image=min_image, direction=min_direction, text=min_text, min_change=min_change)
+        judge = MakeJudge(measures=Measures(clip=find_clip(clip), device=device), bounds=bounds)
     settings = _settings(name, preset, asked, block=block, stop_after=stop_after, cross=cross, blend=blend, seed=seed)
+    settings = replace(settings, stop=judge.settings() if judge else None)
     settings = _with_model(settings, spec, vae, quality=quality, triplets_per_shard=triplets_per_shard)
     triplets, made = Shards(folder=data / "triplets"), Shards(folder=data / "pairs", kind="tar")
-    make = MakePairs(triplets=triplets, pairs=made, settings=settings, spec=spec, device=device, dtype=dtype, vae=vae)
+    make = MakePairs(
+        triplets=triplets,
+        pairs=made,
+        settings=settings,
+        spec=spec,
+        device=device,
+        dtype=dtype,
+        vae=vae,
+        make_judge=judge,
+    )
     if plan:
         _print_plan(make, planned, workers or 1, output)
         return
@@ -157,7 +183,7 @@ def _with_model(settings: PairSettings, spec: ModelSpec | None, vae: str | None,
     find_sampler(settings.sampler)
     weights = fingerprint(spec, (), vae)
     name = Path(spec.name).name if Path(spec.name).is_absolute() else spec.name
-    return replace(settings, model=name, weights=weights, **more)
+    return replace(settings, model=name, weights=weights, licence=spec.licence, **more)
 
 
 def _print_plan(make: MakePairs, triplets: int | None, workers: int, output: Output) -> None:

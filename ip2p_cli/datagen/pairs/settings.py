@@ -22,19 +22,22 @@ class PairSettings:
     """Settings of the pairs' stage; they decide its shards.
 
     candidates: pairs a triplet. block: candidates that are sampled together; after each block `stop_after` passing ones
-    end a triplet (0: never). side: the picture's (looks: its shorter side's) pixels. share, cfg, strength: ranges that
-    p, the guidance scale and the start of an anchored pair are drawn from. cross, blend: Prompt-to-Prompt's further
-    controls. Defaults as in the paper (appendix A.2), but for the number of candidates and steps.
+    end a triplet (0: never); stop: what passing means. side: the picture's (looks: its shorter side's) pixels. share,
+    cfg, strength: ranges that p, the guidance scale and the start of an anchored pair are drawn from. cross, blend:
+    Prompt-to-Prompt's further controls. Defaults as in the paper (appendix A.2), but for the number of candidates and
+    steps.
     """
 
     painter: PainterName
     seed: int = 0
     model: str | None = None
     weights: str | None = None
+    licence: str | None = None
     candidates: int = 30
     steps: int = 25
     block: int = 4
     stop_after: int = 0
+    stop: Mapping[str, Any] | None = None
     side: int = 512
     sampler: str = "euler_a_original"
     share: Range = (0.1, 0.9)

@@ -13,7 +13,7 @@ from PIL import Image
 from ...errors import InputError
 from ...io.output import encode_picture
 from ...io.shards import Marker, Shards, ShardWriter
-from ...models.device import pick_device, pick_dtype
+from ...models.device import device_of_worker, pick_dtype
 from ...models.loader import load_editor
 from ...types import DeviceName, DtypeName, ModelSpec, Triplet
 from ..stages import Task, Work
@@ -41,12 +41,12 @@ class MakePairs:
     device: DeviceName = "auto"
     dtype: DtypeName = "auto"
     vae: str | None = None
-    make_judge: Callable[[], Judge] | None = None
+    make_judge: Callable[[int], Judge] | None = None
 
     def __call__(self, number: int) -> Work:
         """The worker of this number, from 1: with several GPUs each takes its own."""
         painter = self.painter(number)
-        judge = self.make_judge() if self.make_judge is not None and self.settings.stop_after else None
+        judge = self.make_judge(number) if self.make_judge is not None and self.settings.stop_after else None
 
         def work(task: Task) -> Marker:
             rows = islice(self.triplets.rows(task.source), task.start, task.stop)
@@ -65,12 +65,8 @@ class MakePairs:
             return LooksPainter(self.settings)
         from .diffused import DiffusionPainter
 
-        device = pick_device(self.device).name
-        dtype = pick_dtype(self.dtype, device, self.spec).name
-        if device == "cuda":
-            import torch
-
-            device = f"cuda:{(number - 1) % torch.cuda.device_count()}"
+        device = device_of_worker(self.device, number)
+        dtype = pick_dtype(self.dtype, device.split(":")[0], self.spec).name
         editor = load_editor(self.spec, device=device, dtype=dtype, use="paint", vae=self.vae)
         return DiffusionPainter(editor, self.settings)
 

@@ -7,11 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
+from PIL import Image
 
 from ip2p_cli.io.shards import Shards
 from ip2p_cli.types import Triplet
 from tests.cli.ip2p import Run, some_photo
 from tests.tiny import save_editor, tiny_painter
+from tests.tiny_clip import save_clip
 
 
 @pytest.fixture
@@ -135,3 +138,55 @@ def test_a_recipe_of_one_stage(ip2p: Run, data: Path) -> None:
     assert json.loads(done.out.splitlines()[0])["rows"] == 4
     plan = ip2p("gen-data", "run", "r.yaml", "-o", data, "--plan", tiny=False)
     assert "pairs             4" in plan.out
+
+
+def test_a_triplet_ends_once_enough_pass(ip2p: Run, data: Path, painter: Path) -> None:
+    words = ("gen-data", "pairs", data, "--model", painter, *QUICK, "--candidates", 6, "--block", 1, "--stop-after", 2)
+    done = ip2p(*words, "--min-change", 0, tiny=False)
+    assert done.code == 0, done.err
+    rows = list(Shards(folder=data / "pairs", kind="tar").rows(0))
+    assert 4 <= len(rows) < 12
+    gates = (Shards(folder=data / "pairs").about() or {})["stop"]["gates"]
+    assert gates[0] == {"score": "change", "bound": 0.0, "most": False}
+    # Other bounds paint other candidates: they are not mixed.
+    assert ip2p(*words, "--min-change", 50, tiny=False).code == 2
+    assert ip2p(*words, "--min-change", 1000, "--redo", tiny=False).code == 0
+    assert Shards(folder=data / "pairs", kind="tar").marker(0).rows == 12
+
+
+def test_stop_after_goes_by_clip_where_there_is_one(ip2p: Run, data: Path, painter: Path, tmp_path: Path) -> None:
+    clip = save_clip(tmp_path / "clip")
+    words = ("gen-data", "pairs", data, "--model", painter, *QUICK, "--stop-after", 1, "--clip", clip)
+    loose = ("--min-image", -1, "--min-direction", -1, "--min-text", -1, "--block", 1)
+    assert ip2p(*words, *loose, tiny=False).code == 0
+    assert Shards(folder=data / "pairs", kind="tar").marker(0).rows == 2
+
+
+@pytest.mark.slow
+def test_from_photos_to_a_model_that_trains_on_it(ip2p: Run, tmp_path: Path) -> None:
+    """The offline way of the README, whole: captions, triplets, pairs, filter, export, training."""
+    root = Path(__file__).parents[3]
+    Path("photos").mkdir()
+    for number, sample in enumerate(sorted((root / "samples").glob("*.jpg"))[:6]):
+        with Image.open(sample) as image:
+            image.convert("RGB").resize((120, 90)).save(f"photos/{sample.stem}-{number}.jpg")
+    recipe = Path(root / "recipes/data-looks.yaml").read_text().replace("resolution: 256", "resolution: 64")
+    Path("looks.yaml").write_text(recipe)
+    words = ("gen-data", "run", "looks.yaml", "--source", "photos:photos", "-o", "data")
+    done = ip2p(*words, tiny=False)
+    assert done.code == 0, done.err
+    assert list(Path("data/export/data").glob("train-*.parquet"))
+    before = {p: p.read_bytes() for p in Path("data").rglob("*") if p.is_file()}
+    again = ip2p(*words, tiny=False)
+    assert again.code == 0, again.err
+    assert {p: p.read_bytes() for p in Path("data").rglob("*") if p.is_file()} == before
+    stages = {word.rstrip(":") for word in done.err.splitlines() if word.endswith(":")}
+    assert stages == {"captions", "triplets", "pairs", "filter", "export"}
+    stats = json.loads(ip2p("gen-data", "stats", "data/export", "--json", tiny=False).out)
+    assert stats
+    recipe = yaml.safe_load((root / "recipes/train-dataset.yaml").read_text())
+    recipe["stages"][0] |= {"steps": 2, "batch": 2, "shapes": [[64, 64]], "side": 64}
+    Path("train.yaml").write_text(yaml.safe_dump(recipe))
+    trained = ip2p("train", "--config", "train.yaml", "--data", "data/export", "--out", "run", tiny=False)
+    assert trained.code == 0, trained.err
+    assert Path("run/model/unet").is_dir()

@@ -183,7 +183,7 @@ def test_a_triplet_ends_when_enough_pass(triplets: Shards, painter: ModelSpec) -
     settings = replace(QUICK, candidates=5, block=1, stop_after=2)
     pairs = Shards(folder=triplets.folder.parent / "early", kind="tar")
     worker = MakePairs(
-        triplets=triplets, pairs=pairs, settings=settings, spec=painter, device="cpu", make_judge=lambda: _even
+        triplets=triplets, pairs=pairs, settings=settings, spec=painter, device="cpu", make_judge=lambda _: _even
     )
     list(run_stage(pairs, tasks_of(triplets, 2), worker, Hands()))
     painted = [row["candidate"] for row in pairs.rows(0) if row["triplet"] == "keywinter"]
