@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -46,7 +46,7 @@ Side = Annotated[int | None, typer.Option("--resolution", help="Of the pictures.
 Share = Annotated[str, typer.Option("--p", help="The range of p, the share of steps with shared self-attention.")]
 Cfg = Annotated[str, typer.Option("--cfg-text", help="The range of the guidance scale.")]
 Strength = Annotated[str, typer.Option(help="How much of the photo's way anchored pairs go: a range in 0..1.")]
-Cross = Annotated[str, typer.Option(help="Cross-attention control besides: none, replace or refine.")]
+Cross = Annotated[Literal["none", "replace", "refine"], typer.Option(help="Also control cross-attention.")]
 Blend = Annotated[bool, typer.Option("--blend", help="Keep pairs alike outside of the places of changed words.")]
 PerShard = Annotated[int, typer.Option("--triplets-per-shard", min=1, help="Triplets in a shard of pairs.")]
 Plan = Annotated[

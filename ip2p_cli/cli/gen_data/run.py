@@ -116,6 +116,8 @@ def _read(recipe: Path, group: Any, source: str | None, until: str | None) -> di
             if key not in known:
                 near = did_you_mean(str(key), known)
                 raise UsageError(f"{document.where([name, key])}: {name} has no setting {key!r}.{near}")
+        if name == "captions" and not (said or {}).get("source"):
+            raise UsageError(f"{document.where([name])}: captions of what? Give --source photos:FOLDER, or a file")
         stages[name] = [word for key, value in (said or {}).items() for word in _words(known[key], value)]
         if name == until:
             break

@@ -121,6 +121,8 @@ def test_no_triplets(ip2p: Run) -> None:
         ("- pairs", "not a recipe"),
         ("pairs: {candidates: many}", "r.yaml: pairs: "),
         ("pairs: {json: true}", "has no setting 'json'"),
+        ("captions: {near: 0.9}", "captions of what? Give --source"),
+        ("pairs: {cross: both}", "r.yaml: pairs: "),
     ],
 )
 def test_wrong_recipes(ip2p: Run, data: Path, recipe: str, said: str) -> None:
