@@ -15,12 +15,13 @@ from ip2p_cli.errors import ModelError
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import COSXL_DEFAULTS, SDXL_DEFAULTS, find_model
 from ip2p_cli.models.save import save_editor
+from ip2p_cli.types import ModelUse
 from tests.edits import one_edit
 from tests.tiny_xl import XL_SCHEDULER, rewrite, save_xl_editor, tiny_xl_editor
 
 
-def load(folder: Path, dtype: str = "fp32", editing: bool = True) -> Editor:
-    return load_editor(find_model(str(folder)), device="cpu", dtype=dtype, editing=editing)
+def load(folder: Path, dtype: str = "fp32", use: ModelUse = "edit") -> Editor:
+    return load_editor(find_model(str(folder)), device="cpu", dtype=dtype, use=use)
 
 
 @pytest.fixture(scope="module")
