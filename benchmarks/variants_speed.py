@@ -26,14 +26,21 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 
 
 def items(
-    editor: Editor, photo: Path, seeds: int, texts: list[float], images: list[float], steps: int
+    editor: Editor, photo: Path, seeds: int, texts: list[float], images: list[float], steps: int, resolution: int | None
 ) -> list[Prepared]:
     picture = read_image(photo)
     made = []
     for seed in range(seeds):
         for cfg_text in texts:
             for cfg_image in images:
-                said = EditSettings(seed=seed, cfg_text=cfg_text, cfg_image=cfg_image, steps=steps, sampler="dpmpp_2m")
+                said = EditSettings(
+                    seed=seed,
+                    cfg_text=cfg_text,
+                    cfg_image=cfg_image,
+                    steps=steps,
+                    sampler="dpmpp_2m",
+                    resolution=resolution,
+                )
                 settings = resolve(said, editor.spec)
                 made.append(
                     EditRequest(
@@ -77,10 +84,11 @@ def main() -> None:
     parser.add_argument("--cfg-text", type=float, nargs="+", default=[2.0, 3.0])
     parser.add_argument("--cfg-image", type=float, nargs="+", default=[1.2, 1.5])
     parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--resolution", type=int, help="default: the model's own")
     parser.add_argument("--diffusers", action="store_true", help="a model whose VAE diffusers' pipeline knows")
     args = parser.parse_args()
     editor = load_editor(find_model(args.model), device="cpu", dtype="fp32")
-    batch = items(editor, args.photo, args.seeds, args.cfg_text, args.cfg_image, args.steps)
+    batch = items(editor, args.photo, args.seeds, args.cfg_text, args.cfg_image, args.steps, args.resolution)
     edit_batch(editor, batch[:1])  # first calls are slow
     work = SharedWork()
     ways = {
