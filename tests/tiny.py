@@ -115,6 +115,16 @@ def tiny_painter() -> Editor:
         return replace(tiny_editor(), unet=tiny_unet(4).eval().requires_grad_(False))
 
 
+def tiny_sd2_painter() -> Editor:
+    """A text-to-image model as Stable Diffusion 2: it predicts velocity, projections are linear."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        config = {**tiny_unet(4).config, "use_linear_projection": True, "attention_head_dim": (2, 4, 4, 4)}
+        unet = UNet2DConditionModel.from_config(config)
+        velocity = {**SD15_SCHEDULER, "prediction_type": "v_prediction"}
+        return replace(tiny_editor(velocity), unet=unet.eval().requires_grad_(False))
+
+
 def diffusers_pipeline(editor: Editor, scheduler: Any) -> StableDiffusionInstructPix2PixPipeline:
     """diffusers' own pipeline around the same parts."""
     pipeline = StableDiffusionInstructPix2PixPipeline(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent
 from ip2p_cli.diffusion.prompt2prompt import Control, CrossEdit, controlled, shares
 from ip2p_cli.diffusion.samplers import make_scheduler
 from ip2p_cli.diffusion.text import encode_condition, null_condition, size_condition
-from ip2p_cli.models.loader import Editor
-from tests.tiny import tiny_painter
+from ip2p_cli.models.loader import Editor, load_editor
+from ip2p_cli.models.registry import find_model
+from tests.tiny import tiny_painter, tiny_sd2_painter
 from tests.tiny_xl import tiny_xl_painter
 
 STEPS = 4
@@ -236,24 +238,26 @@ def test_a_pair_has_two_items(editor: Editor) -> None:
         pass
 
 
-@pytest.mark.parametrize("xl", [False, True])
-def test_the_first_picture_is_diffusers_own(xl: bool) -> None:
-    """Without control both pictures are those of diffusers' text-to-image pipeline, noise and all."""
-    painter = tiny_xl_painter() if xl else tiny_painter()
+def text_to_image(kind: str) -> Any:
+    """diffusers' own text-to-image pipeline around a random model of each kind."""
+    painter = {"sd": tiny_painter, "sd2": tiny_sd2_painter, "sdxl": tiny_xl_painter}[kind]()
     parts = {"unet": painter.unet, "vae": painter.vae, "text_encoder": painter.text_encoder}
-    ours_config = make_scheduler("euler_a", painter.scheduler_config, STEPS).config
-    scheduler = EulerAncestralDiscreteScheduler.from_config(ours_config, steps_offset=1)  # as the pipeline insists
+    config = make_scheduler("euler_a", painter.scheduler_config, STEPS).config
+    scheduler = EulerAncestralDiscreteScheduler.from_config(config, steps_offset=1)  # as the pipeline insists
     parts |= {"tokenizer": painter.tokenizer, "scheduler": scheduler}
-    if xl:
-        pipeline = StableDiffusionXLPipeline(
-            **parts,
-            text_encoder_2=painter.text_encoder_2,
-            tokenizer_2=painter.tokenizer_2,
-            force_zeros_for_empty_prompt=painter.zero_null_text,
-            add_watermarker=False,
-        )
-    else:
-        pipeline = StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None)
+    if kind == "sdxl":
+        parts |= {"text_encoder_2": painter.text_encoder_2, "tokenizer_2": painter.tokenizer_2}
+        zeros = painter.zero_null_text
+        return StableDiffusionXLPipeline(**parts, force_zeros_for_empty_prompt=zeros, add_watermarker=False)
+    return StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None)
+
+
+@pytest.mark.parametrize("kind", ["sd", "sd2", "sdxl"])
+def test_what_diffusers_saves_paints_as_diffusers_does(kind: str, tmp_path: Path) -> None:
+    """Without control both pictures are those of the text-to-image pipeline, noise and all."""
+    pipeline = text_to_image(kind)
+    pipeline.save_pretrained(tmp_path / "model")
+    painter = load_editor(find_model(str(tmp_path / "model")), device="cpu", dtype="fp32", use="paint")
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
         CAPTIONS,
