@@ -92,7 +92,7 @@ def pull(
                 f"HF_HUB_OFFLINE is set; unset it, or copy the folder of {spec.source} here and give --model FOLDER"
             )
         from ..models.device import pick_device, pick_dtype
-        from ..models.loader import fetch
+        from ..models.model_files import fetch
 
         if quiet:
             from huggingface_hub.utils import disable_progress_bars

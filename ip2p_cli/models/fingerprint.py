@@ -28,8 +28,8 @@ def fingerprint(model: Editor | ModelSpec, loras: Sequence[Lora] = (), vae: str 
     It covers the bytes of the model's files, of the LoRAs with their weights, in order, and of the VAE. A ModelSpec
     stands for its fp32 files. Raises ModelError where a file is missing.
     """
-    from ip2p_cli.models.loader import weight_files
     from ip2p_cli.models.lora import lora_file
+    from ip2p_cli.models.model_files import weight_files
 
     spec = model if isinstance(model, ModelSpec) else model.spec
     dtype = "fp32" if isinstance(model, ModelSpec) else _DTYPES[str(model.dtype)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +12,25 @@ import torch
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models import sdxl
 from ip2p_cli.models.device import torch_dtype
-from ip2p_cli.models.hub import offline, reason
+from ip2p_cli.models.hub import reason
 from ip2p_cli.models.lora import fuse
+from ip2p_cli.models.model_files import (
+    SCHEDULER_CONFIG,
+    SECOND_WEIGHTS,
+    WEIGHTS,
+    Variants,
+    find_weights,
+    model_folder,
+    parts_of,
+    read_json,
+    tokenizer_folders,
+    variants_of,
+)
 from ip2p_cli.models.registry import is_weight_file
-from ip2p_cli.models.silence import download_bars, quiet
+from ip2p_cli.models.silence import quiet
 from ip2p_cli.models.single_file import Contents, companion, read_parts
 from ip2p_cli.models.vae import load_vae
 from ip2p_cli.types import Lora, ModelSpec, ModelUse
-
-# Component folder -> stem of its weight files.
-_WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
-_SECOND_WEIGHTS = {sdxl.SECOND_ENCODER: "model"}
-_SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,7 +105,7 @@ def load_editor(
     if spec.pipeline is not None:
         raise ModelError(f"model {spec.name} edits by diffusers' {spec.pipeline}, which this command cannot use")
     number = torch_dtype(dtype)
-    variants = _variants(spec, dtype)
+    variants = variants_of(spec, dtype)
     with quiet():
         read = _read_file if is_weight_file(spec.source) else _read_folder
         parts, facts, scheduler_config = read(spec, number, variants, use)
@@ -118,16 +124,15 @@ def load_editor(
     )
 
 
-_Variants = tuple[str | None, str | None]
 # The models by name, the other fields of an Editor, the scheduler's config.
 _Loaded = tuple[dict[str, Any], dict[str, Any], Mapping[str, Any]]
 
 
-def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, use: ModelUse) -> _Loaded:
+def _read_folder(spec: ModelSpec, number: torch.dtype, variants: Variants, use: ModelUse) -> _Loaded:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-    folder = _folder(spec, variants)
+    folder = model_folder(spec, variants)
     configs = _read_configs(folder)
     _check_channels(spec, folder / "unet" / "config.json", configs["unet"], configs["vae"], use)
     sdxl.check_parts(spec.name, folder, configs)
@@ -139,7 +144,7 @@ def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, use:
     if configs["vae"].get("force_upcast") and number is torch.float16:
         vae_number = torch.float32
     vae_class = _vae_class(configs["vae"].get("_class_name"), folder)
-    tokenizers = {part: _load_tokenizer(CLIPTokenizer, folder / part) for part in _tokenizers(second)}
+    tokenizers = {part: _load_tokenizer(CLIPTokenizer, folder / part) for part in tokenizer_folders(second)}
     parts = {
         "unet": _load(UNet2DConditionModel, folder, "unet", number, variants),
         "vae": _load(vae_class, folder, "vae", vae_number, variants),
@@ -156,7 +161,7 @@ def _read_folder(spec: ModelSpec, number: torch.dtype, variants: _Variants, use:
     return parts, facts, configs["scheduler"]
 
 
-def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, use: ModelUse) -> _Loaded:
+def _read_file(spec: ModelSpec, number: torch.dtype, variants: Variants, use: ModelUse) -> _Loaded:
     from transformers import CLIPTokenizer
 
     file = Path(spec.source)
@@ -169,7 +174,7 @@ def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, use: M
     if second:
         sdxl.check_pooled(spec.name, file, parts["unet"].config, vars(parts[sdxl.SECOND_ENCODER].config))
     facts: dict[str, Any] = {"zero_null_text": second, "scaled_condition": second and sdxl.is_edm(found.scheduler)}
-    for part in _tokenizers(second):
+    for part in tokenizer_folders(second):
         # OpenCLIP's, whose folders elsewhere say otherwise, is padded with the token 0.
         padding = {"pad_token": "!"} if part == sdxl.SECOND_TOKENIZER else {}
         facts[part] = _load_tokenizer(CLIPTokenizer, companion(file, part, second), **padding)
@@ -181,7 +186,7 @@ def _read_file(spec: ModelSpec, number: torch.dtype, variants: _Variants, use: M
     return parts, facts, found.scheduler
 
 
-def _complete(file: Path, found: Contents, number: torch.dtype, variants: _Variants) -> None:
+def _complete(file: Path, found: Contents, number: torch.dtype, variants: Variants) -> None:
     """Load the models that the file lacks from where they are."""
     from diffusers import AutoencoderKL
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
@@ -200,149 +205,10 @@ def _no_training(spec: ModelSpec) -> str:
     return f"model {spec.name} is an SDXL model; training starts from models of Stable Diffusion 1.5"
 
 
-def fetch(spec: ModelSpec, *, dtype: str) -> Path:
-    """The folder of `spec`'s newest files on this machine, after fetching from the hub what `load_editor` needs of it.
-
-    Offline, the files that are here will do. ModelError where they cannot be had.
-    """
-    return _folder(spec, _variants(spec, dtype), newest=not offline())
-
-
-def weight_files(spec: ModelSpec, *, dtype: str) -> list[Path]:
-    """The weight files that `load_editor` reads for `spec` in `dtype`; fetched where they are missing."""
-    if is_weight_file(spec.source):
-        return [Path(spec.source)]
-    variants = _variants(spec, dtype)
-    folder = _folder(spec, variants)
-    parts = {**_WEIGHTS, **_SECOND_WEIGHTS}
-    found = [_find_weights(folder / part, stem, variants) for part, stem in parts.items()]
-    files = [path for match in found if match for path in _shards(match[0])]
-    return files or sorted(folder.rglob("*.safetensors"))
-
-
-def _shards(path: Path) -> list[Path]:
-    """The file itself, or those that an index names."""
-    if path.suffix != ".json":
-        return [path]
-    return [path.parent / name for name in sorted(set(_read_json(path).get("weight_map", {}).values()))]
-
-
-def _variants(spec: ModelSpec, dtype: str) -> _Variants:
-    """File variants in order of preference; None is the plain one. Half the bytes will do for half precision."""
-    half = spec.variant or "fp16"
-    return (half, None) if dtype == "fp16" else (None, half)
-
-
-# --- Where the files are
-
-
-def _folder(spec: ModelSpec, variants: _Variants, newest: bool = False) -> Path:
-    """The folder that holds `spec`; fetched from the hub where no complete one is on this machine."""
-    local = Path(spec.source)
-    if local.is_absolute():
-        if not local.is_dir():
-            raise ModelError(f"model {spec.name}: its folder {local} is missing; install ip2p again, or give --model")
-        return local
-    try:
-        from huggingface_hub import snapshot_download
-
-        cached = None if newest else _cached_folder(spec, variants)
-        if cached is not None:
-            return cached
-        if offline():
-            raise ModelError(_unreachable(spec, "working offline, as IP2P_OFFLINE or HF_HUB_OFFLINE says"))
-        for variant in variants:
-            with download_bars():
-                folder = snapshot_download(spec.source, revision=spec.revision, allow_patterns=_patterns(variant))
-            if _has_weights(Path(folder), variants):
-                break
-        return Path(folder)
-    except ModelError:
-        raise
-    except Exception as error:
-        # Network, disk, login, missing repository: the hub client's exception tree differs from version to version.
-        raise ModelError(_unreachable(spec, reason(error))) from error
-
-
-def _cached_folder(spec: ModelSpec, variants: _Variants) -> Path | None:
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(spec.source, revision=spec.revision, local_files_only=True))
-    except FileNotFoundError:
-        return None
-    return folder if _has_weights(folder, variants) else None
-
-
-def _patterns(variant: str | None) -> list[str]:
-    # A model without a second text encoder has no such files to fetch.
-    parts = {**_WEIGHTS, **_SECOND_WEIGHTS}
-    weights = [f"{part}/{name}" for part, stem in parts.items() for name in _weight_names(stem, variant)]
-    sharded = [f"{part}/{stem}-*-of-*.safetensors" for part, stem in parts.items()]
-    configs = [f"{part}/config.json" for part in parts]
-    tokenizers = [f"{part}/*" for part in _tokenizers(True)]
-    return ["model_index.json", "ip2p.json", _SCHEDULER_CONFIG, *tokenizers, *configs, *weights, *sharded]
-
-
-def _tokenizers(second: bool) -> tuple[str, ...]:
-    return ("tokenizer", sdxl.SECOND_TOKENIZER) if second else ("tokenizer",)
-
-
-def _parts(index: Mapping[str, Any]) -> dict[str, str]:
-    """The components with weights that model_index.json makes necessary, with the stems of their files."""
-    return {**_WEIGHTS, **(_SECOND_WEIGHTS if sdxl.is_sdxl(index) else {})}
-
-
-def _weight_names(stem: str, variant: str | None) -> tuple[str, str]:
-    """One file with everything, or the index of several."""
-    middle = f".{variant}" if variant else ""
-    return f"{stem}{middle}.safetensors", f"{stem}.safetensors.index{middle}.json"
-
-
-def _has_weights(folder: Path, variants: _Variants) -> bool:
-    if not (folder / "model_index.json").is_file() or not (folder / _SCHEDULER_CONFIG).is_file():
-        return False
-    index = _read_json(folder / "model_index.json")
-    complete = all(_find_weights(folder / part, stem, variants) for part, stem in _parts(index).items())
-    return complete and all((folder / part).is_dir() for part in _tokenizers(sdxl.is_sdxl(index)))
-
-
-def _find_weights(part: Path, stem: str, variants: _Variants) -> tuple[Path, str | None] | None:
-    for variant in variants:
-        for name in _weight_names(stem, variant):
-            if (part / name).is_file():
-                return part / name, variant
-    return None
-
-
-def _unreachable(spec: ModelSpec, reason: str) -> str:
-    revision = f" --revision {spec.revision}" if spec.revision else ""
-    return (
-        f"model {spec.name} is not on this machine, and huggingface.co/{spec.source} could not be fetched ({reason}). "
-        f"On a machine with a network run `hf download {spec.source}{revision} --local-dir FOLDER`, copy FOLDER here "
-        "and give --model FOLDER; or use the built-in model: --model nano"
-    )
-
-
-# --- What the files hold
-
-
 def _read_configs(folder: Path) -> dict[str, dict[str, Any]]:
-    index = _read_json(folder / "model_index.json")
-    configs = {part: _read_json(folder / part / "config.json") for part in _parts(index)}
-    return {**configs, "index": index, "scheduler": _read_json(folder / _SCHEDULER_CONFIG)}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"the model lacks {path}; fetch or export it again, in diffusers layout") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON ({reason(error)}); fetch the model again") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} must hold a JSON object; fetch the model again")
-    return content
+    index = read_json(folder / "model_index.json")
+    configs = {part: read_json(folder / part / "config.json") for part in parts_of(index)}
+    return {**configs, "index": index, "scheduler": read_json(folder / SCHEDULER_CONFIG)}
 
 
 def _check_channels(
@@ -383,10 +249,10 @@ def _vae_class(name: str | None, folder: Path) -> Any:
     raise ModelError(f"{config} names the class {name!r}; ip2p loads AutoencoderKL and PatchAutoencoder")
 
 
-def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: _Variants) -> Any:
+def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: Variants) -> Any:
     """One component, with every tensor from the file: a model half random would run, and make nonsense."""
-    stem = (_WEIGHTS | _SECOND_WEIGHTS)[part]
-    found = _find_weights(folder / part, stem, variants)
+    stem = (WEIGHTS | SECOND_WEIGHTS)[part]
+    found = find_weights(folder / part, stem, variants)
     if found is None:
         wanted = folder / part / f"{stem}.safetensors"
         raise ModelError(f"the model lacks {wanted}; ip2p reads safetensors only, never pickle files (.bin, .ckpt)")

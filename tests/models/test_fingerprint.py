@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models import fingerprint as module
 from ip2p_cli.models.fingerprint import fingerprint, memory_path
-from ip2p_cli.models.loader import load_editor, weight_files
+from ip2p_cli.models.loader import load_editor
+from ip2p_cli.models.model_files import weight_files
 from ip2p_cli.models.registry import MODELS, find_model
 from ip2p_cli.types import Lora
 from tests import original
