@@ -52,14 +52,7 @@ class EndpointWriter:
 
     def drafts(self, captions: Sequence[Caption]) -> Iterator[tuple[Caption, Draft | str]]:
         """See `Writer`. Raises ModelError where the endpoint does not answer; what it said until then is kept."""
-        settings = self._settings
-        asks = asks_of(
-            captions,
-            seed=settings.seed,
-            per_caption=settings.per_caption,
-            shots=settings.shots,
-            balance=settings.balance,
-        )
+        asks = asks_of(captions, self._settings)
         answers = asyncio.run(self._all(asks))
         refused = [answer for answer in answers if answer.text is None and answer.why]
         if answers and len(refused) == len(answers):

@@ -40,14 +40,7 @@ class LocalWriter:
 
     def drafts(self, captions: Sequence[Caption]) -> Iterator[tuple[Caption, Draft | str]]:
         """See `Writer`."""
-        settings = self._settings
-        asks = asks_of(
-            captions,
-            seed=settings.seed,
-            per_caption=settings.per_caption,
-            shots=settings.shots,
-            balance=settings.balance,
-        )
+        asks = asks_of(captions, self._settings)
         for start in range(0, len(asks), self._batch):
             part = asks[start : start + self._batch]
             for ask, text in zip(part, self._answers(part), strict=True):

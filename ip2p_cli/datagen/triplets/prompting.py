@@ -11,11 +11,14 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...types import Caption
 from ..stages import seed_of
 from .seeds import Exemplar, exemplars
+
+if TYPE_CHECKING:
+    from .stage import TripletSettings
 
 ASK, BETWEEN, END = "\n##\n", "\n%%\n", "\nEND"
 UNLABELLED = "other"  # what a model that was fine-tuned chose itself
@@ -56,20 +59,20 @@ class Ask:
     shown: Sequence[Exemplar]
 
 
-def asks_of(captions: Sequence[Caption], *, seed: int, per_caption: int, shots: int, balance: bool) -> list[Ask]:
-    """The calls for a shard, in order. balance: kinds come round equally often, else each is drawn."""
+def asks_of(captions: Sequence[Caption], settings: TripletSettings) -> list[Ask]:
+    """The calls for a shard, in order. Where `settings.balance`, kinds come round equally often, else each is drawn."""
     kinds = sorted({exemplar.kind for exemplar in exemplars()})
     turn: list[str] = []
     asks = []
     for caption in captions:
-        for nth in range(per_caption):
-            own = seed_of(seed, caption.key, nth, "ask")
+        for nth in range(settings.per_caption):
+            own = seed_of(settings.seed, caption.key, nth, "ask")
             draw = random.Random(own)
             if not turn:
                 turn = random.Random(own).sample(kinds, len(kinds))
-            kind = turn.pop() if balance else draw.choice(kinds)
-            shown = _shown(draw, kind, shots)
-            asks.append(Ask(caption, nth, kind if shots else UNLABELLED, own, draw.choice(_STYLES), shown))
+            kind = turn.pop() if settings.balance else draw.choice(kinds)
+            shown = _shown(draw, kind, settings.shots)
+            asks.append(Ask(caption, nth, kind if settings.shots else UNLABELLED, own, draw.choice(_STYLES), shown))
     return asks
 
 

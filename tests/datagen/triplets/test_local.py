@@ -97,11 +97,11 @@ def test_samples_follow_the_seed_not_the_batch(tmp_path: Path) -> None:
     writer = LocalWriter(settings, Access(device="cpu"))
     from ip2p_cli.datagen.triplets.prompting import asks_of
 
-    asks = asks_of(CAPTIONS, seed=0, per_caption=1, shots=0, balance=True)
+    asks = asks_of(CAPTIONS, TripletSettings(seed=0, per_caption=1, shots=0, balance=True))
     together = writer._answers(asks)
     assert [writer._answers([ask])[0] for ask in asks] == together
     assert len(set(together)) == 5
-    other = asks_of(CAPTIONS, seed=1, per_caption=1, shots=0, balance=True)
+    other = asks_of(CAPTIONS, TripletSettings(seed=1, per_caption=1, shots=0, balance=True))
     assert writer._answers(other) != together
 
 
