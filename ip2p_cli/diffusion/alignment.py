@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
@@ -22,29 +21,31 @@ def cross_edit(
     mode: CrossMode,
     *,
     until: float = 0.8,
-    weights: Mapping[str, float] | None = None,
+    reweight: float = 1.0,
 ) -> CrossEdit:
     """The edit that gives words which both captions have the first one's maps.
 
     replace: words that stand in the place of others take those words' maps too, spread evenly; refine: they keep their
-    own. weights: what the maps of words of the second caption are multiplied by (reweight). Prompt-to-Prompt, section
+    own. reweight: what the maps of words that only the second caption has are multiplied by. Prompt-to-Prompt, section
     3.2. until: the share of steps for which it holds.
     """
     one, two = (_tokens(editor, caption) for caption in (first, second))
     length = editor.text_length
-    mapper, take = torch.zeros(length, length), torch.zeros(length)
+    mapper, take, weight = torch.zeros(length, length), torch.zeros(length), torch.ones(length)
     for tag, a, b, c, d in SequenceMatcher(None, one, two, autojunk=False).get_opcodes():
         if tag == "equal":
             mapper[range(a, b), range(c, d)] = 1
             take[c:d] = 1
-        elif tag == "replace" and mode == "replace":
+        else:
+            weight[c:d] = reweight
+        if tag == "replace" and mode == "replace":
             spread = torch.zeros(b - a, d - c)
             for j in range(d - c):  # each new token takes its share of the old ones, in order
                 low, high = j * (b - a) // (d - c), -(-(j + 1) * (b - a) // (d - c))
                 spread[low:high, j] = 1 / (high - low)
             mapper[a:b, c:d] = spread
             take[c:d] = 1
-    return CrossEdit(mapper=mapper, take=take, weight=_weights(editor, two, weights or {}), until=until)
+    return CrossEdit(mapper=mapper, take=take, weight=weight, until=until)
 
 
 def local_blend(editor: Editor, first: str, second: str) -> LocalBlend | None:
@@ -66,13 +67,3 @@ def _tokens(editor: Editor, caption: str) -> list[int]:
     """A caption's tokens with both marks and the padding, as many as the text encoder takes."""
     said: Any = editor.tokenizer(caption, padding="max_length", max_length=editor.text_length, truncation=True)
     return [int(token) for token in said.input_ids]
-
-
-def _weights(editor: Editor, tokens: list[int], weights: Mapping[str, float]) -> torch.Tensor:
-    found = torch.ones(len(tokens))
-    for word, weight in weights.items():
-        inner = [int(token) for token in editor.tokenizer(word).input_ids][1:-1]
-        for start in range(len(tokens) - len(inner) + 1):
-            if inner and tokens[start : start + len(inner)] == inner:
-                found[start : start + len(inner)] = weight
-    return found

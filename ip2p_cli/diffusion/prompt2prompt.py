@@ -26,7 +26,7 @@ class CrossEdit:
     """What the second picture's words take from the first one's, by column of the cross-attention maps.
 
     mapper: (L, L); the second caption's column j is the sum over i of the first one's column i times mapper[i, j].
-    take: (L,) in [0, 1], how much of column j is taken so; the rest is the second one's own. weight: (L,), what taken
+    take: (L,) in [0, 1], how much of column j is taken so; the rest is the second one's own. weight: (L,), what
     columns are multiplied by (1 leaves them). until: the share of steps for which it holds.
     """
 
@@ -175,8 +175,9 @@ class _CrossControl(AttnProcessor2_0):  # type: ignore[misc]
             for first, second, edit in now.cross:
                 take, weight = (x.to(value)[:, None] for x in (edit.take, edit.weight))
                 own = value[second]
-                # sum_j (A_1 M)_j a_j w_j v_j + sum_j (A_2)_j (1 - a_j) v_j, without A_1 and A_2 themselves.
-                taken = edit.mapper.to(value) @ (take * weight * own)
+                # sum_j ((A_1 M)_j a_j + (A_2)_j (1 - a_j)) w_j v_j, without A_1 and A_2 themselves.
+                own = weight * own
+                taken = edit.mapper.to(value) @ (take * own)
                 result[second] = F.scaled_dot_product_attention(
                     query[first], key[first], taken
                 ) + F.scaled_dot_product_attention(query[second], key[second], (1 - take) * own)

@@ -94,8 +94,8 @@ class Plain:
         weights = logits.softmax(dim=-1)
         if self.edit is not None and not self.is_self and step / self.steps < self.edit.until:
             mapper, take, weight = (x.to(v) for x in (self.edit.mapper, self.edit.take, self.edit.weight))
-            taken = weights[2] @ mapper * weight
-            weights = torch.stack([*weights[:3], taken * take + weights[3] * (1 - take)])
+            mixed = weights[2] @ mapper * take + weights[3] * (1 - take)
+            weights = torch.stack([*weights[:3], mixed * weight])
         out = (weights @ v).transpose(1, 2).flatten(2)
         return attn.to_out[0](out)
 
@@ -158,6 +158,7 @@ HALF = torch.linspace(0, 1, LENGTH)
 EDITS = {
     "replace": CrossEdit(mapper=SWAPPED, take=torch.ones(LENGTH), weight=torch.ones(LENGTH), until=1.0),
     "refine": CrossEdit(mapper=SWAPPED, take=HALF, weight=torch.ones(LENGTH), until=0.6),
+    "refine, reweight": CrossEdit(mapper=SWAPPED, take=HALF, weight=2 - HALF, until=0.6),
     "reweight": CrossEdit(mapper=torch.eye(LENGTH), take=torch.ones(LENGTH), weight=1 + HALF, until=0.8),
 }
 

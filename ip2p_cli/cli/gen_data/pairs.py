@@ -47,6 +47,9 @@ Share = Annotated[str, typer.Option("--p", help="The range of p, the share of st
 Cfg = Annotated[str, typer.Option("--cfg-text", help="The range of the guidance scale.")]
 Strength = Annotated[str, typer.Option(help="How much of the photo's way anchored pairs go: a range in 0..1.")]
 Cross = Annotated[Literal["none", "replace", "refine"], typer.Option(help="Also control cross-attention.")]
+Reweight = Annotated[
+    float, typer.Option(min=0, help="With --cross: what the maps of words that the edit adds are multiplied by.")
+]
 Blend = Annotated[bool, typer.Option("--blend", help="Keep pairs alike outside of the places of changed words.")]
 PerShard = Annotated[int, typer.Option("--triplets-per-shard", min=1, help="Triplets in a shard of pairs.")]
 Plan = Annotated[
@@ -71,6 +74,7 @@ def pairs(
     cfg_text: Cfg = "7.5..15",
     strength: Strength = "0.6..0.9",
     cross: Cross = "none",
+    reweight: Reweight = 1.0,
     blend: Blend = False,
     seed: gen.RunSeed = 0,
     clip: gen.FilterClip = None,
@@ -115,6 +119,7 @@ def pairs(
         "share": read_range(share, "--p"),
         "cfg": read_range(cfg_text, "--cfg-text"),
         "strength": read_range(strength, "--strength"),
+        "reweight": reweight,
     }
     judge = None
     if stop_after:

@@ -85,7 +85,8 @@ class DiffusionPainter:
         settings, words = self._settings, (triplet.caption, triplet.edited_caption)
         cross = blend = None
         if settings.cross != "none":
-            cross = cross_edit(self._editor, *words, settings.cross, until=settings.cross_until)
+            until, reweight = settings.cross_until, settings.reweight
+            cross = cross_edit(self._editor, *words, settings.cross, until=until, reweight=reweight)
         if settings.blend:
             blend = local_blend(self._editor, *words)
         return [Control(share=one.share, cross=cross, blend=blend) for one in candidates]

@@ -45,6 +45,7 @@ class PairSettings:
     strength: Range = (0.6, 0.9)
     cross: CrossName = "none"
     cross_until: float = 0.8
+    reweight: float = 1.0
     blend: bool = False
     quality: int = 95
     triplets_per_shard: int = 10
@@ -59,6 +60,8 @@ class PairSettings:
             low, high = getattr(self, name)
             if not 0 <= low <= high <= top:
                 raise UsageError(f"--{name} {low:g}..{high:g}: give a range within 0..{top:g}")
+        if self.reweight != 1 and self.cross == "none":
+            raise UsageError("--reweight goes with --cross replace or --cross refine")
         if self.side % 64 and self.painter != "looks":
             raise UsageError(f"--resolution {self.side}: give a multiple of 64")
 

@@ -89,6 +89,7 @@ def test_plan_writes_nothing(ip2p: Run, data: Path, painter: Path) -> None:
         (["--p", "0.9..0.1"], 2, "--p 0.9..0.1"),
         (["--painter", "looky"], 2, "unknown painter"),
         (["--shard", "3/2"], 2, "--shard 3/2"),
+        (["--reweight", "2"], 2, "--reweight goes with --cross"),
     ],
 )
 def test_nonsense(ip2p: Run, data: Path, words: list[str], code: int, said: str) -> None:

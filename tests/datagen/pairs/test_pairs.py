@@ -148,7 +148,7 @@ def test_anchored_pairs_begin_with_the_photo(triplets: Shards, painter: ModelSpe
 @pytest.mark.parametrize("cross", ["replace", "refine"])
 def test_further_controls_change_the_second_picture_only(triplets: Shards, painter: ModelSpec, cross: Any) -> None:
     plain = replace(QUICK, candidates=1, block=1, share=(0.0, 0.0))
-    controlled = replace(plain, cross=cross, blend=True)
+    controlled = replace(plain, cross=cross, blend=True, reweight=2.0)
     a, b = (next(make(triplets, f"c{n}", s, painter).samples(0)) for n, s in enumerate((plain, controlled)))
     assert np.abs(picture(a.pictures["original.jpg"]) - picture(b.pictures["original.jpg"])).max() <= 4
     assert a.pictures["edited.jpg"] != b.pictures["edited.jpg"]
