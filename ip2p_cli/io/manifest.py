@@ -135,6 +135,17 @@ def file_stamp(path: Path) -> str | None:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
+def photo_changed(entry: Entry, source: Path) -> bool:
+    """Whether the photo `source` has another content than when `entry` was noted; one that is gone has not."""
+    stamp = file_stamp(source)
+    if stamp is None or stamp == entry.input_stamp:
+        return False
+    try:
+        return file_digest(source) != entry.input_sha256
+    except OSError:
+        return False
+
+
 def _other_work(before: Entry, now: Entry) -> bool:
     return before.settings != now.settings or before.input_sha256 != now.input_sha256
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ..errors import Ip2pError, OutputError, UsageError
 from ..io.images import read_image, read_size
 from ..io.inputs import InputPhoto
-from ..io.manifest import Entry, Manifest, file_digest, file_stamp
+from ..io.manifest import Entry, Manifest, file_stamp, photo_changed
 from ..io.names import numbered, printable
 from ..models.adapters import Adapter
 from ..models.loader import Editor
@@ -285,11 +285,4 @@ def _change(item: ChainItem, batch: ChainBatch, manifest: Manifest) -> str | Non
     entry = manifest.entries[item.key]
     if dict(entry.settings) != dict(batch.identity):
         return changed_edit(batch.plan, read_notes(item.target)) or "the recipe is another one"
-    stamp = file_stamp(item.source)
-    if stamp is not None and stamp != entry.input_stamp:
-        try:
-            other = file_digest(item.source) != entry.input_sha256
-        except OSError:
-            return None
-        return f"{entry.input} has changed" if other else None
-    return None
+    return f"{entry.input} has changed" if photo_changed(entry, item.source) else None

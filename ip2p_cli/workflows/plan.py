@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ..errors import Ip2pError, UsageError
 from ..io.images import read_size
 from ..io.inputs import InputPhoto
-from ..io.manifest import Entry, Manifest, file_digest, file_stamp
+from ..io.manifest import Entry, Manifest, file_digest, photo_changed
 from ..io.names import numbered, printable, slug
 from ..io.sizes import fit_for
 from ..types import ModelSpec, ResolvedEditSettings
@@ -222,14 +222,7 @@ def _change(item: Item, manifest: Manifest, identity: Mapping[str, Any]) -> str 
     name = input_name(item.source, manifest.folder)
     if entry.input != name:
         return f"photo {entry.input}, now {name}"
-    stamp = file_stamp(item.source)
-    if stamp is not None and stamp != entry.input_stamp:
-        try:
-            other = file_digest(item.source) != entry.input_sha256
-        except OSError:
-            return None
-        return f"{name} has changed" if other else None
-    return None
+    return f"{name} has changed" if photo_changed(entry, item.source) else None
 
 
 def _ours(item: Item, manifest: Manifest, state: State) -> bool:
