@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import itertools
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ip2p_cli.errors import InputError, OutputError
+from ip2p_cli.errors import InputError, OutputError, UsageError
 from ip2p_cli.io.names import printable, reason
 
 # Far more than 200 megapixels of 16-bit colour take.
@@ -52,6 +53,68 @@ def _why_missing(path: Path) -> str:
         names = {}
     near = difflib.get_close_matches(path.name.casefold(), names, n=1)
     return f"no such file: did you mean {printable(names[near[0]])}?" if near else "no such file: check the path"
+
+
+def name_inside(name: object) -> str:
+    """Check that `name`, read from a file, stays inside the folder that it is relative to.
+
+    Args:
+        name: What a manifest, index, record or job gives as a file's name, with slashes.
+
+    Returns:
+        The name in its normal form.
+
+    Raises:
+        UsageError: It is not a relative path, or leads out of the folder.
+    """
+    if isinstance(name, str):
+        posix, windows = PurePosixPath(name), PureWindowsPath(name)
+        parts = {*posix.parts, *windows.parts}
+        if posix.name and not posix.is_absolute() and not windows.anchor and ".." not in parts and "\0" not in name:
+            return posix.as_posix()
+    raise UsageError(f"output {printable(str(name))}: give a path inside the output folder, without ..")
+
+
+def path_inside(folder: Path, name: object) -> Path:
+    """Join `folder` and `name`, after checking that no link on the way leads out of the folder.
+
+    Args:
+        folder: The folder that the name is relative to.
+        name: As in `name_inside`.
+
+    Returns:
+        The path. Its last part may be a link: open it with `open_regular`, which does not follow it.
+
+    Raises:
+        UsageError: The path is not inside the folder.
+    """
+    path = folder / name_inside(name)
+    if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
+        raise UsageError(f"{printable(path)}: a link leads out of {printable(folder)}: remove the link")
+    return path
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open a regular file without following a link and without waiting for a pipe.
+
+    Args:
+        path: The file.
+        flags: As in `os.open`.
+
+    Returns:
+        The file descriptor.
+
+    Raises:
+        OSError: It cannot be opened, is a link, or is not a regular file.
+    """
+    careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if path.is_symlink():  # where the system has no O_NOFOLLOW, and for a message that people understand
+        raise OSError(errno.ELOOP, "it is a link, which is not followed here")
+    descriptor = os.open(path, flags | careful, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return descriptor
 
 
 def write_whole(path: Path, data: bytes, *, overwrite: bool) -> None:

@@ -14,9 +14,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from ip2p_cli.errors import InputError, OutputError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ip2p_cli.errors import InputError, OutputError, UsageError
+from ip2p_cli.io.files import name_inside, open_regular, path_inside
 from ip2p_cli.io.names import printable, reason
 
 _STEM = "ip2p-manifest"
@@ -30,6 +33,8 @@ class Entry:
     settings: everything that decides the pixels, by name. sha256: of the output's bytes.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     output: str
     state: str
     input: str
@@ -40,6 +45,9 @@ class Entry:
     sha256: str | None = None
     seconds: float | None = None
     reason: str | None = None
+
+
+_ENTRY = TypeAdapter(Entry)
 
 
 @dataclass(kw_only=True)
@@ -76,10 +84,23 @@ class Manifest:
     def is_done(self, output: str) -> bool:
         """Whether `output` was made by an earlier run and is still there; also one that died before it could say so."""
         entry = self.entries.get(output)
-        path = self.folder / output
-        if entry is None or entry.state == "failed" or not path.is_file():
+        if entry is None or entry.state == "failed":
+            return False
+        path = path_inside(self.folder, output)
+        if not path.is_file():
             return False
         return entry.state == "done" or entry.sha256 == file_digest(path)
+
+    def made(self, output: str) -> bool:
+        """Whether the file `output` is what a run made, and unchanged since: only then may it be replaced."""
+        entry = self.entries.get(output)
+        if entry is None or entry.sha256 is None:
+            return False
+        path = path_inside(self.folder, output)
+        try:
+            return path.is_file() and not path.is_symlink() and file_digest(path) == entry.sha256
+        except OSError:
+            return False
 
     def _take(self, line: Mapping[str, Any]) -> None:
         if isinstance(line.get("seed"), int) and self.seed is None:
@@ -87,8 +108,9 @@ class Manifest:
         item = line.get("item")
         if isinstance(item, dict):
             try:
-                entry = Entry(**item)
-            except TypeError:  # written by another version
+                entry = _ENTRY.validate_json(json.dumps(item), strict=True)
+                name_inside(entry.output)
+            except (ValidationError, UsageError):  # of another version, or made to lead out of the folder
                 return
             before = self.entries.get(entry.output)
             # A second process that found the result there, or failed on it, does not undo the first one's success.
@@ -99,7 +121,7 @@ class Manifest:
         try:
             self.own.parent.mkdir(parents=True, exist_ok=True)
             data = (json.dumps(line, ensure_ascii=True) + "\n").encode()
-            descriptor = os.open(self.own, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            descriptor = open_regular(self.own, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             try:
                 size = os.fstat(descriptor).st_size
                 if size and _last_byte(descriptor, size) != b"\n":  # cut short by a crash: begin a line of its own
@@ -158,7 +180,7 @@ def _last_byte(descriptor: int, size: int) -> bytes:
 def _lines(path: Path, read: dict[Path, int]) -> Iterator[Mapping[str, Any]]:
     """The whole lines after those that were read before; `read` is moved on."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             file.seek(read.get(path, 0))
             for line in file:
                 if not line.endswith(b"\n"):  # being written, or cut short: looked at again next time

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 from ..errors import Ip2pError, OutputError, UsageError
+from ..io.files import path_inside
 from ..io.images import read_image, read_size
 from ..io.inputs import InputPhoto
 from ..io.manifest import Entry, Manifest, file_stamp, photo_changed
@@ -105,7 +106,7 @@ def make_chain_batch(
     """
     items = []
     for photo, key in zip(photos, _keys(photos, folder, manifest), strict=True):
-        target = (folder / key).parent
+        target = path_inside(folder, key).parent
         items.append(ChainItem(source=photo.path, target=target, key=key, size=_size(photo.path)))
     batch = ChainBatch(
         folder=folder,

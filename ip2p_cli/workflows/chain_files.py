@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 from .. import __version__
 from ..errors import OutputError
 from ..io.comparison import animated_gif, animated_webp, strip
-from ..io.files import write_whole
+from ..io.files import open_regular, write_whole
 from ..io.images import read_image
 from ..io.manifest import Entry, Manifest, file_digest
 from ..io.names import printable, reason
@@ -72,7 +73,8 @@ class Shelf:
         self.files = {}
         for name, (key, sha256) in said.items():
             try:
-                if Path(name).name == name and file_digest(self.folder / name) == sha256:
+                path = self.folder / name
+                if Path(name).name == name and not path.is_symlink() and file_digest(path) == sha256:
                     self.files[name] = key, str(sha256)
             except OSError:
                 continue
@@ -120,7 +122,7 @@ def _holds(path: Path, sha256: str) -> bool:
 def read_notes(folder: Path) -> dict[str, Any] | None:
     """What chain.json in `folder` says; None where there is none, or none of ours."""
     try:
-        with (folder / NOTES).open("rb") as file:
+        with os.fdopen(open_regular(folder / NOTES), "rb") as file:
             notes = json.loads(file.read(_MAX_NOTES))
     except (OSError, ValueError, RecursionError):
         return None

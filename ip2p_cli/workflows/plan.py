@@ -11,7 +11,8 @@ from typing import Any, Literal
 from ..errors import Ip2pError, UsageError
 from ..io.images import read_size
 from ..io.inputs import InputPhoto
-from ..io.manifest import Entry, Manifest, file_digest, photo_changed
+from ..io.files import name_inside, path_inside
+from ..io.manifest import Entry, Manifest, photo_changed
 from ..io.names import numbered, printable, slug
 from ..io.sizes import fit_for
 from ..types import ModelSpec, ResolvedEditSettings
@@ -107,7 +108,7 @@ def make_plan(
             source=one.photo.path,
             instruction=one.instruction,
             settings=one.settings,
-            target=folder / key,
+            target=path_inside(folder, key),
             key=key,
             size=_size(one.photo.path),
             may_replace=overwrite,
@@ -149,11 +150,11 @@ def _keys(
     for entry in manifest.entries.values() if manifest else ():
         earlier.setdefault((entry.input, entry.instruction), []).append(entry)
     taken = {key.casefold() for key in manifest.entries} if manifest else set()
-    _refuse_twice([_named(one.output) for one in wanted if one.output is not None])
-    taken |= {_named(one.output).casefold() for one in wanted if one.output is not None}
+    _refuse_twice([name_inside(one.output) for one in wanted if one.output is not None])
+    taken |= {name_inside(one.output).casefold() for one in wanted if one.output is not None}
     keys: list[str] = []
     for one in wanted:
-        key = _named(one.output) if one.output is not None else None
+        key = name_inside(one.output) if one.output is not None else None
         if key is None:
             entries = earlier.get((input_name(one.photo.path, folder), one.instruction), [])
             asked = {**identity, **asdict(one.settings)}
@@ -173,14 +174,6 @@ def _refuse_twice(keys: Sequence[str]) -> None:
         if key.casefold() in seen:
             raise UsageError(f"two rows name the output {key}: each needs its own.")
         seen.add(key.casefold())
-
-
-def _named(output: str) -> str:
-    """An output that a job names, as a key: it must stay inside the output folder."""
-    path = PurePath(output)
-    if path.is_absolute() or ".." in path.parts or not path.name:
-        raise UsageError(f"output {output}: give a path inside the output folder, without ..")
-    return path.as_posix()
 
 
 def input_name(source: Path, folder: Path) -> str:
@@ -227,13 +220,7 @@ def _change(item: Item, manifest: Manifest, identity: Mapping[str, Any]) -> str 
 
 def _ours(item: Item, manifest: Manifest, state: State) -> bool:
     """Whether what stands at the output is what an earlier run made, untouched."""
-    entry = manifest.entries.get(item.key)
-    if state == "done" or entry is None or entry.sha256 is None or not item.target.is_file():
-        return False
-    try:
-        return file_digest(item.target) == entry.sha256
-    except OSError:
-        return False
+    return state != "done" and manifest.made(item.key)
 
 
 def _batches(items: Sequence[Item], spec: ModelSpec, size_of: BatchSize) -> tuple[tuple[int, ...], ...]:

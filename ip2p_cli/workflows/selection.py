@@ -191,7 +191,7 @@ def _earlier(folder: Path) -> dict[str, str]:
 
 def _put(folder: Path, name: str, data: bytes, earlier: Mapping[str, str]) -> Path:
     path = folder / name
-    ours = path.is_file() and earlier.get(name) == file_digest(path)
+    ours = path.is_file() and not path.is_symlink() and earlier.get(name) == file_digest(path)
     if path.is_file() and path.read_bytes() == data:
         return path
     if not ours:
