@@ -9,9 +9,9 @@ from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from ..errors import Ip2pError, UsageError
+from ..io.files import name_inside, path_inside
 from ..io.images import read_size
 from ..io.inputs import InputPhoto
-from ..io.files import name_inside, path_inside
 from ..io.manifest import Entry, Manifest, photo_changed
 from ..io.names import numbered, printable, slug
 from ..io.sizes import fit_for
