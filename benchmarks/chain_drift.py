@@ -5,7 +5,7 @@ PSNR (dB) and the distance of the mean colours (levels of 255) are those of the 
 model's size, before anything of the photo's own detail is brought back.
 
 `--guards` tries drift guards: the same noise without words shows what changes unasked, and that is taken off the edit's
-latent: all of it, what is left of it under an average of 9 x 9 (low), or its mean in each channel (mean). Asked-for
+latent: all of it, what is left of it under an average of 9 x 9 (low), or its mean in each channel (mean). InputArgs-for
 edits are then measured by how near they come to their look (`workflows.ranking`; 1 is the look itself): alone, and as
 the sixth edit of a chain after five that ask for nothing.
 """
@@ -25,7 +25,7 @@ from ip2p_cli.diffusion.latents import ImageLatent, low_frequencies
 from ip2p_cli.diffusion.text import encode_condition
 from ip2p_cli.io.images import read_image
 from ip2p_cli.models.loader import Editor, load_editor
-from ip2p_cli.models.nano.known import closest
+from ip2p_cli.models.nano.look_matcher import closest
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
 from ip2p_cli.types import EditRequest, EditSettings, ModelSpec, ResolvedEditSettings

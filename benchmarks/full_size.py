@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from ip2p_cli.datagen.looks import apply, looks
 from ip2p_cli.diffusion.detail import return_to_full_size
+from ip2p_cli.looks import apply, looks
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve

@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 import torch
 
-from ip2p_cli.datagen.looks import looks
-from ip2p_cli.datagen.looks.stream import list_photos, read_photo, split_photos
+from ip2p_cli.datagen.look_pairs import list_photos, read_photo, split_photos
 from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.detail import return_to_full_size
+from ip2p_cli.looks import looks
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import find_model
 

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from benchmarks.nano_quality import prepared, psnr
-from ip2p_cli.datagen.looks import apply, looks
 from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.latents import ImageLatent
 from ip2p_cli.diffusion.samplers import SAMPLERS
+from ip2p_cli.looks import apply, looks
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import find_model
 

@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import Editor
-    from .errors import Ip2pError
-    from .types import EditResult, EditSettings
+    from ip2p_cli.api import Editor
+    from ip2p_cli.errors import Ip2pError
+    from ip2p_cli.types import EditResult, EditSettings
 
 __version__ = "0.1.0"
 __all__ = ["EditResult", "EditSettings", "Editor", "Ip2pError", "__version__"]

@@ -1,6 +1,6 @@
 """`python -m ip2p_cli`: the same as `ip2p`."""
 
-from .cli.app import main
+from ip2p_cli.cli.app import main
 
 if __name__ == "__main__":
     main()

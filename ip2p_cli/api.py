@@ -10,16 +10,16 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from .config import read_config
-from .errors import UsageError
-from .io.images import read_image
-from .models.adapters import Adapter
-from .models.loader import Editor as LoadedModel
-from .models.registry import find_model
-from .settings import choose_model, resolve
-from .types import DeviceName, DtypeName, EditRequest, EditResult, EditSettings, ModelSpec
-from .workflows.edit import edit
-from .workflows.loading import ModelChoice
+from ip2p_cli.config import read_config
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.images import read_image
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.models.loader import Editor as LoadedModel
+from ip2p_cli.models.registry import find_model
+from ip2p_cli.settings import choose_model, resolve
+from ip2p_cli.types import DeviceName, DtypeName, EditRequest, EditResult, EditSettings, ModelSpec
+from ip2p_cli.workflows.edit import edit
+from ip2p_cli.workflows.loading import ModelChoice
 
 # Pillow converts these to 8-bit colours as one expects; of others (16 bits, floats) it does not know what is white.
 _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")

@@ -10,8 +10,8 @@ from typing import Any
 import platformdirs
 import yaml
 
-from .errors import UsageError
-from .types import EditSettings, ModelSpec
+from ip2p_cli.errors import UsageError
+from ip2p_cli.types import EditSettings, ModelSpec
 
 _FILES = (".safetensors", ".ckpt", ".pt", ".pth")
 
@@ -63,7 +63,7 @@ def _spec(path: Path, name: str, said: Any) -> ModelSpec:
     source = _text(entry, "source", where)
     if source is None:
         raise UsageError(f"{where}: `source` is missing: a hub id, a folder or a file")
-    from .models.registry import MODELS
+    from ip2p_cli.models.registry import MODELS
 
     local = Path(source).expanduser()
     if source in MODELS:
@@ -81,14 +81,14 @@ def _spec(path: Path, name: str, said: Any) -> ModelSpec:
 
 
 def _settings(values: Any, where: str) -> EditSettings:
-    from .io.fields import read_settings
+    from ip2p_cli.io.setting_parser import read_settings
 
     return read_settings(_mapping(values, where), where)
 
 
 def _mapping(said: Any, where: str, known: tuple[str, ...] = ()) -> dict[str, Any]:
     """`said` as a mapping with names as keys, of the `known` ones if any are given."""
-    from .io.fields import refuse_unknown
+    from ip2p_cli.io.setting_parser import refuse_unknown
 
     if not isinstance(said, dict):
         raise UsageError(f"{where}: must be a mapping of names to values, not {said!r}")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import UsageError
-from .suggest import did_you_mean
-from .types import EditSettings, ModelSpec
+from ip2p_cli.errors import UsageError
+from ip2p_cli.suggest import did_you_mean
+from ip2p_cli.types import EditSettings, ModelSpec
 
 # A model whose own default is at most this many steps was trained for few: nano.
 FEW_STEPS = 4
@@ -26,7 +26,7 @@ class Preset:
 
 
 _ORIGINAL = EditSettings(
-    fit="original", resolution=512, steps=100, sampler="euler_a_original", cfg_text=7.5, cfg_image=1.5
+    resize_mode="original", resolution=512, steps=100, sampler="euler_a_original", cfg_text=7.5, cfg_image=1.5
 )
 PRESETS: Mapping[str, Preset] = {
     "original": Preset(

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import Any, TypeVar
 
-from .errors import Ip2pError, UsageError
-from .types import EngineName
+from ip2p_cli.errors import Ip2pError, UsageError
+from ip2p_cli.types import EngineName
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

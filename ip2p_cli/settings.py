@@ -7,13 +7,13 @@ import secrets
 from dataclasses import asdict
 from typing import get_args
 
-from .config import read_config
-from .errors import UsageError
-from .presets import preset_settings
-from .types import EditSettings, ModelSpec, OutputSize, ResolvedEditSettings
+from ip2p_cli.config import read_config
+from ip2p_cli.errors import UsageError
+from ip2p_cli.presets import preset_settings
+from ip2p_cli.types import EditSettings, ModelSpec, OutputSize, ResolvedEditSettings
 
 BUILT_IN = EditSettings(
-    steps=50, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512, output_size="input", fit="pad"
+    steps=50, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512, output_size="input", resize_mode="pad"
 )
 MAX_SEED = 2**63 - 1
 DEFAULT_MODEL = "nano"
@@ -25,8 +25,8 @@ def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> R
     preset: a name of `presets.PRESETS` or of the config file. Raises UsageError for a value that is not possible, or
     that is said of a setting which the model does not have.
     """
-    from .diffusion.samplers import find_sampler
-    from .io.sizes import check_fit, check_resolution
+    from ip2p_cli.diffusion.samplers import find_sampler
+    from ip2p_cli.io.sizes import check_resize_mode, check_resolution
 
     if preset is not None:
         said = said.or_else(preset_settings(preset, spec, read_config().presets))
@@ -37,7 +37,7 @@ def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> R
     values = ResolvedEditSettings(**asdict(settings))
     find_sampler(values.sampler)
     check_resolution(values.resolution)
-    check_fit(values.fit)
+    check_resize_mode(values.resize_mode)
     if values.output_size not in get_args(OutputSize):
         raise UsageError(f"output size {values.output_size!r} is not possible: use {' or '.join(get_args(OutputSize))}")
     bounds = {"steps": (1, 999), "cfg_text": (spec.least_cfg_text, 100), "cfg_image": (0, 100), "seed": (0, MAX_SEED)}

@@ -21,7 +21,7 @@ OffloadName = Literal["none", "model", "sequential"]
 ModelUse = Literal["edit", "train", "paint"]  # paint: text to image
 EngineName = Literal["local", "ray"]
 Handoff = Literal["latent", "pixels"]
-FitRule = Literal["pad", "crop", "original"]
+ResizeMode = Literal["pad", "crop", "original"]
 Guard = Literal["none", "low"]
 Kind = Literal["png", "jpg", "webp", "tiff", "avif"]
 
@@ -32,8 +32,8 @@ class EditSettings:
 
     steps: denoising steps, >= 1. cfg_text: s_T of eq. 3 of the paper; cfg_image: s_I. sampler: a name
     from `diffusion.samplers`. seed: 0 .. 2**63 - 1. resolution: the model-size shorter side in pixels
-    (the longer one with fit "original"). fit: how a photo meets the model's grid, see `io.sizes.model_size`.
-    output_size: "input" (the photo's own size) or "model" (the model's own pixels).
+    (the longer one with resize_mode "original"). resize_mode: how a photo meets the model's grid, see
+    `io.sizes.model_size`. output_size: "input" (the photo's own size) or "model" (the model's own pixels).
     """
 
     steps: int | None = None
@@ -43,7 +43,7 @@ class EditSettings:
     seed: int | None = None
     resolution: int | None = None
     output_size: OutputSize | None = None
-    fit: FitRule | None = None
+    resize_mode: ResizeMode | None = None
 
     def or_else(self, fallback: EditSettings) -> EditSettings:
         """These settings, with what is unsaid taken from `fallback`."""
@@ -62,7 +62,7 @@ class ResolvedEditSettings:
     seed: int
     resolution: int
     output_size: OutputSize
-    fit: FitRule = "pad"
+    resize_mode: ResizeMode = "pad"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ class EditRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saving:
+class OutputOptions:
     """How results become files. quality: of lossy formats, 1 to 100. compare, gif, webp: also show before and after."""
 
     quality: int = 92
@@ -150,7 +150,7 @@ class Caption:
 class Triplet:
     """A caption, an instruction, and what the picture would show afterwards.
 
-    kind: of edit ("season", "object" …). writer: what wrote it. look: the name of a look of `datagen.looks` that paints
+    kind: of edit ("season", "object" …). writer: what wrote it. look: the name of a look of `looks` that paints
     it. image: the photo that the caption was said of.
     """
 

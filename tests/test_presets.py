@@ -27,13 +27,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("spec", [NANO, FULL], ids=["nano", "full"])
 def test_original_is_the_authors_command(config: Path, spec: ModelSpec) -> None:
     found = resolve(EditSettings(seed=1), spec, "original")
-    assert (found.fit, found.resolution, found.steps) == ("original", 512, 100)
+    assert (found.resize_mode, found.resolution, found.steps) == ("original", 512, 100)
     assert (found.sampler, found.cfg_text, found.cfg_image) == ("euler_a_original", 7.5, 1.5)
 
 
 def test_flags_win_over_the_preset_and_the_preset_over_the_model(config: Path) -> None:
-    found = resolve(EditSettings(seed=1, steps=7, fit="pad"), FULL, "original")
-    assert (found.steps, found.fit, found.sampler) == (7, "pad", "euler_a_original")
+    found = resolve(EditSettings(seed=1, steps=7, resize_mode="pad"), FULL, "original")
+    assert (found.steps, found.resize_mode, found.sampler) == (7, "pad", "euler_a_original")
     wishes = replace(FULL, defaults=EditSettings(steps=30, cfg_text=7.0, sampler="euler"))
     found = resolve(EditSettings(seed=1), wishes, "fast")
     assert found.steps == PRESETS["fast"].many.steps

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
-from ..errors import Ip2pError
-from . import chain, doctor, edit, models, recipes, replay, show, train, variants
-from .gen_data.app import app as gen_data
-from .output import Output
+from ip2p_cli import __version__
+from ip2p_cli.cli import chain, doctor, edit, models, recipes, replay, show, train, variants
+from ip2p_cli.cli.gen_data.app import app as gen_data
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import Ip2pError
 
 app = typer.Typer(
     name="ip2p",

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
-from ..types import EditSettings, Saving
-from . import loading
-from . import options as opt
-from .asking import assignments, part_of, seed_of
-from .chain_report import Reports
-from .chain_run import ChainPlace, here, on_ray, print_chains, tell
-from .output import Output
+from ip2p_cli.cli import loading
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.chain_report import Reports
+from ip2p_cli.cli.chain_run import ChainPlace, here, on_ray, print_chains, tell
+from ip2p_cli.cli.input_args import assignments, part_of, seed_of
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import UsageError
+from ip2p_cli.types import EditSettings, OutputOptions
 
 if TYPE_CHECKING:
-    from ..io.recipe_paths import Recipe, RecipeEdit
-    from ..types import DeviceName, DtypeName, OffloadName
-    from ..workflows.chain_plan import ChainPlan
-    from ..workflows.loading import ModelChoice
+    from ip2p_cli.io.recipe_paths import Recipe, RecipeEdit
+    from ip2p_cli.types import DeviceName, DtypeName, OffloadName
+    from ip2p_cli.workflows.chain_plan import ChainPlan
+    from ip2p_cli.workflows.loading import ModelChoice
 
 
 def chain(
@@ -52,7 +52,7 @@ def chain(
     seed: opt.Seed = None,
     sampler: opt.Sampler = None,
     resolution: opt.Resolution = None,
-    fit: opt.Fit = None,
+    resize_mode: opt.ResizeMode = None,
     preset: opt.Preset = None,
     output_size: opt.OutputSize = None,
     kind: opt.Kind = "png",
@@ -80,8 +80,8 @@ def chain(
     holds its edits in order, the results, a strip of them all and chain.json. The same command goes on where it was
     stopped; what did not change is not made again.
     """
-    from ..models.clip import find_clip
-    from ..workflows.chain_plan import plan_chain
+    from ip2p_cli.models.clip import find_clip
+    from ip2p_cli.workflows.chain_plan import plan_chain
 
     output = Output(json=json, quiet=quiet)
     inputs, recipe = _asked(words or [], edits or [], variables or [], check)
@@ -93,7 +93,7 @@ def chain(
         seed=seed,
         resolution=resolution,
         output_size=output_size,
-        fit=fit,
+        resize_mode=resize_mode,
     )
     models = _Models(model, device, dtype, revision, offload, loras or [], vae)
 
@@ -117,7 +117,7 @@ def chain(
     if check:
         _print_plan(plan(seed or 0), seed, output)
         return
-    saving = Saving(quality=quality, metadata=not no_metadata, strip_location=strip_location, gif=gif, webp=webp)
+    saving = OutputOptions(quality=quality, metadata=not no_metadata, strip_location=strip_location, gif=gif, webp=webp)
     place = ChainPlace(_folder(out, recipe), part_of(shard), dry_run)
     batch = place.batch(
         inputs,
@@ -183,8 +183,8 @@ class _Models:
 
 
 def _asked(words: list[str], edits: list[str], variables: list[str], check: bool) -> tuple[list[str], Recipe]:
-    from ..io.own_recipes import find_recipe
-    from ..io.recipes import quick_recipe, read_recipe
+    from ip2p_cli.io.own_recipes import find_recipe
+    from ip2p_cli.io.recipes import quick_recipe, read_recipe
 
     said = assignments(variables, "season=autumn")
     if edits:
@@ -202,8 +202,8 @@ def _asked(words: list[str], edits: list[str], variables: list[str], check: bool
 
 
 def _folder(out: str | None, recipe: Recipe) -> Path:
-    from ..io.inputs import PHOTO_ENDINGS
-    from ..io.names import slug
+    from ip2p_cli.io.inputs import PHOTO_ENDINGS
+    from ip2p_cli.io.names import slug
 
     folder = Path(out if out is not None else slug(recipe.name))
     if folder.suffix.lower() in PHOTO_ENDINGS and not folder.is_dir():
@@ -223,7 +223,7 @@ def _tries_several(recipe: Recipe, best_of: int | None) -> bool:
 
 
 def _edits_of(recipe: Recipe) -> list[RecipeEdit]:
-    from ..io.recipe_paths import paths_of
+    from ip2p_cli.io.recipe_paths import paths_of
 
     return [one.edit for path in paths_of(recipe) for one in path]
 

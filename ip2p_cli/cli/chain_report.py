@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import Ip2pError
-from .output import Output
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import Ip2pError
 
 if TYPE_CHECKING:
-    from ..workflows.chain_plan import ChainPlan
-    from ..workflows.chain_report import Chained
+    from ip2p_cli.workflows.chain_plan import ChainPlan
+    from ip2p_cli.workflows.chain_report import Chained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Reports:
 
     def add(self, photo: Path, folder: Path, plan: ChainPlan) -> None:
         """Write the report of a photo whose chain lies in `folder`."""
-        from ..workflows.chain_report import Chained
+        from ip2p_cli.workflows.chain_report import Chained
 
         seeds = {step.settings.seed for step in plan.steps}
         # One that was drawn is said; seeds that a recipe gives its edits come out of it again.
@@ -45,7 +45,7 @@ class Reports:
 
     def _write(self, chains: Sequence[Chained], folder: Path) -> None:
         """A report that cannot be written stops nothing."""
-        from ..workflows.chain_report import write_chain_report
+        from ip2p_cli.workflows.chain_report import write_chain_report
 
         try:
             path = write_chain_report(chains, folder)

@@ -8,26 +8,26 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..types import Saving
-from . import loading
-from .asking import check_lone, make_folder
-from .dry_run import duration
-from .output import Output
-from .running import counting
+from ip2p_cli.cli import loading
+from ip2p_cli.cli.dry_run import duration
+from ip2p_cli.cli.input_args import check_lone, make_folder
+from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.running import counting
+from ip2p_cli.types import OutputOptions
 
 if TYPE_CHECKING:
-    from ..models.adapters import Adapter
-    from ..models.loader import Editor
-    from ..workflows.chain_batch import ChainBatch, ChainOutcome
-    from ..workflows.chain_plan import ChainPlan, Step
-    from ..workflows.loading import ModelChoice
+    from ip2p_cli.models.adapters import Adapter
+    from ip2p_cli.models.loader import Editor
+    from ip2p_cli.workflows.chain_batch import ChainBatch, ChainOutcome
+    from ip2p_cli.workflows.chain_plan import ChainPlan, Step
+    from ip2p_cli.workflows.loading import ModelChoice
 
 
 class ChainPlace:
     """The folder that results go to, its manifest, and which part of the photos is done here."""
 
     def __init__(self, folder: Path, part: tuple[int, int] | None, dry_run: bool) -> None:
-        from ..io.manifest import open_manifest
+        from ip2p_cli.io.manifest import open_manifest
 
         self.folder, self._part, self._dry_run = folder, part, dry_run
         self.manifest = open_manifest(folder, f"{part[0]}-of-{part[1]}" if part else "")
@@ -36,7 +36,7 @@ class ChainPlace:
         self,
         inputs: list[str],
         plan_of: Callable[[], ChainPlan],
-        saving: Saving,
+        saving: OutputOptions,
         *,
         recursive: bool,
         redo: bool,
@@ -44,8 +44,8 @@ class ChainPlace:
         cached: bool,
     ) -> ChainBatch:
         """What is to do: the photos that `inputs` name, each in its folder. The output folder is made."""
-        from ..io.inputs import expand
-        from ..workflows.chain_batch import make_chain_batch
+        from ip2p_cli.io.inputs import expand
+        from ip2p_cli.workflows.chain_batch import make_chain_batch
 
         photos = expand(inputs, recursive=recursive, stdin=sys.stdin, exclude=self.folder)
         check_lone([photo.path for photo in photos], self.manifest)
@@ -87,7 +87,7 @@ class Editors:
 
 def here(batch: ChainBatch, place: ChainPlace, output: Output) -> Iterator[ChainOutcome]:
     """The outcomes of a run in this process, in order; what is no longer used is dropped from the cache then."""
-    from ..workflows.chain_batch import prune_cache, run_chains
+    from ip2p_cli.workflows.chain_batch import prune_cache, run_chains
 
     indices = place.indices(batch)
     left = batch.left(indices)
@@ -109,9 +109,9 @@ def here(batch: ChainBatch, place: ChainPlace, output: Output) -> Iterator[Chain
 
 def on_ray(batch: ChainBatch, indices: Sequence[int], workers: int | None, output: Output) -> Iterator[ChainOutcome]:
     """The outcomes of a run on a Ray cluster, in order."""
-    from ..workflows.batch import in_order
-    from ..workflows.chain_batch import skipped_chains
-    from ..workflows.cluster import run_chains_on_ray
+    from ip2p_cli.workflows.batch import in_order
+    from ip2p_cli.workflows.chain_batch import skipped_chains
+    from ip2p_cli.workflows.cluster import run_chains_on_ray
 
     outcomes = run_chains_on_ray(batch, batch.left(indices), workers)
     with output.progress(f"{len(indices)} photos") as bar:
@@ -203,8 +203,8 @@ def print_chains(batch: ChainBatch, indices: Sequence[int], output: Output) -> N
 
 def _estimate(batch: ChainBatch, indices: Sequence[int]) -> tuple[float, bool]:
     """(seconds that all edits take where nothing is in the cache, whether each model's speed was measured here)"""
-    from ..workflows.estimate import estimate
-    from ..workflows.plan import Item, Plan
+    from ip2p_cli.workflows.estimate import estimate
+    from ip2p_cli.workflows.plan import Item, Plan
 
     seconds, measured = 0.0, True
     steps = [step for step in batch.plan.steps if step.position >= batch.plan.first]

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import typer
 
-from . import options as opt
-from .output import Output
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.output import Output
 
 
 def doctor(json: opt.Json = False, quiet: opt.Quiet = False, debug: opt.Debug = False) -> None:
@@ -15,7 +15,7 @@ def doctor(json: opt.Json = False, quiet: opt.Quiet = False, debug: opt.Debug = 
 
     The exit code is 0 if the edit works.
     """
-    from ..workflows.doctor import examine
+    from ip2p_cli.doctor import examine
 
     output = Output(json=json, quiet=quiet)
     works = False

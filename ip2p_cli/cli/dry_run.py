@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from .output import Output
+from ip2p_cli.cli.output import Output
 
 if TYPE_CHECKING:
-    from ..workflows.loading import ModelChoice
-    from ..workflows.plan import Plan
+    from ip2p_cli.workflows.loading import ModelChoice
+    from ip2p_cli.workflows.plan import Plan
 
 
 def print_plan(plan: Plan, batches: tuple[tuple[int, ...], ...], choice: ModelChoice, output: Output) -> None:
     """One line an item on stdout (state, size, seed, output); the sum, the time and the memory on stderr."""
-    from ..workflows.estimate import estimate
+    from ip2p_cli.workflows.estimate import estimate
 
     indices = sorted(index for batch in batches for index in batch)
     for index in indices:

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
-from ..types import EditSettings, Saving
-from . import loading
-from . import options as opt
-from .asking import Asked, Place, batch_size_of, part_of, seed_of
-from .output import Output
-from .preview import check_preview
-from .running import report, run_here
+from ip2p_cli.cli import loading
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.input_args import InputArgs, Place, batch_size_of, part_of, seed_of
+from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.preview import check_preview
+from ip2p_cli.cli.running import report, run_here
+from ip2p_cli.errors import UsageError
+from ip2p_cli.types import EditSettings, OutputOptions
 
 if TYPE_CHECKING:
-    from ..types import ModelSpec
-    from ..workflows.batch import Outcome
-    from ..workflows.loading import ModelChoice
-    from ..workflows.plan import Item, Plan, Wanted
+    from ip2p_cli.types import ModelSpec
+    from ip2p_cli.workflows.batch import Outcome
+    from ip2p_cli.workflows.loading import ModelChoice
+    from ip2p_cli.workflows.plan import Item, Plan, Wanted
 
     Batches = tuple[tuple[int, ...], ...]
 
@@ -49,7 +49,7 @@ def edit(
     seed: opt.Seed = None,
     sampler: opt.Sampler = None,
     resolution: opt.Resolution = None,
-    fit: opt.Fit = None,
+    resize_mode: opt.ResizeMode = None,
     preset: opt.Preset = None,
     output_size: opt.OutputSize = None,
     compare: opt.Compare = False,
@@ -77,11 +77,11 @@ def edit(
     Give photos, folders or globs and, last, the instruction in quotes. With a folder as -o the results are noted in
     a manifest there, and the same command goes on where it was stopped.
     """
-    from ..workflows.plan import batch_size as size_of
-    from ..workflows.plan import make_plan
+    from ip2p_cli.workflows.plan import batch_size as size_of
+    from ip2p_cli.workflows.plan import make_plan
 
     output = Output(json=json, quiet=quiet)
-    asked = Asked(words=words or [], jobs=jobs, recursive=recursive, out=out)
+    asked = InputArgs(words=words or [], jobs=jobs, recursive=recursive, out=out)
     asked.check()
     said = EditSettings(
         steps=steps,
@@ -91,7 +91,7 @@ def edit(
         seed=seed,
         resolution=resolution,
         output_size=output_size,
-        fit=fit,
+        resize_mode=resize_mode,
     )
     if preview:
         check_preview()
@@ -110,12 +110,12 @@ def edit(
     )
     batches = plan.shard(*part) if part else plan.batches
     if dry_run:
-        from .dry_run import print_plan
+        from ip2p_cli.cli.dry_run import print_plan
 
         print_plan(plan, batches, choice, output)
         return
     _check_lone(plan)
-    saving = Saving(
+    saving = OutputOptions(
         quality=quality,
         metadata=not no_metadata,
         sidecar=sidecar,
@@ -135,12 +135,12 @@ def edit(
 
 
 def _wanted(
-    asked: Asked, said: EditSettings, preset: str | None, spec: ModelSpec, place: Place, output: Output
+    asked: InputArgs, said: EditSettings, preset: str | None, spec: ModelSpec, place: Place, output: Output
 ) -> list[Wanted]:
-    from ..io.inputs import InputPhoto
-    from ..io.jobs import read_jobs
-    from ..settings import resolve
-    from ..workflows.plan import Wanted
+    from ip2p_cli.io.inputs import InputPhoto
+    from ip2p_cli.io.jobs import read_jobs
+    from ip2p_cli.settings import resolve
+    from ip2p_cli.workflows.plan import Wanted
 
     def drawn() -> EditSettings:
         return EditSettings(seed=seed_of(place.manifest, output)) if said.seed is None else EditSettings()
@@ -172,8 +172,8 @@ def _wanted(
 def _check_lone(plan: Plan) -> None:
     """Of a lone photo, say before a model loads what is wrong; among several it only fails itself, later."""
     if len(plan.items) == 1 and plan.items[0].state != "done":
-        from ..io.images import read_image
-        from ..io.output import check_output
+        from ip2p_cli.io.images import read_image
+        from ip2p_cli.io.output import check_output
 
         item = plan.items[0]
         read_image(item.source)
@@ -181,11 +181,11 @@ def _check_lone(plan: Plan) -> None:
 
 
 def _on_ray(
-    plan: Plan, batches: Batches, choice: ModelChoice, saving: Saving, workers: int | None, output: Output
+    plan: Plan, batches: Batches, choice: ModelChoice, saving: OutputOptions, workers: int | None, output: Output
 ) -> Iterator[Outcome]:
     """The outcomes of a run on a Ray cluster, in the plan's order."""
-    from ..workflows.batch import in_order, skipped
-    from ..workflows.cluster import run_on_ray
+    from ip2p_cli.workflows.batch import in_order, skipped
+    from ip2p_cli.workflows.cluster import run_on_ray
 
     outcomes = run_on_ray(choice, plan, plan.open_batches(batches), saving, workers)
     total = sum(map(len, batches))
@@ -206,14 +206,14 @@ class _AfterEach:
         if outcome.state != "failed":
             self._last = item
         if self._preview and outcome.state == "done":
-            from ..io.images import read_image
-            from .preview import preview
+            from ip2p_cli.cli.preview import preview
+            from ip2p_cli.io.images import read_image
 
             preview(read_image(item.target).rgb, self._output)
 
     def remember(self, choice: ModelChoice, model: str | None, revision: str | None) -> None:
         """Keep the last edit that was made."""
         if self._last is not None:
-            from ..workflows.history import last_edit_of, remember_edit
+            from ip2p_cli.workflows.history import last_edit_of, remember_edit
 
             remember_edit(last_edit_of(self._last, choice, model, revision))

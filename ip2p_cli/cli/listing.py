@@ -12,9 +12,9 @@ from typing import Literal
 
 import typer
 
-from ..errors import Ip2pError
-from ..types import EditSettings
-from .output import Output
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import Ip2pError
+from ip2p_cli.types import EditSettings
 
 Kind = Literal["models", "samplers", "presets"]
 
@@ -22,15 +22,15 @@ Kind = Literal["models", "samplers", "presets"]
 def choices(kind: Kind) -> dict[str, str]:
     """Name -> one line for people. UsageError where the config file, which may hold presets, is not valid."""
     if kind == "models":
-        from ..models.registry import MODELS
+        from ip2p_cli.models.registry import MODELS
 
         return {spec.name: spec.description for spec in MODELS.values()}
     if kind == "samplers":
-        from ..diffusion.samplers import SAMPLERS
+        from ip2p_cli.diffusion.samplers import SAMPLERS
 
         return {name: sampler.description for name, sampler in SAMPLERS.items()}
-    from ..config import read_config
-    from ..presets import PRESETS
+    from ip2p_cli.config import read_config
+    from ip2p_cli.presets import PRESETS
 
     own = {name: f"your own: {_said(preset)}" for name, preset in read_config().presets.items()}
     return {name: preset.description for name, preset in PRESETS.items()} | own

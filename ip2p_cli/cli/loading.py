@@ -8,14 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from .output import Output
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from ..models.adapters import Adapter
-    from ..models.loader import Editor
-    from ..types import DeviceName, DtypeName, Lora, ModelSpec, OffloadName
-    from ..workflows.loading import ModelChoice
+    from ip2p_cli.models.adapters import Adapter
+    from ip2p_cli.models.loader import Editor
+    from ip2p_cli.types import DeviceName, DtypeName, Lora, ModelSpec, OffloadName
+    from ip2p_cli.workflows.loading import ModelChoice
 
 _HINTS = 10
 
@@ -50,14 +50,14 @@ def choose(
     offload: OffloadName = "none",
 ) -> ModelChoice:
     """The model that --model, IP2P_MODEL or the config file names, else nano; loras: as --lora takes them."""
-    from ..settings import choose_model
-    from ..workflows.loading import ModelChoice
+    from ip2p_cli.settings import choose_model
+    from ip2p_cli.workflows.loading import ModelChoice
 
     name, chosen = choose_model(model)
     spec = find(name, revision)
     parsed: tuple[Lora, ...] = ()
     if loras:
-        from ..models.lora import parse_lora
+        from ip2p_cli.models.lora import parse_lora
 
         parsed = tuple(parse_lora(text) for text in loras)
     return ModelChoice(spec=spec, chosen=chosen, device=device, dtype=dtype, offload=offload, loras=parsed, vae=vae)
@@ -73,8 +73,8 @@ def load(choice: ModelChoice, output: Output) -> Editor | Adapter:
 
 def find(name: str, revision: str | None = None) -> ModelSpec:
     """The model called `name`, of the config file too; revision: another branch, tag or commit of it on the hub."""
-    from ..config import read_config
-    from ..models.registry import find_model
+    from ip2p_cli.config import read_config
+    from ip2p_cli.models.registry import find_model
 
     spec = find_model(name, read_config().models)
     if revision is None:
@@ -86,9 +86,9 @@ def find(name: str, revision: str | None = None) -> ModelSpec:
 
 def hint(editor: Editor | Adapter, instructions: Iterable[str], output: Output) -> None:
     """Be honest about words that are cut off, and about instructions that nano does not know."""
-    from ..diffusion.editing import truncated_words
-    from ..models.adapters import Adapter
-    from ..models.nano.known import closest
+    from ip2p_cli.diffusion.editing import truncated_words
+    from ip2p_cli.models.adapters import Adapter
+    from ip2p_cli.models.nano.look_matcher import closest
 
     if isinstance(editor, Adapter):
         return  # these read long instructions

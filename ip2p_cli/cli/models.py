@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InterruptionError, ModelError, UsageError
-from . import loading
-from . import options as opt
-from .output import Output
+from ip2p_cli.cli import loading
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import InterruptionError, ModelError, UsageError
 
 if TYPE_CHECKING:
-    from ..models.hub import OnDisk
-    from ..types import ModelSpec
+    from ip2p_cli.models.hub import OnDisk
+    from ip2p_cli.types import ModelSpec
 
 app = typer.Typer(help="What there is to edit with, and where it lies.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ Name = Annotated[str, typer.Argument(help="A model's name, hub id, folder or fil
 @app.command("list")
 def list_models(json: opt.Json = False, quiet: opt.Quiet = False, debug: opt.Debug = False) -> None:
     """List the models: those known by name, those of the config file, and others in the hub's cache."""
-    from ..models.hub import on_disk
+    from ip2p_cli.models.hub import on_disk
 
     specs = _all_models()
     width = max(len(spec.name) for spec, _ in specs)
@@ -48,7 +48,7 @@ def show(
     debug: opt.Debug = False,
 ) -> None:
     """Show a model's card: what it was made from, what it can do, its licence and defaults."""
-    from ..models.hub import on_disk
+    from ip2p_cli.models.hub import on_disk
 
     spec = loading.find(name, revision)
     here = on_disk(spec)
@@ -78,7 +78,7 @@ def pull(
     debug: opt.Debug = False,
 ) -> None:
     """Fetch a model from the hub: only the files that editing needs. A pull that was interrupted goes on."""
-    from ..models.hub import OnDisk, offline, on_disk
+    from ip2p_cli.models.hub import OnDisk, offline, on_disk
 
     spec = loading.find(name, revision)
     output = Output(json=json, quiet=quiet)
@@ -91,8 +91,8 @@ def pull(
                 f"model {spec.name} is not on this machine, and nothing is fetched while IP2P_OFFLINE or "
                 f"HF_HUB_OFFLINE is set; unset it, or copy the folder of {spec.source} here and give --model FOLDER"
             )
-        from ..models.device import pick_device, pick_dtype
-        from ..models.model_files import fetch
+        from ip2p_cli.models.device import pick_device, pick_dtype
+        from ip2p_cli.models.model_files import fetch
 
         if quiet:
             from huggingface_hub.utils import disable_progress_bars
@@ -114,7 +114,7 @@ def rm(
     debug: opt.Debug = False,
 ) -> None:
     """Delete a model from the hub's cache, with all its revisions unless --revision names one."""
-    from ..models.hub import plan_removal
+    from ip2p_cli.models.hub import plan_removal
 
     spec = loading.find(name, None)
     removal = plan_removal(spec, revision)
@@ -142,7 +142,7 @@ def path(
     debug: opt.Debug = False,
 ) -> None:
     """Print where a model lies on this machine."""
-    from ..models.hub import on_disk
+    from ip2p_cli.models.hub import on_disk
 
     spec = loading.find(name, revision)
     here = on_disk(spec)
@@ -153,9 +153,9 @@ def path(
 
 def _all_models() -> list[tuple[ModelSpec, str]]:
     """Each with where its name is from. An entry whose folder has gone is listed too."""
-    from ..config import read_config
-    from ..models.hub import cached_sources
-    from ..models.registry import MODELS, find_model, known_models
+    from ip2p_cli.config import read_config
+    from ip2p_cli.models.hub import cached_sources
+    from ip2p_cli.models.registry import MODELS, find_model, known_models
 
     extra = read_config().models
     listed = [(spec, "built in") for spec in MODELS.values()]

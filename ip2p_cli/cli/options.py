@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ..types import DeviceName, DtypeName, EngineName, OffloadName
-from ..types import FitRule as FitRuleName
-from ..types import Guard as GuardName
-from ..types import Handoff as HandoffName
-from ..types import Kind as KindName
-from ..types import OutputSize as OutputSizeName
-from . import listing
+from ip2p_cli.cli import listing
+from ip2p_cli.types import DeviceName, DtypeName, EngineName, OffloadName
+from ip2p_cli.types import Guard as GuardName
+from ip2p_cli.types import Handoff as HandoffName
+from ip2p_cli.types import Kind as KindName
+from ip2p_cli.types import OutputSize as OutputSizeName
+from ip2p_cli.types import ResizeMode as ResizeModeName
 
 _MODEL = "What to edit with"
 _HOW = "How to edit"
@@ -66,7 +66,7 @@ Sampler = Annotated[
 Resolution = Annotated[
     int | None,
     typer.Option(
-        help="Shorter side, in pixels, at which the model works; with --fit original the longer one.",
+        help="Shorter side, in pixels, at which the model works; with --resize-mode original the longer one.",
         rich_help_panel=_HOW,
     ),
 ]
@@ -137,9 +137,11 @@ StripLocation = Annotated[
 ]
 
 # Sizes, presets, comfort
-Fit = Annotated[
-    FitRuleName | None,
+ResizeMode = Annotated[
+    ResizeModeName | None,
     typer.Option(
+        "--resize-mode",
+        "--fit",
         help="pad: the model sees all of the photo (default). crop: less at the edges, no padding. original: the "
         "authors' rule, which crops too.",
         rich_help_panel=_HOW,

@@ -9,8 +9,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from .output import Output
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from . import options as opt
-from .output import Output
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.output import Output
 
 
 def recipes(
@@ -19,9 +19,9 @@ def recipes(
     debug: opt.Debug = False,
 ) -> None:
     """List the chain recipes that come with the tool, or show one: ip2p recipes four-seasons"""
-    from ..io.own_recipes import find_recipe, own_recipes
-    from ..io.recipe_paths import paths_of
-    from ..io.recipes import read_recipe, recipe_schema
+    from ip2p_cli.io.own_recipes import find_recipe, own_recipes
+    from ip2p_cli.io.recipe_paths import paths_of
+    from ip2p_cli.io.recipes import read_recipe, recipe_schema
 
     output = Output(json=json, quiet=quiet)
     if schema:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from ..errors import ModelError, UsageError
-from ..types import DeviceName, DtypeName, ModelSpec, Saving
-from . import loading
-from . import options as opt
-from .asking import assignments
-from .chain_run import Editors
-from .output import Output
+from ip2p_cli.cli import loading
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.chain_run import Editors
+from ip2p_cli.cli.input_args import assignments
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.types import DeviceName, DtypeName, ModelSpec, OutputOptions
 
 if TYPE_CHECKING:
-    from ..types import EditSettings
-    from ..workflows.chain_plan import Step
-    from ..workflows.loading import ModelChoice
-    from ..workflows.replay import Recorded
+    from ip2p_cli.types import EditSettings
+    from ip2p_cli.workflows.chain_plan import Step
+    from ip2p_cli.workflows.loading import ModelChoice
+    from ip2p_cli.workflows.replay import Recorded
 
 
 def replay(
@@ -49,12 +49,12 @@ def replay(
 
     ip2p replay winter.png --set steps=50 -o better.png
     """
-    from ..io.output import check_output
-    from ..io.provenance import read_record
-    from ..settings import resolve
-    from ..workflows.batch import run_batches
-    from ..workflows.chain_replay import is_of_chain
-    from ..workflows.replay import differences, find_source, now_of, read_recorded, replay_plan
+    from ip2p_cli.io.output import check_output
+    from ip2p_cli.io.provenance import read_record
+    from ip2p_cli.settings import resolve
+    from ip2p_cli.workflows.batch import run_batches
+    from ip2p_cli.workflows.chain_replay import is_of_chain
+    from ip2p_cli.workflows.replay import differences, find_source, now_of, read_recorded, replay_plan
 
     output = Output(json=json, quiet=quiet)
     recorded = read_recorded(picture, read_record(picture))
@@ -86,7 +86,7 @@ def replay(
             editor,
             plan,
             plan.batches,
-            saving=Saving(quality=recorded.quality),
+            saving=OutputOptions(quality=recorded.quality),
             on_step=lambda items, done, total: bar(done, total),
         )
         outcome = next(one for one in outcomes if one.state != "skipped")
@@ -104,9 +104,9 @@ def _replay_chain(
     overwrite: bool,
 ) -> None:
     """Make all edits again that led to the picture."""
-    from ..io.files import write_whole
-    from ..workflows.chain_replay import chain_differences, chain_plan_of, read_chain, replay_chain
-    from ..workflows.replay import find_source
+    from ip2p_cli.io.files import write_whole
+    from ip2p_cli.workflows.chain_replay import chain_differences, chain_plan_of, read_chain, replay_chain
+    from ip2p_cli.workflows.replay import find_source
 
     edits = read_chain(recorded)
     plan = chain_plan_of(edits, choice_of)
@@ -121,7 +121,9 @@ def _replay_chain(
             counted[step.position] = done
             bar(sum(counted.values()), total)
 
-        data, record = replay_chain(plan, place, target, editors, Saving(quality=recorded.quality), output.say, on_step)
+        data, record = replay_chain(
+            plan, place, target, editors, OutputOptions(quality=recorded.quality), output.say, on_step
+        )
     write_whole(target, data, overwrite=overwrite)
     _tell(recorded, target, record, others, output)
 
@@ -148,8 +150,8 @@ def _choice(
 
 def _changed(recorded: Recorded, changes: Sequence[str], spec: ModelSpec) -> tuple[str, EditSettings]:
     """(instruction, settings) of the record as far as the model has them, with the --set ones instead."""
-    from ..io.fields import SETTINGS, read_settings, refuse_unknown
-    from ..settings import supported
+    from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
+    from ip2p_cli.settings import supported
 
     said = {name.replace("-", "_"): value for name, value in assignments(changes, "steps=50").items()}
     refuse_unknown(said, ("instruction", *SETTINGS), "--set")
@@ -158,7 +160,7 @@ def _changed(recorded: Recorded, changes: Sequence[str], spec: ModelSpec) -> tup
 
 
 def _target(picture: Path, out: str | None, overwrite: bool) -> Path:
-    from ..io.names import numbered
+    from ip2p_cli.io.names import numbered
 
     if out is not None and not Path(out).is_dir():
         return Path(out)
@@ -168,7 +170,7 @@ def _target(picture: Path, out: str | None, overwrite: bool) -> Path:
 
 
 def _tell(recorded: Recorded, target: Path, record: Mapping[str, Any], others: Sequence[str], output: Output) -> None:
-    from ..workflows.replay import compare
+    from ip2p_cli.workflows.replay import compare
 
     apart = compare(recorded.picture, target)
     said = "the same pixels" if not apart else f"pixels differ by up to {apart} of 255"

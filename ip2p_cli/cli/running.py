@@ -10,18 +10,18 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InterruptionError, Ip2pError
-from ..types import Saving
-from . import loading
-from .output import Output
-from .stopping import Terminated, interruptible
+from ip2p_cli.cli import loading
+from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.stopping import Terminated, interruptible
+from ip2p_cli.errors import InterruptionError, Ip2pError
+from ip2p_cli.types import OutputOptions
 
 if TYPE_CHECKING:
-    from ..io.manifest import Manifest
-    from ..workflows.batch import Outcome
-    from ..workflows.edit import EditBatch
-    from ..workflows.loading import ModelChoice
-    from ..workflows.plan import Item, Plan
+    from ip2p_cli.io.manifest import Manifest
+    from ip2p_cli.workflows.batch import Outcome
+    from ip2p_cli.workflows.edit import EditBatch
+    from ip2p_cli.workflows.loading import ModelChoice
+    from ip2p_cli.workflows.plan import Item, Plan
 
     Batches = tuple[tuple[int, ...], ...]
 
@@ -30,7 +30,7 @@ def run_here(
     plan: Plan,
     batches: Batches,
     choice: ModelChoice,
-    saving: Saving,
+    saving: OutputOptions,
     manifest: Manifest | None,
     output: Output,
     *,
@@ -38,9 +38,9 @@ def run_here(
     noun: str = "photos",
 ) -> Iterator[Outcome]:
     """The outcomes of a run in this process, in the plan's order. run: what makes the edits of a batch."""
-    from ..workflows.batch import in_order, run_batches, skipped
-    from ..workflows.edit import edit_batch
-    from ..workflows.estimate import remember_rate, work_of
+    from ip2p_cli.workflows.batch import in_order, run_batches, skipped
+    from ip2p_cli.workflows.edit import edit_batch
+    from ip2p_cli.workflows.estimate import remember_rate, work_of
 
     left = plan.open_batches(batches)
     if not left:

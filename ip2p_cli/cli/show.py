@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import InputError
-from . import options as opt
-from .output import Output
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import InputError
 
 
 def show(
@@ -20,8 +20,8 @@ def show(
     debug: opt.Debug = False,
 ) -> None:
     """Show how a picture was made: model, instruction, settings, seed, input."""
-    from ..io.names import printable
-    from ..io.provenance import read_record
+    from ip2p_cli.io.names import printable
+    from ip2p_cli.io.provenance import read_record
 
     record = read_record(Path(path))
     if record is None:
@@ -31,7 +31,7 @@ def show(
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     """A line for each thing that the record says, the parents last. What it says is a file's: never raw."""
-    from ..io.names import printable
+    from ip2p_cli.io.names import printable
 
     said = {key: value for key, value in record.items() if key != "parents" and value is not None}
     width = max(map(len, said), default=0)

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from . import options as opt
-from .output import Output
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.output import Output
 
 
 def train(
@@ -35,14 +35,14 @@ def train(
     Ctrl-C or SIGTERM stops it after the step in hand, with a checkpoint; a second one stops it at once.
     On several GPUs: `accelerate launch -m ip2p_cli train …`.
     """
-    from ..io.train_recipes import read_train_recipe, with_overrides
+    from ip2p_cli.io.train_recipes import read_train_recipe, with_overrides
 
     main = os.environ.get("RANK", "0") == "0"  # of the processes of `accelerate launch` one speaks
     output = Output(json=json, quiet=quiet or not main)
     recipe = with_overrides(read_train_recipe(config), data=data, teacher=teacher)
     import torch
 
-    from ..workflows.train import train as run
+    from ip2p_cli.training.train import train as run
 
     if threads:
         torch.set_num_threads(threads)

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InterruptionError, Ip2pError, UsageError
-from ..types import EditSettings, Saving
-from . import loading
-from . import options as opt
-from .asking import Asked, Place, batch_size_of
-from .output import Output
-from .running import report as tell_all
-from .running import run_here
+from ip2p_cli.cli import loading
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.input_args import InputArgs, Place, batch_size_of
+from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.running import report as tell_all
+from ip2p_cli.cli.running import run_here
+from ip2p_cli.errors import InterruptionError, Ip2pError, UsageError
+from ip2p_cli.types import EditSettings, OutputOptions
 
 if TYPE_CHECKING:
-    from ..types import ModelSpec
-    from ..workflows.history import LastEdit
-    from ..workflows.selection import Variant
-    from ..workflows.variants import Sweep
+    from ip2p_cli.types import ModelSpec
+    from ip2p_cli.workflows.history import LastEdit
+    from ip2p_cli.workflows.selection import Variant
+    from ip2p_cli.workflows.variants import Sweep
 
 
 def variants(
@@ -55,7 +55,7 @@ def variants(
     offload: opt.Offload = "none",
     seed: opt.Seed = None,
     resolution: opt.Resolution = None,
-    fit: opt.Fit = None,
+    resize_mode: opt.ResizeMode = None,
     preset: opt.Preset = None,
     output_size: opt.OutputSize = None,
     report: opt.Report = False,
@@ -75,12 +75,12 @@ def variants(
     Lists are multiplied: --seeds 4 --cfg-image 1.2,1.5,1.8 is twelve pictures. Beside them come a contact sheet and
     variants.json. Any of them can be had again with `ip2p edit --seed N` and its scales.
     """
-    from ..models.clip import find_clip
-    from ..settings import resolve
-    from ..workflows.plan import batch_size as size_of
-    from ..workflows.plan import make_plan
-    from ..workflows.selection import made, ranked, write_overview
-    from ..workflows.variants import SharedWork, spread_out
+    from ip2p_cli.models.clip import find_clip
+    from ip2p_cli.settings import resolve
+    from ip2p_cli.workflows.plan import batch_size as size_of
+    from ip2p_cli.workflows.plan import make_plan
+    from ip2p_cli.workflows.selection import made, ranked, write_overview
+    from ip2p_cli.workflows.variants import SharedWork, spread_out
 
     output = Output(json=json, quiet=quiet)
     if (caption is None) != (target_caption is None):
@@ -90,7 +90,7 @@ def variants(
         model, revision = (model, revision) if model else (last.model, last.revision)
         loras, vae = (loras or list(last.loras), vae or last.vae) if model == last.model else (loras, vae)
     choice = loading.choose(model, device, dtype, loras=loras or [], vae=vae, revision=revision, offload=offload)
-    base = EditSettings(resolution=resolution, fit=fit, output_size=output_size)
+    base = EditSettings(resolution=resolution, resize_mode=resize_mode, output_size=output_size)
     lists = {"cfg_text": cfg_text, "cfg_image": cfg_image, "steps": steps, "sampler": sampler}
     begin = last.settings if last is not None and preset is None else EditSettings()
     sweep = _sweep(instructions, seeds, random, seed if seed is not None else begin.seed, lists, choice.spec)
@@ -107,11 +107,11 @@ def variants(
         redo=redo,
     )
     if dry_run:
-        from .dry_run import print_plan
+        from ip2p_cli.cli.dry_run import print_plan
 
         print_plan(plan, plan.batches, choice, output)
         return
-    saving = Saving(quality=quality, metadata=not no_metadata, sidecar=sidecar, strip_location=strip_location)
+    saving = OutputOptions(quality=quality, metadata=not no_metadata, sidecar=sidecar, strip_location=strip_location)
     outcomes = run_here(plan, plan.batches, choice, saving, place.manifest, output, run=SharedWork(), noun="variants")
     ranking = rank or keep is not None
     failure: Ip2pError | None = None
@@ -150,7 +150,7 @@ def _tell_ranked(found: Sequence[Variant], output: Output) -> None:
 
 def _what(words: list[str], further: list[str], output: Output) -> tuple[Path, tuple[str, ...], LastEdit | None]:
     """(the photo, the instructions, the last edit where nobody named a photo)."""
-    from ..io.images import read_image
+    from ip2p_cli.io.images import read_image
 
     last = None
     if words:
@@ -158,10 +158,10 @@ def _what(words: list[str], further: list[str], output: Output) -> tuple[Path, t
             words = [words[0], further[0]]
         if len(words) > 2:
             raise UsageError("variants are made of one photo: give it and then the instruction in quotes.")
-        Asked(words=words, jobs=None, recursive=False, out=None).check()
+        InputArgs(words=words, jobs=None, recursive=False, out=None).check()
         source, instructions = Path(words[0]).expanduser(), [words[1], *further]
     else:
-        from ..workflows.history import read_last_edit
+        from ip2p_cli.workflows.history import read_last_edit
 
         last = read_last_edit()
         source, instructions = last.source, further or [last.instruction]
@@ -182,8 +182,8 @@ def _sweep(
     spec: ModelSpec,
 ) -> Sweep:
     """What to vary, out of the flags. first: where a number of seeds begins."""
-    from ..io.lists import read_names, read_numbers, read_range, read_seeds
-    from ..workflows.variants import SCALES, Sweep, around
+    from ip2p_cli.io.range_args import read_names, read_numbers, read_range, read_seeds
+    from ip2p_cli.workflows.variants import SCALES, Sweep, around
 
     if random is not None and seeds is not None:
         raise UsageError("--random N has N seeds: give it or --seeds; --seed says where they begin.")
@@ -203,11 +203,11 @@ def _sweep(
 
 def _place(out: str | None, source: Path, instructions: tuple[str, ...], dry_run: bool) -> Place:
     """The folder for the results: -o, else one named after the photo and the instruction, here."""
-    from ..io.names import slug
+    from ip2p_cli.io.names import slug
 
     folder = out or f"{source.stem}-{slug(instructions[0])}-variants"
     if Path(folder).is_file():
         raise UsageError(f"-o {folder} is a file: variants are many pictures, give a folder.")
-    place = Place(Asked(words=[], jobs=None, recursive=False, out=folder.rstrip("/") + "/"), None, dry_run)
+    place = Place(InputArgs(words=[], jobs=None, recursive=False, out=folder.rstrip("/") + "/"), None, dry_run)
     place.begin([source])
     return place

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..io.pairs_page import Card, Histogram, Table, pairs_page
-from .dataset.tars import data_pairs
-from .keep import Keeping, Row
-from .spread import Spread, spread_of
+from ip2p_cli.datagen.dataset.tars import data_pairs
+from ip2p_cli.datagen.histogram import Spread, spread_of
+from ip2p_cli.datagen.selection import Keeping, Row
+from ip2p_cli.io.pairs_page import Card, Histogram, Table, pairs_page
 
 SHOWN = 24  # pairs kept, and as many dropped
 _MAX_KINDS = 24

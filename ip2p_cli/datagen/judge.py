@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ModelError, UsageError
+from ip2p_cli.errors import ModelError, UsageError
 
 KEY = "OPENAI_API_KEY"  # the environment variable that hosted endpoints want
 _WAITS = (1.0, 4.0, 15.0)  # seconds before another try

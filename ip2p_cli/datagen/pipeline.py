@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from ..io.shards import Sample
-from ..types import Triplet
-from .keep import Thresholds
-from .scores import Decoded, Measures
+from ip2p_cli.datagen.scores import Decoded, Measures
+from ip2p_cli.datagen.selection import Thresholds
+from ip2p_cli.io.shards import Sample
+from ip2p_cli.types import Triplet
 
 
 @dataclass(frozen=True, kw_only=True)

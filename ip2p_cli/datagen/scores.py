@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from PIL import Image
 
-from ..errors import InputError
-from ..io.encoded import decode_picture
-from ..io.shards import Marker, Sample, Shards
-from ..models.device import device_of_worker
-from ..types import DeviceName
-from .change import change_of, small
-from .dataset.base import triplet_in
-from .judge import Judge
-from .stages import Task, Work
+from ip2p_cli.datagen.dataset.base import triplet_in
+from ip2p_cli.datagen.judge import Judge
+from ip2p_cli.datagen.stages import Task, Work
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.encoded import decode_picture
+from ip2p_cli.io.shards import Marker, Sample, Shards
+from ip2p_cli.measures import change_of, small
+from ip2p_cli.models.device import device_of_worker
+from ip2p_cli.types import DeviceName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,7 +155,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _model_said(folder: Path) -> dict[str, str]:
-    from ..models.fingerprint import files_fingerprint
+    from ip2p_cli.models.fingerprint import files_fingerprint
 
     files = sorted(folder.glob("*.safetensors"))
     name = folder.absolute().name
@@ -177,7 +177,7 @@ def _offline_scores(pairs: Sequence[Decoded]) -> list[Scores]:
 def _clip_scorer(folder: Path, device: str) -> Scorer:
     import torch
 
-    from ..models.clip import load_clip, pair_scores, square
+    from ip2p_cli.models.clip import load_clip, pair_scores, square
 
     clip = load_clip(folder, device)
 
@@ -192,7 +192,7 @@ def _clip_scorer(folder: Path, device: str) -> Scorer:
 
 
 def _dino_scorer(folder: Path, device: str) -> Scorer:
-    from ..models.vision import likeness, load_dino
+    from ip2p_cli.models.vision import likeness, load_dino
 
     dino = load_dino(folder, device)
 
@@ -204,7 +204,7 @@ def _dino_scorer(folder: Path, device: str) -> Scorer:
 
 
 def _safety_scorer(folder: Path, device: str) -> Scorer:
-    from ..models.vision import load_safety, unsafe
+    from ip2p_cli.models.vision import load_safety, unsafe
 
     checker = load_safety(folder, device)
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError, UsageError
-from ..io.names import printable
-from ..io.shards import Marker, Shards
-from ..runners import map_tasks
-from ..types import EngineName
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import Marker, Shards
+from ip2p_cli.runners import map_tasks
+from ip2p_cli.types import EngineName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ Work = Callable[[Task], Marker]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hands:
+class WorkerConfig:
     """Who does the work. part: (I, N) is the I-th of N processes that share it, from 1."""
 
     workers: int | None = None
@@ -66,7 +66,7 @@ def run_stage(
     shards: Shards,
     tasks: Sequence[Task],
     make: Callable[[int], Work],
-    hands: Hands,
+    hands: WorkerConfig,
     *,
     redo: bool = False,
 ) -> Iterator[tuple[Task, Marker | Exception, bool]]:

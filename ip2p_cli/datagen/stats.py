@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..io.encoded import picture_size
-from ..io.shards import Kind, Shards
-from .dataset.base import PairSet
-from .dataset.opening import open_dataset
-from .dataset.tables import TEXTS
-from .spread import Spread, spread_of
-from .stages import total_counts
+from ip2p_cli.datagen.dataset.base import PairSet
+from ip2p_cli.datagen.dataset.opening import open_dataset
+from ip2p_cli.datagen.dataset.tables import TEXTS
+from ip2p_cli.datagen.histogram import Spread, spread_of
+from ip2p_cli.datagen.stages import total_counts
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.encoded import picture_size
+from ip2p_cli.io.shards import Kind, Shards
 
 STAGES: Mapping[str, Kind] = {
     "captions": "jsonl",

@@ -24,7 +24,7 @@ AfterStep = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Begin:
+class SDEditStart:
     """SDEdit's start (Meng et al. 2022, arXiv:2108.01073): a picture's latents, noised as at `step` (from 0)."""
 
     latent: SampledLatent
@@ -111,7 +111,7 @@ def run(
     generators: list[torch.Generator] | None = None,
     on_step: OnStep | None = None,
     after_step: AfterStep | None = None,
-    begin: Begin | None = None,
+    begin: SDEditStart | None = None,
 ) -> torch.Tensor:
     """The loop itself: standard normal noise (N, C, h, w) -> latents of the same shape, float32.
 

@@ -50,7 +50,7 @@ class Control:
 
 
 @dataclass
-class _Now:
+class AttentionState:
     """What the processors are told of the step in hand. source: for each row, whose queries and keys it takes."""
 
     source: torch.Tensor | None = None
@@ -74,7 +74,7 @@ class Controlled:
             raise ValueError(f"{len(controls)} pairs need {2 * len(controls)} items, not {denoiser.items}")
         self._denoiser, self._controls, self._steps, self._step = denoiser, list(controls), steps, first
         blends = [control.blend for control in controls]
-        self.now = _Now(maps=WordMaps(blends, first_row=denoiser.items) if any(blends) else None)
+        self.now = AttentionState(maps=WordMaps(blends, first_row=denoiser.items) if any(blends) else None)
 
     def __call__(self, latent: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """The guided output, as `TextGuidedDenoiser` gives it."""
@@ -130,7 +130,7 @@ def _sources(controls: Sequence[Control], step: int, steps: int, device: torch.d
 class _SelfSharing(AttnProcessor2_0):  # type: ignore[misc]
     """Self-attention in which rows take the queries and keys of others, and keep their values."""
 
-    def __init__(self, now: _Now) -> None:
+    def __init__(self, now: AttentionState) -> None:
         super().__init__()
         self._now = now
 
@@ -149,7 +149,7 @@ class _SelfSharing(AttnProcessor2_0):  # type: ignore[misc]
 class _CrossControl(AttnProcessor2_0):  # type: ignore[misc]
     """Cross-attention in which rows with text may take columns of another row's map."""
 
-    def __init__(self, now: _Now) -> None:
+    def __init__(self, now: AttentionState) -> None:
         super().__init__()
         self._now = now
 

@@ -7,7 +7,7 @@ import io
 
 from PIL import Image
 
-from ip2p_cli.io import kinds
+from ip2p_cli.io import formats as kinds
 from ip2p_cli.io.names import printable
 
 
@@ -17,7 +17,7 @@ def decode_picture(data: bytes, name: str, side: int | None = None) -> Image.Ima
     Raises InputError, one line that begins with `name`, for what is no picture, broken or too large.
     """
     shown = printable(name)
-    with kinds.told_as_input_error(shown):
+    with kinds.as_input_error(shown):
         image, _ = kinds.identify(io.BytesIO(data), shown)
         if image.width * image.height > kinds.MAX_PIXELS:
             raise kinds.too_large(shown, *image.size)
@@ -29,7 +29,7 @@ def decode_picture(data: bytes, name: str, side: int | None = None) -> Image.Ima
 def picture_size(data: bytes, name: str) -> tuple[int, int]:
     """(width, height) from the header alone; raises InputError as `decode_picture` does."""
     shown = printable(name)
-    with kinds.told_as_input_error(shown):
+    with kinds.as_input_error(shown):
         return kinds.identify(io.BytesIO(data), shown)[0].size
 
 

@@ -125,7 +125,7 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool) -> None:
     # As with cp, a link stays a link: what it points to is replaced.
     target = Path(os.path.realpath(path)) if overwrite else path
     temporary = target.with_name(f".ip2p-{secrets.token_hex(8)}.tmp")
-    with told_as_output_error(path):
+    with as_output_error(path):
         try:
             _write_new(temporary, data)
             if not overwrite:
@@ -163,7 +163,7 @@ def _publish(temporary: Path, target: Path) -> None:
 
 
 @contextmanager
-def told_as_output_error(path: Path) -> Iterator[None]:
+def as_output_error(path: Path) -> Iterator[None]:
     """Turn the system's refusal to write `path` into an OutputError of one line."""
     try:
         yield

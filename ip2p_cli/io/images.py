@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, ImageFile
 
-from ip2p_cli.io import kinds
+from ip2p_cli.io import formats as kinds
 from ip2p_cli.io.colour import to_srgb
 from ip2p_cli.io.exif import upright
 from ip2p_cli.io.files import MAX_BYTES, check_regular_file
@@ -59,7 +59,7 @@ def read_image(path: Path) -> Picture:
     """
     shown = printable(path)
     check_regular_file(path)
-    with kinds.told_as_input_error(shown):
+    with kinds.as_input_error(shown):
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         image, kind = kinds.identify(io.BytesIO(data), shown)
@@ -90,7 +90,7 @@ def read_size(path: Path) -> tuple[int, int]:
     """The (width, height) that `read_image` will give, from the header alone; raises InputError as that does."""
     shown = printable(path)
     check_regular_file(path)
-    with kinds.told_as_input_error(shown), path.open("rb") as file:
+    with kinds.as_input_error(shown), path.open("rb") as file:
         image, _ = kinds.identify(file, shown)
         width, height = image.size
         turned = _orientation(image) >= 5

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.io.fields import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.io.names import printable, reason
+from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.types import EditSettings
 
 _MAX_BYTES = 256 << 20

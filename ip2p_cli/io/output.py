@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin, features
 from ip2p_cli.errors import OutputError, UsageError
 from ip2p_cli.io import exif as exif_blocks
 from ip2p_cli.io.colour import srgb_profile
-from ip2p_cli.io.files import told_as_output_error, write_whole
+from ip2p_cli.io.files import as_output_error, write_whole
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.provenance import as_json, bounded, parameters, xmp_packet
 from ip2p_cli.io.provenance import read_record as read_record  # callers have it from here
@@ -57,7 +57,7 @@ _WRITABLE = MappingProxyType(
 def check_output(path: Path, overwrite: bool) -> None:
     """Say now, before a model is loaded, what would keep `path` from being written."""
     shown, folder = printable(path), path.parent
-    with told_as_output_error(path):
+    with as_output_error(path):
         if path.is_dir():
             raise OutputError(f"{shown} is a folder: name a file in it, for example {printable(path / 'edit.png')}")
         _format(path)

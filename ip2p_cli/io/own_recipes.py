@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from ..errors import UsageError
-from ..suggest import did_you_mean
+from ip2p_cli.errors import UsageError
+from ip2p_cli.suggest import did_you_mean
 
 
 def own_recipes() -> dict[str, Path]:

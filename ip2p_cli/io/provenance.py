@@ -20,7 +20,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from ip2p_cli.errors import InputError, OutputError
-from ip2p_cli.io import kinds
+from ip2p_cli.io import formats as kinds
 from ip2p_cli.io.files import check_regular_file, write_whole
 from ip2p_cli.io.names import printable
 
@@ -108,7 +108,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     """
     check_regular_file(path)
     shown = printable(path)
-    with kinds.told_as_input_error(shown), path.open("rb") as file:
+    with kinds.as_input_error(shown), path.open("rb") as file:
         info = kinds.identify(file, shown)[0].info
     text, packet = info.get("ip2p"), info.get("xmp")
     record = _parsed(text) if isinstance(text, str) else None

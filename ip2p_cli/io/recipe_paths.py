@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import UsageError
-from ..types import EditSettings, Guard, Handoff
-from .templates import Scalar
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.templates import Scalar
+from ip2p_cli.types import EditSettings, Guard, Handoff
 
 MAX_EDITS = 200
 MAX_RESULTS = 64
@@ -29,10 +29,10 @@ class RecipeEdit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fork:
+class Branch:
     """Alternatives, each of one edit or several; the chain goes on behind each of them."""
 
-    alternatives: tuple[tuple[RecipeEdit | Fork, ...], ...]
+    alternatives: tuple[tuple[RecipeEdit | Branch, ...], ...]
     where: str = ""
 
 
@@ -49,7 +49,7 @@ class Recipe:
     """A recipe with its includes taken in and its variables filled in."""
 
     name: str
-    edits: tuple[RecipeEdit | Fork, ...]
+    edits: tuple[RecipeEdit | Branch, ...]
     description: str = ""
     variables: Mapping[str, Variable]
     handoff: Handoff | None = None
@@ -69,7 +69,7 @@ def paths_of(recipe: Recipe) -> list[tuple[PathEdit, ...]]:
     return _paths(recipe.edits, recipe.name)
 
 
-def _paths(items: Sequence[RecipeEdit | Fork], name: str) -> list[tuple[PathEdit, ...]]:
+def _paths(items: Sequence[RecipeEdit | Branch], name: str) -> list[tuple[PathEdit, ...]]:
     paths: list[tuple[PathEdit, ...]] = [()]
     labels = [""]
     for item in items:

@@ -20,13 +20,13 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ..errors import InputError, UsageError
-from ..suggest import did_you_mean
-from ..types import EditSettings, Guard, Handoff
-from .fields import SETTINGS, read_settings, refuse_unknown
-from .recipe_paths import MAX_ALTERNATIVES, Fork, Recipe, RecipeEdit, Variable, paths_of
-from .templates import Scalar, fill_in
-from .yaml_files import Document, read_yaml
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.recipe_paths import MAX_ALTERNATIVES, Branch, Recipe, RecipeEdit, Variable, paths_of
+from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
+from ip2p_cli.io.templates import Scalar, fill_in
+from ip2p_cli.io.yaml_files import Document, read_yaml
+from ip2p_cli.suggest import did_you_mean
+from ip2p_cli.types import EditSettings, Guard, Handoff
 
 Place = tuple[int | str, ...]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
@@ -190,7 +190,7 @@ def _defaults(file: Document, values: Mapping[str, Scalar]) -> tuple[EditSetting
 
 def _edits(
     file: Document, values: Mapping[str, Scalar], defaults: tuple[EditSettings, str | None]
-) -> Iterator[RecipeEdit | Fork]:
+) -> Iterator[RecipeEdit | Branch]:
     raw = file.raw.get("edits", [])
     if not isinstance(raw, list):
         raise UsageError(f"{file.where(['edits'])}: edits should be a list, for example [make it winter]")
@@ -198,7 +198,7 @@ def _edits(
         yield _completed(_item(file, item, values, ("edits", number)), *defaults)
 
 
-def _item(file: Document, raw: object, values: Mapping[str, Scalar], place: Place) -> RecipeEdit | Fork:
+def _item(file: Document, raw: object, values: Mapping[str, Scalar], place: Place) -> RecipeEdit | Branch:
     where = file.where(place)
     if isinstance(raw, list):
         if not 1 <= len(raw) <= MAX_ALTERNATIVES:
@@ -214,7 +214,7 @@ def _item(file: Document, raw: object, values: Mapping[str, Scalar], place: Plac
                     for step, one in enumerate(alternative if several else [alternative])
                 )
             )
-        return Fork(alternatives=tuple(alternatives), where=where)
+        return Branch(alternatives=tuple(alternatives), where=where)
     if isinstance(raw, str):
         raw = {"instruction": raw}
         place_of_text = place
@@ -234,7 +234,7 @@ def _item(file: Document, raw: object, values: Mapping[str, Scalar], place: Plac
     return RecipeEdit(**{**own.model_dump(), "instruction": own.instruction.strip()}, settings=settings, where=where)
 
 
-def _completed(item: RecipeEdit | Fork, settings: EditSettings, model: str | None) -> RecipeEdit | Fork:
+def _completed(item: RecipeEdit | Branch, settings: EditSettings, model: str | None) -> RecipeEdit | Branch:
     """The item with what it leaves unsaid taken from defaults."""
     if isinstance(item, RecipeEdit):
         return replace(item, settings=item.settings.or_else(settings), model=item.model or model)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.io.files import told_as_output_error, write_whole
+from ip2p_cli.io.files import as_output_error, write_whole
 from ip2p_cli.io.names import printable, reason
 
 Kind = Literal["jsonl", "tar"]
@@ -96,7 +96,7 @@ class Shards:
         for number in self.done() if redo else ():
             self.marker_path(number).unlink(missing_ok=True)  # first: what has no marker is not there
             self.path(number).unlink(missing_ok=True)
-        with told_as_output_error(self.folder):
+        with as_output_error(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / _ABOUT, (json.dumps(said, indent=2) + "\n").encode(), overwrite=True)
 
@@ -117,7 +117,7 @@ class Shards:
         began, path = time.monotonic(), self.path(number)
         self._sweep(number)
         temporary = self.folder / f".{path.name}-{secrets.token_hex(4)}.tmp"
-        with told_as_output_error(path):
+        with as_output_error(path):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 with temporary.open("xb") as file:

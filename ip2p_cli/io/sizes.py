@@ -15,7 +15,7 @@ from PIL import Image
 
 from ip2p_cli.errors import UsageError
 from ip2p_cli.suggest import did_you_mean
-from ip2p_cli.types import FitRule, ResolvedEditSettings
+from ip2p_cli.types import ResizeMode, ResolvedEditSettings
 
 MIN_RESOLUTION = 64
 MAX_RESOLUTION = 4096
@@ -55,16 +55,16 @@ def check_resolution(value: object) -> int:
     return value
 
 
-def check_fit(value: object) -> FitRule:
+def check_resize_mode(value: object) -> ResizeMode:
     """Give `value` back if it names a rule of `model_size`; otherwise say which there are."""
-    rules: tuple[FitRule, ...] = get_args(FitRule)
+    rules: tuple[ResizeMode, ...] = get_args(ResizeMode)
     for rule in rules:
         if rule == value:
             return rule
-    raise UsageError(f"unknown fit {value!r}.{did_you_mean(str(value), rules)} Use one of {', '.join(rules)}")
+    raise UsageError(f"unknown resize mode {value!r}.{did_you_mean(str(value), rules)} Use one of {', '.join(rules)}")
 
 
-def model_size(width: int, height: int, *, resolution: int, multiple: int, rule: FitRule = "pad") -> Fit:
+def model_size(width: int, height: int, *, resolution: int, multiple: int, rule: ResizeMode = "pad") -> Fit:
     """Fit a photo of `width` x `height` to a model that takes multiples of `multiple` pixels.
 
     pad: the shorter side becomes `resolution`; where that would make the longer side more than `MAX_STRETCH` times
@@ -87,15 +87,15 @@ def model_size(width: int, height: int, *, resolution: int, multiple: int, rule:
         size = (resized[0] // multiple * multiple, resized[1] // multiple * multiple)
     if not 0 < min(size) <= max(size) <= MAX_STRETCH * resolution:
         raise UsageError(
-            f"a photo of {width} x {height} cannot be cropped to {size[0]} x {size[1]}, as --fit {rule} would at "
-            f"--resolution {resolution} (sides are multiples of {multiple}): use --fit pad"
+            f"a photo of {width} x {height} cannot be cropped to {size[0]} x {size[1]}, as --resize-mode {rule} would "
+            f"at --resolution {resolution} (sides are multiples of {multiple}): use --resize-mode pad"
         )
     return Fit(resized=size, padded=size, seen=_centre(width, height, size))
 
 
 def fit_for(size: tuple[int, int], settings: ResolvedEditSettings, multiple: int) -> Fit:
     """`model_size` of a photo of `size` (width, height) as `settings` say."""
-    return model_size(*size, resolution=settings.resolution, multiple=multiple, rule=settings.fit)
+    return model_size(*size, resolution=settings.resolution, multiple=multiple, rule=settings.resize_mode)
 
 
 def _bounded_size(width: int, height: int, resolution: int) -> tuple[int, int]:

@@ -13,9 +13,9 @@ from jinja2 import meta, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import SandboxedEnvironment
 
-from ..errors import UsageError
-from ..suggest import did_you_mean
-from .names import printable
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.names import printable
+from ip2p_cli.suggest import did_you_mean
 
 Scalar = str | int | float | bool
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from ..errors import InputError, UsageError
-from ..suggest import did_you_mean
-from .yaml_files import line_of
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.yaml_files import line_of
+from ip2p_cli.suggest import did_you_mean
 
 Positive = Annotated[int, Field(gt=0)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class StageRecipe(_Strict):
-    """`steps` optimizer steps on `batch` pictures; `shapes` (height, width) take turns; `side`: see `stream.Cut`.
+    """`steps` optimizer steps on `batch` pictures; `shapes` (height, width) take turns; `side`: see `stream.CropSpec`.
 
     `cuts` pictures come from each painted photo. Timesteps are drawn as T u^`timestep_power`.
     """

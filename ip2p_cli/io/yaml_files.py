@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from ..errors import InputError, UsageError
-from .files import check_regular_file
-from .names import printable, reason
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.files import check_regular_file
+from ip2p_cli.io.names import printable, reason
 
 _MAX_BYTES = 256 * 1024
 _MAX_DEPTH = 20

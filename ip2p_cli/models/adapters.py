@@ -69,7 +69,7 @@ def _qwen_parts(folder: Path) -> Mapping[str, Any]:
     return {"processor": photo_processor(folder)}
 
 
-_SETTINGS = frozenset({"steps", "cfg_text", "seed", "resolution", "output_size", "fit"})
+_SETTINGS = frozenset({"steps", "cfg_text", "seed", "resolution", "output_size", "resize_mode"})
 
 _QWEN = Kind(
     supports=_SETTINGS,

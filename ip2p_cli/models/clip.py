@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.hub import find_cached, reason
-from ip2p_cli.models.silence import quiet
+from ip2p_cli.models.library_logging import quiet
 
 # The paper's own is the first.
 _CACHED = ("openai/clip-vit-large-patch14", "openai/clip-vit-base-patch32", "openai/clip-vit-base-patch16")

@@ -13,6 +13,7 @@ from ip2p_cli.errors import ModelError
 from ip2p_cli.models import sdxl
 from ip2p_cli.models.device import torch_dtype
 from ip2p_cli.models.hub import reason
+from ip2p_cli.models.library_logging import quiet
 from ip2p_cli.models.lora import fuse
 from ip2p_cli.models.model_files import (
     SCHEDULER_CONFIG,
@@ -27,7 +28,6 @@ from ip2p_cli.models.model_files import (
     variants_of,
 )
 from ip2p_cli.models.registry import is_weight_file
-from ip2p_cli.models.silence import quiet
 from ip2p_cli.models.single_file import Contents, companion, read_parts
 from ip2p_cli.models.vae import load_vae
 from ip2p_cli.types import Lora, ModelSpec, ModelUse

@@ -10,8 +10,8 @@ from typing import Any
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models import sdxl
 from ip2p_cli.models.hub import offline, reason
+from ip2p_cli.models.library_logging import download_bars
 from ip2p_cli.models.registry import is_weight_file
-from ip2p_cli.models.silence import download_bars
 from ip2p_cli.types import ModelSpec
 
 # Component folder -> stem of its weight files.

@@ -18,7 +18,7 @@ import torch
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models import layout, sdxl
 from ip2p_cli.models.hub import find_cached, offline, reason
-from ip2p_cli.models.silence import download_bars
+from ip2p_cli.models.library_logging import download_bars
 from ip2p_cli.models.tensors import read_tensors
 
 Tensors = Mapping[str, torch.Tensor]

@@ -8,8 +8,8 @@ from typing import Any
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.hub import find_cached, offline, reason
+from ip2p_cli.models.library_logging import download_bars
 from ip2p_cli.models.registry import is_weight_file
-from ip2p_cli.models.silence import download_bars
 from ip2p_cli.models.single_file import build_vae
 from ip2p_cli.models.tensors import read_tensors
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.clip import CLIP_DEVIATION, CLIP_MEAN, normalised, square
 from ip2p_cli.models.hub import reason
-from ip2p_cli.models.silence import quiet
+from ip2p_cli.models.library_logging import quiet
 
 # Of ImageNet, which DINO and most classifiers are normalised by.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -21,21 +21,21 @@ from typing import Any, Literal, TypeVar
 import torch
 from PIL import Image
 
-from .. import __version__
-from ..errors import InputError, Ip2pError, OutputError
-from ..io.comparison import before_after_gif, compare, compare_path, gif_path
-from ..io.files import write_whole
-from ..io.images import Picture, read_image
-from ..io.manifest import Entry, Manifest, file_stamp
-from ..io.names import printable, reason
-from ..io.output import encode_picture
-from ..io.provenance import parents_of, read_sidecar, write_sidecar
-from ..models.adapters import Adapter
-from ..models.loader import Editor
-from ..types import EditRequest, Saving
-from .edit import EditBatch, Prepared, Small, edit_batch, edit_batch_in_memory, finish, prepare
-from .plan import Item, Plan, input_name, settings_of
-from .saving import encoded
+from ip2p_cli import __version__
+from ip2p_cli.errors import InputError, Ip2pError, OutputError
+from ip2p_cli.io.comparison import before_after_gif, compare, compare_path, gif_path
+from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.images import Picture, read_image
+from ip2p_cli.io.manifest import Entry, Manifest, file_stamp
+from ip2p_cli.io.names import printable, reason
+from ip2p_cli.io.output import encode_picture
+from ip2p_cli.io.provenance import parents_of, read_sidecar, write_sidecar
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.models.loader import Editor
+from ip2p_cli.types import EditRequest, OutputOptions
+from ip2p_cli.workflows.edit import EditBatch, Prepared, Small, edit_batch, edit_batch_in_memory, finish, prepare
+from ip2p_cli.workflows.plan import Item, Plan, input_name, settings_of
+from ip2p_cli.workflows.saving import encoded
 
 OnStep = Callable[[int, int, int], None]
 
@@ -79,7 +79,7 @@ def run_batches(
     batches: Sequence[tuple[int, ...]],
     *,
     manifest: Manifest | None = None,
-    saving: Saving | None = None,
+    saving: OutputOptions | None = None,
     on_step: OnStep | None = None,
     run: EditBatch = edit_batch,
 ) -> Iterator[Outcome]:
@@ -89,7 +89,7 @@ def run_batches(
     fails does not stop the others. When the caller stops iterating, or an exception comes (Ctrl-C), what is being saved
     is saved whole and the rest dropped.
     """
-    saving = saving or Saving()
+    saving = saving or OutputOptions()
     with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "save") as savers:
         pending: deque[Future[Outcome]] = deque()
         try:
@@ -201,7 +201,7 @@ def _run_batch(
     batch: tuple[int, ...],
     ready: Mapping[int, _Read],
     manifest: Manifest | None,
-    saving: Saving,
+    saving: OutputOptions,
     savers: ThreadPoolExecutor,
     on_step: OnStep | None,
     run: EditBatch,
@@ -243,7 +243,7 @@ def _filler(item: Item, like: _Read) -> Prepared:
     return replace(like.prepared, request=request, pixels=torch.full_like(like.prepared.pixels, 0.5))
 
 
-def _record(plan: Plan, read: _Read, place: str, saving: Saving) -> dict[str, Any]:
+def _record(plan: Plan, read: _Read, place: str, saving: OutputOptions) -> dict[str, Any]:
     """How a result is made, as it is kept in the picture. place: which row of how many, in its batch."""
     item, picture = read.item, read.picture
     assert picture is not None
@@ -268,7 +268,7 @@ def _save(
     record: Mapping[str, Any],
     plan: Plan,
     manifest: Manifest | None,
-    saving: Saving,
+    saving: OutputOptions,
     seconds: float,
 ) -> Outcome:
     began, item, picture = time.monotonic(), read.item, read.picture
@@ -299,7 +299,7 @@ def _save(
     return Outcome(index=index, state="done", seconds=seconds, record=record, notes=notes)
 
 
-def _extras(item: Item, before: Image.Image, after: Image.Image, saving: Saving) -> Iterator[str]:
+def _extras(item: Item, before: Image.Image, after: Image.Image, saving: OutputOptions) -> Iterator[str]:
     """Write what shows before and after; a note where something of that name is there already."""
     wanted: list[tuple[Path, bytes]] = []
     if saving.compare:

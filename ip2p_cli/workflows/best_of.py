@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ..datagen.change import small
-from ..models.adapters import Adapter
-from ..models.clip import Clip, load_clip, similarities
-from ..models.loader import Editor
-from ..models.nano.known import closest
-from .chain_plan import Step
-from .ranking import measure, order
+from ip2p_cli.measures import small
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.models.clip import Clip, load_clip, similarities
+from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.nano.look_matcher import closest
+from ip2p_cli.workflows.chain_plan import Step
+from ip2p_cli.workflows.ranking import measure, order
 
 _PIXELS_AT_ONCE = 8 * 512 * 512
 _SMALL_MB = 200

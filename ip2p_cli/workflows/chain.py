@@ -13,25 +13,36 @@ from typing import Any
 import torch
 from PIL import Image
 
-from .. import __version__
-from ..diffusion import editing
-from ..diffusion.adapted import through_vae
-from ..diffusion.latents import ImageLatent, low_frequencies
-from ..diffusion.text import encode_condition
-from ..errors import OutputError, UsageError
-from ..io.files import write_whole
-from ..io.images import Picture
-from ..io.provenance import parents_of
-from ..io.sizes import Fit, to_model
-from ..models.adapters import Adapter
-from ..models.loader import Editor
-from ..models.offload import offload
-from ..types import EditRequest
-from .best_of import Chosen, Judge, rounds
-from .chain_cache import Left, as_bytes, cache_file, read_left
-from .chain_plan import ChainPlan, Step, key_of
-from .edit import Prepared, Small, as_image, as_tensor, cut, edit_batch, finish, memory_plans, prepare, sample
-from .memory import MemoryPlan, vae_as, with_retries
+from ip2p_cli import __version__
+from ip2p_cli.diffusion import editing
+from ip2p_cli.diffusion.adapted import through_vae
+from ip2p_cli.diffusion.latents import ImageLatent, low_frequencies
+from ip2p_cli.diffusion.text import encode_condition
+from ip2p_cli.errors import OutputError, UsageError
+from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.images import Picture
+from ip2p_cli.io.provenance import parents_of
+from ip2p_cli.io.sizes import Fit, to_model
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.offload import offload
+from ip2p_cli.types import EditRequest
+from ip2p_cli.workflows.best_of import Chosen, Judge, rounds
+from ip2p_cli.workflows.chain_cache import Left, as_bytes, cache_file, read_left
+from ip2p_cli.workflows.chain_plan import ChainPlan, Step, key_of
+from ip2p_cli.workflows.edit import (
+    Prepared,
+    Small,
+    as_image,
+    as_tensor,
+    cut,
+    edit_batch,
+    finish,
+    memory_plans,
+    prepare,
+    sample,
+)
+from ip2p_cli.workflows.memory import MemoryPlan, vae_as, with_retries
 
 # What chain.json says of an edit besides how it was made.
 _OF_THE_FOLDER = ("edit", "label", "name", "file", "key")
@@ -170,7 +181,7 @@ class ChainRun:
         prepared, model = self._prepared(step), _latents_of(step)
         if previous is not None and previous.fit.seen != prepared.fit.seen:
             raise UsageError(
-                f"edit {step.position + 1} sees another part of the photo than the one before: use --fit pad"
+                f"edit {step.position + 1} sees another part of the photo than the one before: use --resize-mode pad"
             )
         handed = self._handed_over(step, previous, prepared.fit, model)
         if handed is None and previous is not None:

@@ -10,24 +10,33 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
-from ..errors import Ip2pError, OutputError, UsageError
-from ..io.files import path_inside
-from ..io.images import read_image, read_size
-from ..io.inputs import InputPhoto
-from ..io.manifest import Entry, Manifest, file_stamp, photo_changed
-from ..io.names import numbered, printable
-from ..models.adapters import Adapter
-from ..models.loader import Editor
-from ..types import Saving
-from .batch import Outcome
-from .best_of import Judge
-from .chain import ChainRun
-from .chain_cache import FOLDER, MAX_UNUSED_BYTES, prune
-from .chain_changes import changed_edit
-from .chain_files import NOTES, Shelf, Written, earlier_edits, keys_in, names_of, read_notes, write_chain
-from .chain_plan import ChainPlan, Step
-from .loading import ModelChoice
-from .plan import State, input_name
+from ip2p_cli.errors import Ip2pError, OutputError, UsageError
+from ip2p_cli.io.files import path_inside
+from ip2p_cli.io.images import read_image, read_size
+from ip2p_cli.io.inputs import InputPhoto
+from ip2p_cli.io.manifest import Entry, Manifest, file_stamp, photo_changed
+from ip2p_cli.io.names import numbered, printable
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.models.loader import Editor
+from ip2p_cli.types import OutputOptions
+from ip2p_cli.workflows.batch import Outcome
+from ip2p_cli.workflows.best_of import Judge
+from ip2p_cli.workflows.chain import ChainRun
+from ip2p_cli.workflows.chain_cache import FOLDER, MAX_UNUSED_BYTES, prune
+from ip2p_cli.workflows.chain_changes import changed_edit
+from ip2p_cli.workflows.chain_files import (
+    NOTES,
+    Shelf,
+    Written,
+    earlier_edits,
+    keys_in,
+    names_of,
+    read_notes,
+    write_chain,
+)
+from ip2p_cli.workflows.chain_plan import ChainPlan, Step
+from ip2p_cli.workflows.loading import ModelChoice
+from ip2p_cli.workflows.plan import State, input_name
 
 # (photo's index, edit, denoising steps done of it, all of it)
 OnEdit = Callable[[int, Step, int, int], None]
@@ -62,7 +71,7 @@ class ChainBatch:
     plan: ChainPlan
     items: tuple[ChainItem, ...]
     identity: Mapping[str, Any]
-    saving: Saving = field(default_factory=Saving)
+    saving: OutputOptions = field(default_factory=OutputOptions)
     cached: bool = True
     overwrite: bool = False
 
@@ -94,7 +103,7 @@ def make_chain_batch(
     plan: ChainPlan,
     *,
     identity: Mapping[str, Any],
-    saving: Saving,
+    saving: OutputOptions,
     redo: bool = False,
     overwrite: bool = False,
     cached: bool = True,

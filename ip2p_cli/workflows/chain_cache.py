@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ..io.sizes import Fit
-from .best_of import Chosen
+from ip2p_cli.io.sizes import Fit
+from ip2p_cli.workflows.best_of import Chosen
 
 FOLDER = ".ip2p-chain"
 # What no result refers to any more may take this much.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from .chain_files import earlier_edits
-from .chain_plan import ChainPlan
+from ip2p_cli.workflows.chain_files import earlier_edits
+from ip2p_cli.workflows.chain_plan import ChainPlan
 
 
 def changed_edit(plan: ChainPlan, notes: Mapping[str, Any] | None) -> str | None:

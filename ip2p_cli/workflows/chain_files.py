@@ -16,18 +16,18 @@ from typing import Any
 
 from PIL import Image
 
-from .. import __version__
-from ..errors import OutputError
-from ..io.comparison import animated_gif, animated_webp, strip
-from ..io.files import open_regular, write_whole
-from ..io.images import read_image
-from ..io.manifest import Entry, Manifest, file_digest
-from ..io.names import printable, reason
-from ..io.output import encode_picture
-from ..types import Saving
-from .chain import ChainRun
-from .chain_plan import ChainPlan, Step
-from .saving import encoded
+from ip2p_cli import __version__
+from ip2p_cli.errors import OutputError
+from ip2p_cli.io.comparison import animated_gif, animated_webp, strip
+from ip2p_cli.io.files import open_regular, write_whole
+from ip2p_cli.io.images import read_image
+from ip2p_cli.io.manifest import Entry, Manifest, file_digest
+from ip2p_cli.io.names import printable, reason
+from ip2p_cli.io.output import encode_picture
+from ip2p_cli.types import OutputOptions
+from ip2p_cli.workflows.chain import ChainRun
+from ip2p_cli.workflows.chain_plan import ChainPlan, Step
+from ip2p_cli.workflows.saving import encoded
 
 NOTES = "chain.json"
 _MAX_NOTES = 16 << 20
@@ -145,12 +145,14 @@ def keys_in(notes: Mapping[str, Any] | None) -> set[str]:
     return {str(one["key"]) for one in earlier_edits(notes).values()}
 
 
-def names_of(plan: ChainPlan, saving: Saving) -> list[str]:
+def names_of(plan: ChainPlan, saving: OutputOptions) -> list[str]:
     """The files that a chain leaves, chain.json aside."""
     return [*plan.pictures(), *_extras(plan, saving)]
 
 
-def write_chain(run: ChainRun, shelf: Shelf, *, saving: Saving, seconds: Callable[[], float] | None = None) -> Written:
+def write_chain(
+    run: ChainRun, shelf: Shelf, *, saving: OutputOptions, seconds: Callable[[], float] | None = None
+) -> Written:
     """Make what is missing in the shelf's folder. A file that is there already and is not what would be made stays.
 
     seconds: gives, when all is done, how long it took, for the manifest. Raises OutputError for a file that is in the
@@ -210,7 +212,7 @@ def _picture_key(run: ChainRun, step: Step) -> str:
     return f"{run.keys[step.place]} {step.settings.output_size}"
 
 
-def _extras(plan: ChainPlan, saving: Saving) -> dict[str, tuple[tuple[Step, ...], ...]]:
+def _extras(plan: ChainPlan, saving: OutputOptions) -> dict[str, tuple[tuple[Step, ...], ...]]:
     """What is drawn of the pictures, by the file's name, and the paths that it shows."""
     found: dict[str, tuple[tuple[Step, ...], ...]] = {"strip.png": plan.paths}
     for ending, asked in (("gif", saving.gif), ("webp", saving.webp)):

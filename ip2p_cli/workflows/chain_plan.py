@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..io.names import slug
-from ..io.recipe_paths import PathEdit, Recipe, paths_of
-from ..models.fingerprint import files_fingerprint
-from ..settings import MAX_SEED, resolve
-from ..suggest import did_you_mean
-from ..types import EditSettings, Guard, Handoff, ResolvedEditSettings
-from .loading import ModelChoice
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.names import slug
+from ip2p_cli.io.recipe_paths import PathEdit, Recipe, paths_of
+from ip2p_cli.models.fingerprint import files_fingerprint
+from ip2p_cli.settings import MAX_SEED, resolve
+from ip2p_cli.suggest import did_you_mean
+from ip2p_cli.types import EditSettings, Guard, Handoff, ResolvedEditSettings
+from ip2p_cli.workflows.loading import ModelChoice
 
 # Both measure nearly the same with nano (benchmarks/chain_drift.py); this one saves an encoding and a decoding an edit.
 DEFAULT_HANDOFF: Handoff = "latent"

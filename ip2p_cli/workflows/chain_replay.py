@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..io.images import read_image
-from ..io.names import printable
-from ..settings import resolve, supported
-from ..types import Guard, Handoff, Saving
-from .chain import ChainRun, EditorOf, OnStep
-from .chain_plan import ChainPlan, Step
-from .loading import ModelChoice
-from .replay import Recorded, differences, now_of, read_recorded
-from .saving import encoded
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.images import read_image
+from ip2p_cli.io.names import printable
+from ip2p_cli.settings import resolve, supported
+from ip2p_cli.types import Guard, Handoff, OutputOptions
+from ip2p_cli.workflows.chain import ChainRun, EditorOf, OnStep
+from ip2p_cli.workflows.chain_plan import ChainPlan, Step
+from ip2p_cli.workflows.loading import ModelChoice
+from ip2p_cli.workflows.replay import Recorded, differences, now_of, read_recorded
+from ip2p_cli.workflows.saving import encoded
 
 
 def is_of_chain(record: Mapping[str, Any]) -> bool:
@@ -90,7 +90,7 @@ def replay_chain(
     source: Path,
     target: Path,
     editor_of: EditorOf,
-    saving: Saving,
+    saving: OutputOptions,
     say: Callable[[str], None],
     on_step: OnStep | None = None,
 ) -> tuple[bytes, dict[str, Any]]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from .. import __version__
-from ..io.fields import SETTINGS
-from ..io.files import write_whole
-from ..io.names import numbered
-from ..io.report import Row, Step, report
-from .chain_files import read_notes
+from ip2p_cli import __version__
+from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.names import numbered
+from ip2p_cli.io.report import Row, Step, report
+from ip2p_cli.io.setting_parser import SETTINGS
+from ip2p_cli.workflows.chain_files import read_notes
 
 REPORT = "report.html"
 _OURS = b'<meta name="generator" content="ip2p">'

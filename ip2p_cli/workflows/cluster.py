@@ -6,21 +6,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import ModelError
-from ..io.manifest import open_manifest
-from ..models.adapters import Adapter
-from ..models.loader import Editor
-from ..runners import map_on_ray
-from ..types import Saving
-from .batch import Outcome, run_batches
-from .best_of import Judge
-from .chain_batch import ChainBatch, ChainOutcome, run_chains
-from .loading import ModelChoice
-from .plan import Plan
+from ip2p_cli.errors import ModelError
+from ip2p_cli.io.manifest import open_manifest
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.models.loader import Editor
+from ip2p_cli.runners import map_on_ray
+from ip2p_cli.types import OutputOptions
+from ip2p_cli.workflows.batch import Outcome, run_batches
+from ip2p_cli.workflows.best_of import Judge
+from ip2p_cli.workflows.chain_batch import ChainBatch, ChainOutcome, run_chains
+from ip2p_cli.workflows.loading import ModelChoice
+from ip2p_cli.workflows.plan import Plan
 
 
 def run_on_ray(
-    choice: ModelChoice, plan: Plan, batches: Sequence[tuple[int, ...]], saving: Saving, workers: int | None = None
+    choice: ModelChoice,
+    plan: Plan,
+    batches: Sequence[tuple[int, ...]],
+    saving: OutputOptions,
+    workers: int | None = None,
 ) -> Iterator[Outcome]:
     """Do what is left of `batches`; outcomes come as they are known. The folder must be seen by every worker.
 
@@ -67,7 +71,7 @@ class _Make:
 
     choice: ModelChoice
     plan: Plan
-    saving: Saving
+    saving: OutputOptions
 
     def __call__(self, number: int) -> Any:
         editor = self.choice.load()

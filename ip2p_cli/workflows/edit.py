@@ -12,18 +12,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..diffusion import editing
-from ..diffusion.adapted import edit_adapted, through_vae
-from ..diffusion.detail import return_to_full_size
-from ..diffusion.latents import ImageLatent, SampledLatent
-from ..diffusion.text import TextCondition, encode_condition
-from ..io.sizes import Fit, fit_for, to_model
-from ..models.adapters import Adapter
-from ..models.loader import Editor
-from ..models.offload import offload, placement
-from ..types import EditRequest, EditResult, ModelSpec
-from .memory import MemoryPlan, can_tile, ladder, tile_ladder, vae_as, with_retries
-from .seeds import item_seed
+from ip2p_cli.diffusion import editing
+from ip2p_cli.diffusion.adapted import edit_adapted, through_vae
+from ip2p_cli.diffusion.detail import return_to_full_size
+from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent
+from ip2p_cli.diffusion.text import TextCondition, encode_condition
+from ip2p_cli.io.sizes import Fit, fit_for, to_model
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.offload import offload, placement
+from ip2p_cli.types import EditRequest, EditResult, ModelSpec
+from ip2p_cli.workflows.memory import MemoryPlan, can_tile, ladder, tile_ladder, vae_as, with_retries
+from ip2p_cli.workflows.seeds import item_seed
 
 OnStep = Callable[[int, int], None]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import platformdirs
 
-from ..errors import UsageError
-from ..io.sizes import fit_for
-from ..types import ModelSpec
-from .plan import Item, Plan
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.sizes import fit_for
+from ip2p_cli.types import ModelSpec
+from ip2p_cli.workflows.plan import Item, Plan
 
 # Seconds for a million model pixels and one step with three branches, where nothing was measured: two CPU cores (facts
 # measured with random weights of full size), a current GPU; nano is 40 times smaller.

@@ -11,15 +11,15 @@ from typing import Any
 
 import platformdirs
 
-from ..errors import Ip2pError, UsageError
-from ..io.fields import SETTINGS, read_settings
-from ..io.files import write_whole
-from ..models.hub import is_set
-from ..models.registry import MODELS
-from ..settings import choose_model
-from ..types import EditSettings
-from .loading import ModelChoice
-from .plan import Item
+from ip2p_cli.errors import Ip2pError, UsageError
+from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.setting_parser import SETTINGS, read_settings
+from ip2p_cli.models.hub import is_set
+from ip2p_cli.models.registry import MODELS
+from ip2p_cli.settings import choose_model
+from ip2p_cli.types import EditSettings
+from ip2p_cli.workflows.loading import ModelChoice
+from ip2p_cli.workflows.plan import Item
 
 _NONE = 'there is no edit to take up again: give a photo and an instruction, ip2p variants in.jpg "make it winter"'
 _MAX_BYTES = 1_000_000

@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..models.device import pick_device, pick_dtype
-from ..models.hub import on_disk
-from ..types import DeviceName, DtypeName, Lora, ModelSpec, OffloadName
+from ip2p_cli.models.device import pick_device, pick_dtype
+from ip2p_cli.models.hub import on_disk
+from ip2p_cli.types import DeviceName, DtypeName, Lora, ModelSpec, OffloadName
 
 if TYPE_CHECKING:
-    from ..models.adapters import Adapter
-    from ..models.loader import Editor
+    from ip2p_cli.models.adapters import Adapter
+    from ip2p_cli.models.loader import Editor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class ModelChoice:
         fetch: whether a model that is not on this machine is fetched now; otherwise its hash is None. Raises
         ModelError where it cannot be had.
         """
-        from ..models.fingerprint import fingerprint
+        from ip2p_cli.models.fingerprint import fingerprint
 
         known = fetch or on_disk(self.spec) is not None
         weights = fingerprint(self.spec, self.loras, self.vae) if known else None
@@ -58,7 +58,7 @@ class ModelChoice:
 
     def load(self) -> Editor | Adapter:
         """Load it. Raises ModelError and DeviceError."""
-        from ..models.adapters import load_model
+        from ip2p_cli.models.adapters import load_model
 
         return load_model(
             self.spec,

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..errors import DeviceError
-from ..types import OffloadName
+from ip2p_cli.errors import DeviceError
+from ip2p_cli.types import OffloadName
 
 Result = TypeVar("Result")
 

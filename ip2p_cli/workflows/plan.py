@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from ..errors import Ip2pError, UsageError
-from ..io.files import name_inside, path_inside
-from ..io.images import read_size
-from ..io.inputs import InputPhoto
-from ..io.manifest import Entry, Manifest, photo_changed
-from ..io.names import numbered, printable, slug
-from ..io.sizes import fit_for
-from ..types import ModelSpec, ResolvedEditSettings
-from .memory import MemoryPlan
+from ip2p_cli.errors import Ip2pError, UsageError
+from ip2p_cli.io.files import name_inside, path_inside
+from ip2p_cli.io.images import read_size
+from ip2p_cli.io.inputs import InputPhoto
+from ip2p_cli.io.manifest import Entry, Manifest, photo_changed
+from ip2p_cli.io.names import numbered, printable, slug
+from ip2p_cli.io.sizes import fit_for
+from ip2p_cli.types import ModelSpec, ResolvedEditSettings
+from ip2p_cli.workflows.memory import MemoryPlan
 
 State = Literal["to do", "done", "redo"]
 # How many pictures of a padded (width, height) go through the model together.

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ..datagen.change import NOTICEABLE, change_of, distance, lab_of, nearness, small
-from ..datagen.looks import apply
+from ip2p_cli.looks import apply
+from ip2p_cli.measures import NOTICEABLE, change_of, distance, lab_of, nearness, small
 
 
 @dataclass(frozen=True, kw_only=True)

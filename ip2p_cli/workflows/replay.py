@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
-from ..errors import InputError, UsageError
-from ..io.fields import SETTINGS, read_settings
-from ..io.images import read_image, read_size
-from ..io.manifest import file_digest, open_manifest
-from ..io.names import printable
-from ..types import EditSettings, ResolvedEditSettings
-from .memory import MemoryPlan
-from .plan import Item, Plan
+from ip2p_cli import __version__
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.images import read_image, read_size
+from ip2p_cli.io.manifest import file_digest, open_manifest
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.setting_parser import SETTINGS, read_settings, renamed
+from ip2p_cli.types import EditSettings, ResolvedEditSettings
+from ip2p_cli.workflows.memory import MemoryPlan
+from ip2p_cli.workflows.plan import Item, Plan
 
 _FOLDERS_UP = 4
 
@@ -66,7 +66,9 @@ def read_recorded(picture: Path, record: Mapping[str, Any] | None) -> Recorded:
     model, instruction = record.get("model"), record.get("instruction")
     if not isinstance(model, str) or not isinstance(instruction, str):
         raise InputError(f"{shown}: its record names no model or no instruction: it cannot be replayed")
-    settings = read_settings({name: record[name] for name in SETTINGS if record.get(name) is not None}, shown)
+    settings = read_settings(
+        {name: value for name, value in renamed(record).items() if name in SETTINGS and value is not None}, shown
+    )
     place, of = _place(record.get("batch"))
     return Recorded(
         picture=picture, record=record, model=model, instruction=instruction, settings=settings, place=place, of=of

@@ -8,13 +8,15 @@ from typing import Any
 
 from PIL import Image
 
-from ..io.exif import strip_location
-from ..io.images import Picture
-from ..io.output import encode_picture
-from ..types import Saving
+from ip2p_cli.io.exif import strip_location
+from ip2p_cli.io.images import Picture
+from ip2p_cli.io.output import encode_picture
+from ip2p_cli.types import OutputOptions
 
 
-def encoded(image: Image.Image, target: Path, picture: Picture, record: Mapping[str, Any], saving: Saving) -> bytes:
+def encoded(
+    image: Image.Image, target: Path, picture: Picture, record: Mapping[str, Any], saving: OutputOptions
+) -> bytes:
     """The bytes of `image`, an edit of the photo `picture`, in the format of `target`; raises as `encode_picture`.
 
     Transparency is carried where the sizes agree.

@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from .. import __version__
-from ..datagen.change import small
-from ..errors import InputError
-from ..io.contact_sheet import contact_sheet, grid_of
-from ..io.files import write_whole
-from ..io.images import read_image
-from ..io.manifest import file_digest
-from ..io.names import numbered
-from ..io.output import encode_picture
-from ..io.report import Row, report
-from ..models.adapters import Adapter
-from ..models.clip import load_clip, similarities
-from ..models.nano.known import closest
-from .loading import ModelChoice
-from .plan import Item, Plan
-from .ranking import Measured, measure, order
-from .variants import LABELS, value_text
+from ip2p_cli import __version__
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.contact_sheet import contact_sheet, grid_of
+from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.images import read_image
+from ip2p_cli.io.manifest import file_digest
+from ip2p_cli.io.names import numbered
+from ip2p_cli.io.output import encode_picture
+from ip2p_cli.io.report import Row, report
+from ip2p_cli.measures import small
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.models.clip import load_clip, similarities
+from ip2p_cli.models.nano.look_matcher import closest
+from ip2p_cli.workflows.loading import ModelChoice
+from ip2p_cli.workflows.plan import Item, Plan
+from ip2p_cli.workflows.ranking import Measured, measure, order
+from ip2p_cli.workflows.variants import LABELS, value_text
 
 if TYPE_CHECKING:
-    from .variants import Sweep
+    from ip2p_cli.workflows.variants import Sweep
 
 INDEX, SHEET, REPORT = "variants.json", "contact-sheet.png", "report.html"
 

@@ -13,22 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..diffusion import editing
-from ..diffusion.latents import ImageLatent
-from ..diffusion.sharing import FirstSteps
-from ..diffusion.text import TextCondition, encode_condition
-from ..errors import UsageError
-from ..io.inputs import InputPhoto
-from ..io.lists import MAX_VALUES, plain
-from ..io.names import slug
-from ..io.sizes import Fit
-from ..models.adapters import Adapter
-from ..models.loader import Editor
-from ..models.offload import offload, placement
-from ..types import EditSettings, ModelSpec, ResolvedEditSettings
-from .edit import OnStep, Prepared, Small, cut_batch, edit_batch, sample
-from .memory import MemoryPlan, vae_as
-from .plan import Wanted
+from ip2p_cli.diffusion import editing
+from ip2p_cli.diffusion.latents import ImageLatent
+from ip2p_cli.diffusion.sharing import FirstSteps
+from ip2p_cli.diffusion.text import TextCondition, encode_condition
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.inputs import InputPhoto
+from ip2p_cli.io.names import slug
+from ip2p_cli.io.range_args import MAX_VALUES, plain
+from ip2p_cli.io.sizes import Fit
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.offload import offload, placement
+from ip2p_cli.types import EditSettings, ModelSpec, ResolvedEditSettings
+from ip2p_cli.workflows.edit import OnStep, Prepared, Small, cut_batch, edit_batch, sample
+from ip2p_cli.workflows.memory import MemoryPlan, vae_as
+from ip2p_cli.workflows.plan import Wanted
 
 # In a file's name and on a contact sheet: the setting, and what it is called there.
 LABELS = {"seed": "seed", "cfg_text": "text", "cfg_image": "image", "steps": "steps", "sampler": "sampler"}

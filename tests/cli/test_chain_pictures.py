@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ip2p_cli.datagen.looks import apply
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.colour import srgb_profile
+from ip2p_cli.looks import apply
 from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.workflows.best_of import Judge

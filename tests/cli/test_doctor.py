@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ip2p_cli import doctor
 from ip2p_cli.cli.app import main
 from ip2p_cli.models import registry
-from ip2p_cli.workflows import doctor
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -63,7 +63,7 @@ def test_formats_with_all_that_they_carry(ip2p: Run, nano: Run, photo: Image.Ima
 @pytest.mark.parametrize("size", [(37, 300), (1, 1), (640, 41)])
 def test_odd_sizes_come_back(nano: Run, photo: Image.Image, fit: str, size: tuple[int, int]) -> None:
     photo.resize(size).save("odd.png")
-    done = nano("edit", "odd.png", "make it vintage", "-o", "out.png", "--fit", fit, "--resolution", 128)
+    done = nano("edit", "odd.png", "make it vintage", "-o", "out.png", "--resize-mode", fit, "--resolution", 128)
     if done.code == 0:
         assert pixels("out.png").shape[1::-1] == size
     else:  # refused in a line

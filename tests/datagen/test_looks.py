@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ip2p_cli.datagen.looks import Image, apply, looks
+from ip2p_cli.looks import Image, apply, looks
 
 NAMES = list(looks())
 RANDOM = {"snow", "rain", "film_grain"}

@@ -10,11 +10,11 @@ import pytest
 
 from ip2p_cli.datagen.dataset.opening import open_for_training
 from ip2p_cli.datagen.dataset.stream import Originals, PairStream, is_sided, split_indices
-from ip2p_cli.datagen.looks.stream import Cut
+from ip2p_cli.datagen.look_pairs import CropSpec
 from ip2p_cli.errors import InputError
 from tests.gen_pairs import make_pairs
 
-CUT = Cut(height=32, width=40, side=48)
+CUT = CropSpec(height=32, width=40, side=48)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_before_and_after_stay_in_step(data: Path) -> None:
     """Candidate 0 does not change anything: its cut, turned over or not, is the same twice."""
     pairs = open_for_training(data)
     untouched = np.array([i for i in range(len(pairs)) if pairs.row(i)["candidate"] == 0])
-    batch = PairStream(pairs, untouched, seed=0).batch(0, 12, Cut(height=24, width=24, side=32, per_photo=2))
+    batch = PairStream(pairs, untouched, seed=0).batch(0, 12, CropSpec(height=24, width=24, side=32, per_photo=2))
     assert np.abs(batch.before - batch.after).max() < 1e-6
     assert batch.instructions[0] == batch.instructions[1]
 
@@ -53,7 +53,7 @@ def test_before_and_after_stay_in_step(data: Path) -> None:
 def test_left_stays_left(data: Path) -> None:
     pairs = open_for_training(data)
     rows = [pairs.row(index) for index in range(len(pairs))]
-    whole = Cut(height=48, width=64, side=48)
+    whole = CropSpec(height=48, width=64, side=48)
     left = next(i for i, row in enumerate(rows) if "left" in row["instruction"])
     winter = next(i for i, row in enumerate(rows) if "winter" in row["instruction"])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ip2p_cli.datagen.stages import Hands, Task, Work, key_of, run_stage, seed_of, tasks_of, total_counts
+from ip2p_cli.datagen.stages import Task, Work, WorkerConfig, key_of, run_stage, seed_of, tasks_of, total_counts
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.shards import Marker, Shards
 from ip2p_cli.types import EngineName
@@ -54,10 +54,10 @@ def numbers(shards: Shards) -> list[list[int]]:
 )
 def test_each_row_once(before: Shards, tmp_path: Path, rows: int | None, expected: list[list[int]]) -> None:
     after = Shards(folder=tmp_path / "after")
-    ran = list(run_stage(after, tasks_of(before, rows), Double(before, after), Hands()))
+    ran = list(run_stage(after, tasks_of(before, rows), Double(before, after), WorkerConfig()))
     assert numbers(after) == expected
     assert not any(there for _, _, there in ran)
-    again = list(run_stage(after, tasks_of(before, rows), Double(before, after), Hands()))
+    again = list(run_stage(after, tasks_of(before, rows), Double(before, after), WorkerConfig()))
     assert all(there for _, _, there in again)
     assert total_counts(list(after.done().values())) == {"odd": sum(range(len(expected)))}
 
@@ -65,9 +65,9 @@ def test_each_row_once(before: Shards, tmp_path: Path, rows: int | None, expecte
 def test_parts_make_the_whole(before: Shards, tmp_path: Path) -> None:
     after = Shards(folder=tmp_path / "after")
     for part in ((2, 2), (1, 2)):
-        list(run_stage(after, tasks_of(before, 2), Double(before, after), Hands(part=part)))
+        list(run_stage(after, tasks_of(before, 2), Double(before, after), WorkerConfig(part=part)))
     whole = Shards(folder=tmp_path / "whole")
-    list(run_stage(whole, tasks_of(before, 2), Double(before, whole), Hands(workers=2)))
+    list(run_stage(whole, tasks_of(before, 2), Double(before, whole), WorkerConfig(workers=2)))
     assert [after.path(n).read_bytes() for n in range(4)] == [whole.path(n).read_bytes() for n in range(4)]
 
 
@@ -92,8 +92,8 @@ class Mortal(Double):
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_a_lost_worker_costs_its_shard_only(before: Shards, tmp_path: Path, engine: EngineName) -> None:
     whole, after = Shards(folder=tmp_path / "whole"), Shards(folder=tmp_path / "after")
-    list(run_stage(whole, tasks_of(before, 2), Double(before, whole), Hands()))
-    ran = list(run_stage(after, tasks_of(before, 2), Mortal(before, after), Hands(workers=2, engine=engine)))
+    list(run_stage(whole, tasks_of(before, 2), Double(before, whole), WorkerConfig()))
+    ran = list(run_stage(after, tasks_of(before, 2), Mortal(before, after), WorkerConfig(workers=2, engine=engine)))
     assert (tmp_path / "died").exists()
     assert all(isinstance(result, Marker) for _, result, _ in ran)
     assert [after.path(n).read_bytes() for n in range(4)] == [whole.path(n).read_bytes() for n in range(4)]
@@ -101,12 +101,12 @@ def test_a_lost_worker_costs_its_shard_only(before: Shards, tmp_path: Path, engi
 
 def test_what_was_made_of_other_data(before: Shards, tmp_path: Path) -> None:
     after = Shards(folder=tmp_path / "after")
-    list(run_stage(after, tasks_of(before), Double(before, after), Hands()))
+    list(run_stage(after, tasks_of(before), Double(before, after), WorkerConfig()))
     with before.writing(1) as writer:
         writer.add({"n": 50})
     with pytest.raises(UsageError, match=r"00001\.jsonl was made from other data"):
-        list(run_stage(after, tasks_of(before), Double(before, after), Hands()))
-    ran = list(run_stage(after, tasks_of(before), Double(before, after), Hands(), redo=True))
+        list(run_stage(after, tasks_of(before), Double(before, after), WorkerConfig()))
+    ran = list(run_stage(after, tasks_of(before), Double(before, after), WorkerConfig(), redo=True))
     assert [task.number for task, _, there in ran if not there] == [1]
     assert numbers(after) == [[2, 4, 6], [100], []]
 

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from ip2p_cli.datagen.looks import Image, Look, looks, stream
-from ip2p_cli.datagen.looks.labels import labelled_wordings
-from ip2p_cli.datagen.looks.phrasing import vary
-from ip2p_cli.datagen.looks.stream import Cut, LooksStream, list_photos, read_photo, split_photos
+from ip2p_cli.datagen.look_pairs import CropSpec, LooksStream, list_photos, read_photo, split_photos
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.workflows.train_data import Batches, TensorBatch
+from ip2p_cli.looks import Image, Look, looks, stream
+from ip2p_cli.looks.labels import labelled_wordings
+from ip2p_cli.looks.phrasing import vary
+from ip2p_cli.training.data import Batches, TensorBatch
 from tests.training import make_photos, make_recipe
 
-PART = Cut(height=32, width=40, side=64, per_photo=2)
-WHOLE = Cut(height=64, width=72, side=64)
+PART = CropSpec(height=32, width=40, side=64, per_photo=2)
+WHOLE = CropSpec(height=64, width=72, side=64)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def negative(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("cut", [PART, WHOLE])
-def test_a_batch_is_a_function_of_seed_step_and_rank(folder: Path, cut: Cut) -> None:
+def test_a_batch_is_a_function_of_seed_step_and_rank(folder: Path, cut: CropSpec) -> None:
     photos = list_photos(folder)
     one, other = LooksStream(photos, seed=1), LooksStream(photos, seed=1)
     other.batch(8, 3, cut)  # whatever was drawn before
@@ -99,8 +99,8 @@ def test_ranks_read_different_data(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("negative")
-@pytest.mark.parametrize("cut", [PART, WHOLE, Cut(height=96, width=136, side=64)])
-def test_before_and_after_show_the_same_place(folder: Path, cut: Cut) -> None:
+@pytest.mark.parametrize("cut", [PART, WHOLE, CropSpec(height=96, width=136, side=64)])
+def test_before_and_after_show_the_same_place(folder: Path, cut: CropSpec) -> None:
     pairs = LooksStream(list_photos(folder), seed=0).batch(0, 6, cut)
     np.testing.assert_allclose(pairs.after, 1 - pairs.before, atol=1e-6)
     assert {text.strip(" .!,").lower() for text in pairs.instructions} != set()

@@ -222,7 +222,7 @@ def test_a_start_from_a_picture(editor: Editor) -> None:
                     guided(editor, 1, [1.0]),
                     noise,
                     generators=None if name == "ddim" else generators,
-                    begin=editing.Begin(latent=picture, step=step),
+                    begin=editing.SDEditStart(latent=picture, step=step),
                     on_step=lambda n, _, done=done: done.append(n),  # type: ignore[misc]
                 )
             )

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.io import images, kinds
+from ip2p_cli.io import formats as kinds
+from ip2p_cli.io import images
 from ip2p_cli.io.images import read_image
 from ip2p_cli.io.output import check_output
 from tests.io.pictures import CLOSE, difference, pixels, saved, smooth

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from ip2p_cli.errors import Ip2pError, UsageError
-from ip2p_cli.io.recipe_paths import Fork, Recipe, RecipeEdit, paths_of
+from ip2p_cli.io.recipe_paths import Branch, Recipe, RecipeEdit, paths_of
 from ip2p_cli.io.recipes import quick_recipe, read_recipe, recipe_schema
 from ip2p_cli.io.templates import fill_in
 from ip2p_cli.types import EditSettings
@@ -49,7 +49,7 @@ def test_all_that_a_recipe_may_say(tmp_path: Path) -> None:
     assert first.settings == EditSettings(cfg_text=4.0, steps=3)
     assert isinstance(second, RecipeEdit)
     assert (second.settings.cfg_text, second.settings.cfg_image, second.repeat, second.save) == (6.0, 1.8, 2, False)
-    assert isinstance(fork, Fork)
+    assert isinstance(fork, Branch)
     assert recipe.variables["strength"].description == "how much"
     paths = [[(e.label, e.edit.instruction) for e in path] for path in paths_of(recipe)]
     start = [("", "make it spring"), ("", "make it night"), ("", "make it night")]

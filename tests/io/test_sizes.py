@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 
 from ip2p_cli.diffusion.detail import return_to_full_size
 from ip2p_cli.errors import UsageError
-from ip2p_cli.io.sizes import MAX_STRETCH, Fit, check_fit, check_resolution, from_model, model_size, to_model
-from ip2p_cli.types import FitRule
+from ip2p_cli.io.sizes import MAX_STRETCH, Fit, check_resize_mode, check_resolution, from_model, model_size, to_model
+from ip2p_cli.types import ResizeMode
 
 SIDES = st.integers(1, 10_000)
 RESOLUTIONS = st.integers(64, 1024)
@@ -127,7 +127,7 @@ def seen_of(fit: Fit, width: int, height: int) -> tuple[float, float, float, flo
 
 @given(size=PHOTOS, resolution=RESOLUTIONS, multiple=MULTIPLES, rule=CROPPING)
 def test_cropping_fits_the_grid_and_stretches_nothing(
-    size: tuple[int, int], resolution: int, multiple: int, rule: FitRule
+    size: tuple[int, int], resolution: int, multiple: int, rule: ResizeMode
 ) -> None:
     try:
         fit = model_size(*size, resolution=resolution, multiple=multiple, rule=rule)
@@ -177,7 +177,7 @@ def test_original_sizes_by_hand(size: tuple[int, int], expected: tuple[int, int]
 
 @settings(max_examples=40, deadline=None)
 @given(width=st.integers(2, 300), height=st.integers(2, 300), rule=CROPPING)
-def test_the_model_sees_what_image_ops_fit_gives(width: int, height: int, rule: FitRule) -> None:
+def test_the_model_sees_what_image_ops_fit_gives(width: int, height: int, rule: ResizeMode) -> None:
     noise = np.random.default_rng(width * 300 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
     image = Image.fromarray(noise)
     try:
@@ -193,17 +193,17 @@ def test_the_model_sees_what_image_ops_fit_gives(width: int, height: int, rule: 
 
 @settings(max_examples=25, deadline=None)
 @given(width=st.integers(1, 90), height=st.integers(1, 90), rule=st.sampled_from(["pad", "crop", "original"]))
-def test_any_size_comes_back_at_its_own(width: int, height: int, rule: FitRule) -> None:
+def test_any_size_comes_back_at_its_own(width: int, height: int, rule: ResizeMode) -> None:
     comes_back(width, height, rule)
 
 
 @pytest.mark.parametrize("rule", ["pad", "crop", "original"])
 @pytest.mark.parametrize("size", [(10_000, 37), (37, 10_000), (1, 10_000), (2000, 300), (1, 1)])
-def test_extreme_sizes_come_back_or_are_refused(size: tuple[int, int], rule: FitRule) -> None:
+def test_extreme_sizes_come_back_or_are_refused(size: tuple[int, int], rule: ResizeMode) -> None:
     assert comes_back(*size, rule) or (rule != "pad" and max(size) > 4 * min(size))
 
 
-def comes_back(width: int, height: int, rule: FitRule) -> bool:
+def comes_back(width: int, height: int, rule: ResizeMode) -> bool:
     """A ramp, made darker at the model's size, comes back darker at its own; False where the rule refuses it."""
     x, y = np.linspace(40, 200, width), np.linspace(60, 220, height)
     pixels = np.stack(np.broadcast_arrays(x[None], y[:, None], 128.0), axis=-1).round().astype(np.uint8)
@@ -223,13 +223,15 @@ def comes_back(width: int, height: int, rule: FitRule) -> bool:
 
 def test_a_rule_that_crops_says_what_to_do_with_a_strip() -> None:
     for rule in ("crop", "original"):
-        with pytest.raises(UsageError, match=rf"10000 x 37 cannot be cropped .*--fit {rule}.*--fit pad$"):
+        with pytest.raises(
+            UsageError, match=rf"10000 x 37 cannot be cropped .*--resize-mode {rule}.*--resize-mode pad$"
+        ):
             model_size(10_000, 37, resolution=512, multiple=64, rule=rule)
 
 
 def test_rules_by_name() -> None:
-    assert [check_fit(name) for name in ("pad", "crop", "original")] == ["pad", "crop", "original"]
+    assert [check_resize_mode(name) for name in ("pad", "crop", "original")] == ["pad", "crop", "original"]
     with pytest.raises(UsageError, match="Did you mean crop"):
-        check_fit("crpo")
+        check_resize_mode("crpo")
     with pytest.raises(UsageError, match="pad, crop, original"):
-        check_fit(None)
+        check_resize_mode(None)

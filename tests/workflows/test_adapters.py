@@ -212,7 +212,7 @@ def test_a_setting_that_it_lacks_is_refused(adapter: Adapter, name: str, value: 
 def test_unsaid_settings_are_the_models(adapter: Adapter) -> None:
     settings = resolve(EditSettings(seed=1), adapter.spec)
     wanted = KINDS[str(adapter.spec.pipeline)].defaults
-    assert asdict(settings) == asdict(wanted.or_else(EditSettings(seed=1, output_size="input", fit="pad")))
+    assert asdict(settings) == asdict(wanted.or_else(EditSettings(seed=1, output_size="input", resize_mode="pad")))
 
 
 def test_tiles_where_the_vae_runs_out(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ip2p_cli.datagen.looks import apply
+from ip2p_cli.looks import apply
 from ip2p_cli.workflows.ranking import measure, order
 from tests.cli.ip2p import some_photo
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from . import captions, export, pairs, run, stats, triplets, view
-from . import filter as filtering
+from ip2p_cli.cli.gen_data import captions, export, pairs, run, stats, triplets, view
+from ip2p_cli.cli.gen_data import filter as filtering
 
 app = typer.Typer(
     help="Make a dataset of instructed edits: captions, triplets, pairs, filter, export; `run` does all.",

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ...errors import UsageError
-from .. import options as shared
-from ..output import Output
-from ..running import counting
-from . import options
+from ip2p_cli.cli import options as shared
+from ip2p_cli.cli.gen_data import options
+from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.running import counting
+from ip2p_cli.errors import UsageError
 
 
 def captions(
@@ -41,9 +41,9 @@ def captions(
     Of photos, a caption is what FILE.txt beside the photo says, else what the file's name says. A run that was stopped,
     however, goes on where it was when the same command is given again.
     """
-    from ...datagen.captions import CaptionSettings, caption_shards
-    from ...datagen.captions.sources import source_of
-    from ...datagen.stages import total_counts
+    from ip2p_cli.datagen.captions import CaptionSettings, caption_shards
+    from ip2p_cli.datagen.captions.sources import source_of
+    from ip2p_cli.datagen.stages import total_counts
 
     if min_words > max_words:
         raise UsageError(f"--min-words {min_words} is more than --max-words {max_words}")

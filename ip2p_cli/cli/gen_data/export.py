@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import Ip2pError, ModelError
-from .. import options as opt
-from ..output import Output
-from ..running import counting
-from . import options as own
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.gen_data import options as own
+from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.running import counting
+from ip2p_cli.errors import Ip2pError, ModelError
 
 if TYPE_CHECKING:
-    from ...datagen.stages import Hands
+    from ip2p_cli.datagen.stages import WorkerConfig
 
 
 def export(
@@ -32,7 +32,7 @@ def export(
 
     original is the authors' layout, parquet that of the published dataset. A run that was stopped goes on.
     """
-    from .running import hands_of
+    from ip2p_cli.cli.gen_data.running import hands_of
 
     output, hands = Output(json=json, quiet=quiet), hands_of(workers, engine, shard)
     export_data(data, out, layout, hands, output, split=split, per_file=per_file)
@@ -42,18 +42,18 @@ def export_data(
     data: Path,
     out: Path,
     layout: own.Layout,
-    hands: Hands,
+    hands: WorkerConfig,
     output: Output,
     *,
     split: float = 0.0,
     per_file: int = 1000,
 ) -> None:
     """The stage as `ip2p gen-data run` calls it too."""
-    from ...datagen.export.plan import plan_export
-    from ...datagen.export.stage import finish_export, ledger_of, run_export
+    from ip2p_cli.datagen.export.plan import plan_export
+    from ip2p_cli.datagen.export.stage import finish_export, ledger_of, run_export
 
     if layout == "parquet":
-        from ...datagen.dataset.tables import pyarrow
+        from ip2p_cli.datagen.dataset.tables import pyarrow
 
         pyarrow()  # said before anything is begun, where it is missing
     plan = plan_export(data, out, layout, share=split, per_file=per_file)

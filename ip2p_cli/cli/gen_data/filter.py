@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import options as opt
-from ..output import Output
-from . import options as own
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.gen_data import options as own
+from ip2p_cli.cli.output import Output
 
 if TYPE_CHECKING:
-    from ...datagen.filter_report import Summary
-    from ...datagen.keep import Thresholds
-    from ...datagen.scores import Measures
-    from ...datagen.stages import Hands, Task
-    from ...io.shards import Shards
+    from ip2p_cli.datagen.filter_report import Summary
+    from ip2p_cli.datagen.scores import Measures
+    from ip2p_cli.datagen.selection import Thresholds
+    from ip2p_cli.datagen.stages import Task, WorkerConfig
+    from ip2p_cli.io.shards import Shards
 
 
 def filter_pairs(
@@ -49,11 +49,11 @@ def filter_pairs(
     Scores stay: with other bounds the same command only decides anew. Without CLIP, change is measured, which knows
     nothing of the words; the report says so.
     """
-    from ...datagen.judge import Judge
-    from ...datagen.keep import Thresholds
-    from ...datagen.scores import Measures
-    from ...models.clip import find_clip
-    from .running import hands_of
+    from ip2p_cli.cli.gen_data.running import hands_of
+    from ip2p_cli.datagen.judge import Judge
+    from ip2p_cli.datagen.scores import Measures
+    from ip2p_cli.datagen.selection import Thresholds
+    from ip2p_cli.models.clip import find_clip
 
     output, hands = Output(json=json, quiet=quiet), hands_of(workers, engine, shard)
     bounds = Thresholds(
@@ -84,17 +84,17 @@ def filter_data(
     data: Path,
     measures: Measures,
     bounds: Thresholds,
-    hands: Hands,
+    hands: WorkerConfig,
     output: Output,
     *,
     said: bool = True,
     redo: bool = False,
 ) -> None:
     """The stage as `ip2p gen-data run` calls it too. said: whether what to score with was said; else scores stay."""
-    from ...datagen.scores import Scoring
-    from ...datagen.stages import tasks_of
-    from ...io.shards import Shards
-    from .running import run_shown
+    from ip2p_cli.cli.gen_data.running import run_shown
+    from ip2p_cli.datagen.scores import Scoring
+    from ip2p_cli.datagen.stages import tasks_of
+    from ip2p_cli.io.shards import Shards
 
     pairs, scores = Shards(folder=data / "pairs", kind="tar"), Shards(folder=data / "scores")
     tasks = tasks_of(pairs)
@@ -106,14 +106,14 @@ def filter_data(
     _keep(data, scores, bounds, hands, output)
 
 
-def _keep(data: Path, scores: Shards, bounds: Thresholds, hands: Hands, output: Output) -> None:
+def _keep(data: Path, scores: Shards, bounds: Thresholds, hands: WorkerConfig, output: Output) -> None:
     """Decide anew wherever scores or bounds are others than before: that is cheap."""
-    from ...datagen.filter_report import report_page, summarise
-    from ...datagen.keep import Keeping
-    from ...datagen.stages import Task
-    from ...io.files import write_whole
-    from ...io.shards import Shards
-    from .running import run_shown
+    from ip2p_cli.cli.gen_data.running import run_shown
+    from ip2p_cli.datagen.filter_report import report_page, summarise
+    from ip2p_cli.datagen.selection import Keeping
+    from ip2p_cli.datagen.stages import Task
+    from ip2p_cli.io.files import write_whole
+    from ip2p_cli.io.shards import Shards
 
     kept, measured = Shards(folder=data / "kept"), scores.about() or {}
     keeping = Keeping(scores=scores, kept=kept, gates=bounds.gates(measured), keep=bounds.keep)
@@ -133,7 +133,7 @@ def _keep(data: Path, scores: Shards, bounds: Thresholds, hands: Hands, output: 
 
 
 def _tell(told: Summary, page: Path, output: Output) -> None:
-    from .tables import table_text
+    from ip2p_cli.cli.gen_data.tables import table_text
 
     share: dict[str, Any] = {"stage": "filter", "output": str(page), **told.data()}
     rows = [[str(row[0]), *(f"{value:.1%}" for value in row[1:])] for row in told.rates()]

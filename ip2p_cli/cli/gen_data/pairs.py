@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ...errors import UsageError
-from .. import loading
-from .. import options as opt
-from ..output import Output
-from . import options as gen
-from .running import hands_of, run_shown
+from ip2p_cli.cli import loading
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.gen_data import options as gen
+from ip2p_cli.cli.gen_data.running import hands_of, run_shown
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from ...datagen.pairs.settings import PairSettings
-    from ...datagen.pairs.stage import MakePairs
-    from ...types import ModelSpec
+    from ip2p_cli.datagen.pairs.settings import PairSettings
+    from ip2p_cli.datagen.pairs.stage import MakePairs
+    from ip2p_cli.types import ModelSpec
 
 Painter = Annotated[
     str | None,
@@ -99,14 +99,14 @@ def pairs(
     """Paint pictures before and after for each triplet: ip2p gen-data pairs DATA --model FOLDER"""
     from dataclasses import asdict, replace
 
-    from ...datagen.keep import Thresholds
-    from ...datagen.pairs.stage import MakePairs
-    from ...datagen.pipeline import MakeJudge
-    from ...datagen.scores import Measures
-    from ...datagen.stages import tasks_of
-    from ...io.lists import read_range
-    from ...io.shards import Shards
-    from ...models.clip import find_clip
+    from ip2p_cli.datagen.pairs.stage import MakePairs
+    from ip2p_cli.datagen.pipeline import MakeJudge
+    from ip2p_cli.datagen.scores import Measures
+    from ip2p_cli.datagen.selection import Thresholds
+    from ip2p_cli.datagen.stages import tasks_of
+    from ip2p_cli.io.range_args import read_range
+    from ip2p_cli.io.shards import Shards
+    from ip2p_cli.models.clip import find_clip
 
     output = Output(json=json, quiet=quiet)
     name = painter or ("prompt2prompt" if model else "looks")
@@ -148,7 +148,7 @@ def pairs(
 
 
 def _spec(painter: str, model: str | None) -> ModelSpec | None:
-    from ...datagen.pairs.settings import check_painter
+    from ip2p_cli.datagen.pairs.settings import check_painter
 
     check_painter(painter)
     if painter == "looks":
@@ -164,8 +164,8 @@ def _spec(painter: str, model: str | None) -> ModelSpec | None:
 
 
 def _settings(painter: str, preset: str | None, asked: dict[str, Any], **more: Any) -> PairSettings:
-    from ...datagen.pairs.settings import PRESETS, PairSettings
-    from ...suggest import did_you_mean
+    from ip2p_cli.datagen.pairs.settings import PRESETS, PairSettings
+    from ip2p_cli.suggest import did_you_mean
 
     if preset is not None and preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}.{did_you_mean(preset, PRESETS)} Presets: {', '.join(PRESETS)}")
@@ -182,8 +182,8 @@ def _with_model(settings: PairSettings, spec: ModelSpec | None, vae: str | None,
 
     if spec is None:
         return replace(settings, **more)
-    from ...diffusion.samplers import find_sampler
-    from ...models.fingerprint import fingerprint
+    from ip2p_cli.diffusion.samplers import find_sampler
+    from ip2p_cli.models.fingerprint import fingerprint
 
     find_sampler(settings.sampler)
     weights = fingerprint(spec, (), vae)
@@ -192,7 +192,7 @@ def _with_model(settings: PairSettings, spec: ModelSpec | None, vae: str | None,
 
 
 def _print_plan(make: MakePairs, triplets: int | None, workers: int, output: Output) -> None:
-    from ...datagen.pairs.plan import plan_of
+    from ip2p_cli.datagen.pairs.plan import plan_of
 
     output.say("painting a few pairs to measure")
     plan = plan_of(make, triplets, workers)

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ...errors import UsageError
-from .. import options as opt
-from ..output import Output
-from . import options as gen
-from .pairs import Plan
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.gen_data import options as gen
+from ip2p_cli.cli.gen_data.pairs import Plan
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import UsageError
 
 STAGES = ("captions", "triplets", "pairs", "filter", "export")
 # Said once for all stages, or never in a recipe.
@@ -91,8 +91,8 @@ def _invoke(command: Any, name: str, arguments: list[str], recipe: Path) -> None
 
 def _read(recipe: Path, group: Any, source: str | None, until: str | None) -> dict[str, list[str]]:
     """Each stage's arguments; UsageError with file and line for a key that is no stage or no flag of its command."""
-    from ...io.yaml_files import read_yaml
-    from ...suggest import did_you_mean
+    from ip2p_cli.io.yaml_files import read_yaml
+    from ip2p_cli.suggest import did_you_mean
 
     document = read_yaml(recipe)
     if not isinstance(document.raw, dict):

@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ...errors import Ip2pError, ModelError
-from ...types import EngineName
-from ..asking import part_of
-from ..output import Output
-from ..running import counting
+from ip2p_cli.cli.input_args import part_of
+from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.running import counting
+from ip2p_cli.errors import Ip2pError, ModelError
+from ip2p_cli.types import EngineName
 
 if TYPE_CHECKING:
-    from ...datagen.stages import Hands, Task, Work
-    from ...io.shards import Marker, Shards
+    from ip2p_cli.datagen.stages import Task, Work, WorkerConfig
+    from ip2p_cli.io.shards import Marker, Shards
 
 
-def hands_of(workers: int | None, engine: EngineName, shard: str | None) -> Hands:
+def hands_of(workers: int | None, engine: EngineName, shard: str | None) -> WorkerConfig:
     """Who does the work, out of --workers, --engine and --shard."""
-    from ...datagen.stages import Hands
+    from ip2p_cli.datagen.stages import WorkerConfig
 
-    return Hands(workers=workers, engine=engine, part=part_of(shard) or (1, 1))
+    return WorkerConfig(workers=workers, engine=engine, part=part_of(shard) or (1, 1))
 
 
 def run_shown(
     shards: Shards,
     tasks: Sequence[Task],
     make: Callable[[int], Work],
-    hands: Hands,
+    hands: WorkerConfig,
     output: Output,
     *,
     redo: bool = False,
@@ -36,7 +36,7 @@ def run_shown(
 
     stdout gets a line a shard that was made: its path, or with --json its marker.
     """
-    from ...datagen.stages import run_stage, total_counts
+    from ip2p_cli.datagen.stages import run_stage, total_counts
 
     mine = sum(task.number % hands.part[1] == hands.part[0] - 1 for task in tasks)
     markers: list[Marker] = []

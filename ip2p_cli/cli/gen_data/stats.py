@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import options as opt
-from ..output import Output
-from . import options as own
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.gen_data import options as own
+from ip2p_cli.cli.output import Output
 
 
 def stats(path: own.DataSet, json: opt.Json = False, quiet: opt.Quiet = False, debug: opt.Debug = False) -> None:
     """Count pairs, kinds, scores, sizes, and what each stage dropped: of a dataset's folder or of any export."""
-    from ...datagen.stats import stats_of
+    from ip2p_cli.datagen.stats import stats_of
 
     output = Output(json=json, quiet=quiet)
     found = stats_of(path.expanduser())
@@ -19,8 +19,8 @@ def stats(path: own.DataSet, json: opt.Json = False, quiet: opt.Quiet = False, d
 
 
 def _text(found: dict[str, Any]) -> str:
-    from ...datagen.stats import QUANTILES
-    from .tables import table_text
+    from ip2p_cli.cli.gen_data.tables import table_text
+    from ip2p_cli.datagen.stats import QUANTILES
 
     parts = []
     if "stages" in found:
@@ -46,6 +46,6 @@ def _text(found: dict[str, Any]) -> str:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    from ...io.names import printable
+    from ip2p_cli.io.names import printable
 
     return ", ".join(f"{count} {printable(name)}" for name, count in counts.items()) or "-"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...io.names import printable
+from ip2p_cli.io.names import printable
 
 
 def table_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,14 +6,14 @@ import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import UsageError
-from .. import options as shared
-from ..output import Output
-from . import options
-from .running import hands_of, run_shown
+from ip2p_cli.cli import options as shared
+from ip2p_cli.cli.gen_data import options
+from ip2p_cli.cli.gen_data.running import hands_of, run_shown
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from ...datagen.triplets import TripletSettings
+    from ip2p_cli.datagen.triplets import TripletSettings
 
 
 def triplets(
@@ -50,7 +50,7 @@ def triplets(
     The grammar needs no model. An endpoint's answers are kept as they come: a run that was stopped asks only for the
     rest. What is dropped is counted by reason.
     """
-    from ...datagen.triplets import Access, TripletSettings, WriteTriplets, triplet_tasks
+    from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, WriteTriplets, triplet_tasks
 
     output = Output(json=json, quiet=quiet)
     settings = TripletSettings(
@@ -67,7 +67,7 @@ def triplets(
         moderate=moderate is not None,
     )
     _check(settings, url)
-    access = Access(
+    access = EndpointConfig(
         url=url,
         moderation=moderate,
         key_name=key_env,
@@ -117,7 +117,7 @@ def prepare_finetune(
 
     Without --from, of our own hand-written triplets.
     """
-    from ...datagen.triplets.finetune import write_examples
+    from ip2p_cli.datagen.triplets.finetune import write_examples
 
     output = Output(json=json, quiet=quiet)
     count = write_examples(out, source, form, overwrite=overwrite)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import InputError, UsageError
-from .. import options as opt
-from ..output import Output
-from . import options as own
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.gen_data import options as own
+from ip2p_cli.cli.output import Output
+from ip2p_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from ...io.shards import Sample
+    from ip2p_cli.io.shards import Sample
 
 _PAGES, _SHEETS = (".html", ".htm"), (".png", ".jpg", ".jpeg")
 _SAID = ("kind", "painter", "p", "cfg_text", "seed")
@@ -29,9 +29,9 @@ def view(
     debug: opt.Debug = False,
 ) -> None:
     """Show pairs drawn at random, with instruction and scores: of a dataset's folder or of any export."""
-    from ...datagen.dataset.opening import open_dataset
-    from ...datagen.stats import drawn
-    from ...io.files import write_whole
+    from ip2p_cli.datagen.dataset.opening import open_dataset
+    from ip2p_cli.datagen.stats import drawn
+    from ip2p_cli.io.files import write_whole
 
     if out.suffix.lower() not in _PAGES + _SHEETS:
         raise UsageError(f"-o {out}: give a name that ends in {', '.join(_PAGES[:1] + _SHEETS)}")
@@ -50,14 +50,14 @@ def view(
 
 
 def _page(path: Path, samples: list[Sample], total: int) -> bytes:
-    from ...io.pairs_page import Card, pairs_page
+    from ip2p_cli.io.pairs_page import Card, pairs_page
 
     cards = [Card(sample=sample, facts=_facts(sample.row)) for sample in samples]
     return pairs_page(f"Pairs of {path.name}", {f"{len(cards)} of {total} pairs": cards}, facts={"dataset": path.name})
 
 
 def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
-    from ...datagen.stats import is_score
+    from ip2p_cli.datagen.stats import is_score
 
     scores = {name: value for name, value in row.items() if is_score(name, value)}
     return {name: row[name] for name in _SAID if row.get(name) is not None} | scores
@@ -69,8 +69,8 @@ def _sheet(samples: list[Sample], out: Path) -> bytes:
 
     from PIL import Image
 
-    from ...io.contact_sheet import Grid, contact_sheet
-    from ...io.encoded import decode_picture
+    from ip2p_cli.io.contact_sheet import Grid, contact_sheet
+    from ip2p_cli.io.encoded import decode_picture
 
     pictures: list[Image.Image | None] = []
     labels = []

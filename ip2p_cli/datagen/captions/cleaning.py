@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import UsageError
+from ip2p_cli.errors import UsageError
 
 _TAG = re.compile(r"<[^<>]{1,200}>")
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s()<>\[\]]+", re.IGNORECASE)

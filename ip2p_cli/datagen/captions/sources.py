@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import InputError
-from ...io.inputs import PHOTO_ENDINGS
-from ...io.names import printable, reason
-from ...io.texts import fingerprint, read_texts
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.inputs import PHOTO_ENDINGS
+from ip2p_cli.io.names import printable, reason
+from ip2p_cli.io.text_readers import fingerprint, read_texts
 
 PHOTOS = "photos:"
 NO_CAPTION = "a photo"

@@ -14,15 +14,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, OutputError
-from ...io.files import told_as_output_error, write_whole
-from ...io.names import printable
-from ...io.shards import Marker, Shards, ShardWriter
-from ...types import Caption
-from ..stages import key_of
-from .cleaning import clean, language_check, normal, out_of_bounds
-from .seen import Place, Seen
-from .sources import Raw, Source
+from ip2p_cli.datagen.captions.cleaning import clean, language_check, normal, out_of_bounds
+from ip2p_cli.datagen.captions.deduplication import Deduplicator, Place
+from ip2p_cli.datagen.captions.sources import Raw, Source
+from ip2p_cli.datagen.stages import key_of
+from ip2p_cli.errors import InputError, OutputError
+from ip2p_cli.io.files import as_output_error, write_whole
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import Marker, Shards, ShardWriter
+from ip2p_cli.types import Caption
 
 FOLDER = "captions"
 _SEEN = ".seen.sqlite"
@@ -82,22 +82,27 @@ def caption_shards(
     _forget(shards.folder, whole=False)
 
 
-def _opened(folder: Path, near: float | None, done: set[int]) -> Seen:
+def _opened(folder: Path, near: float | None, done: set[int]) -> Deduplicator:
     """What was seen so far; nothing, where shards of it are gone: all are written again then, to the same bytes."""
-    with told_as_output_error(folder / _SEEN):
-        seen = Seen(folder / _SEEN, near)
+    with as_output_error(folder / _SEEN):
+        seen = Deduplicator(folder / _SEEN, near)
         if set(range(seen.place().shard)) <= done and _whole(folder) is None:
             return seen
         seen.close()
         _forget(folder)
-        return Seen(folder / _SEEN, near)
+        return Deduplicator(folder / _SEEN, near)
 
 
 class _Pass:
     """One pass over the source, from where `seen` stopped."""
 
     def __init__(
-        self, shards: Shards, source: Source, settings: CaptionSettings, right: Callable[[str], bool], seen: Seen
+        self,
+        shards: Shards,
+        source: Source,
+        settings: CaptionSettings,
+        right: Callable[[str], bool],
+        seen: Deduplicator,
     ) -> None:
         self._shards, self._settings, self._right, self._seen = shards, settings, right, seen
         place = seen.place()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...io.shards import Sample
+from ip2p_cli.io.shards import Sample
 
 Groups = npt.NDArray[np.uint64]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...errors import InputError
-from ...io.names import printable
-from ...io.shards import Shards
-from .base import PairSet
-from .original import SEEDS, OriginalPairs
-from .tables import ParquetPairs
-from .tars import TarPairs, data_pairs
+from ip2p_cli.datagen.dataset.base import PairSet
+from ip2p_cli.datagen.dataset.original import SEEDS, OriginalPairs
+from ip2p_cli.datagen.dataset.tables import ParquetPairs
+from ip2p_cli.datagen.dataset.tars import TarPairs, data_pairs
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import Shards
 
 SPLITS = ("train", "test")
 

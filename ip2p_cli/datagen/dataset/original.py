@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
-from ...io.names import printable, reason
-from ...io.shards import Sample
-from .base import Groups, group_of
-from .tars import MAX_PART
+from ip2p_cli.datagen.dataset.base import Groups, group_of
+from ip2p_cli.datagen.dataset.tars import MAX_PART
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.names import printable, reason
+from ip2p_cli.io.shards import Sample
 
 SEEDS, PROMPT, METADATA = "seeds.json", "prompt.json", "metadata.jsonl"
 # The authors' names for what we call otherwise: in metadata.jsonl both stand.

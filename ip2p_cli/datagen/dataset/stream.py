@@ -15,12 +15,12 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputError
-from ...io.encoded import decode_picture
-from ...io.shards import Sample
-from ..looks import Image
-from ..looks.stream import TRIES, Cut, Pairs, cut_out, to_side
-from .base import PairSet
+from ip2p_cli.datagen.dataset.base import PairSet
+from ip2p_cli.datagen.look_pairs import TRIES, CropSpec, Pairs, cut_out, to_side
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.encoded import decode_picture
+from ip2p_cli.io.shards import Sample
+from ip2p_cli.looks import Image
 
 Indices = npt.NDArray[np.int64]
 Photo = Callable[[int], Image]  # its shorter side in pixels -> float32 RGB in [0, 1]
@@ -40,7 +40,7 @@ class PairStream:
         """`indices`: at least one."""
         self.pairs, self.indices, self.seed = pairs, indices, seed
 
-    def batch(self, step: int, count: int, cut: Cut, rank: int = 0) -> Pairs:
+    def batch(self, step: int, count: int, cut: CropSpec, rank: int = 0) -> Pairs:
         """The `count` pairs of training step `step` for process `rank`.
 
         A pair that cannot be read is passed over for another one; InputError where TRIES in a row cannot.
@@ -54,7 +54,7 @@ class PairStream:
             instructions=tuple(text for _, _, text in items[:count]),
         )
 
-    def _cuts(self, rng: random.Random, cut: Cut) -> list[tuple[Image, Image, str]]:
+    def _cuts(self, rng: random.Random, cut: CropSpec) -> list[tuple[Image, Image, str]]:
         both, instruction = self._draw(rng, cut.side)
         if rng.random() < 0.5 and not is_sided(instruction):
             both = both[:, ::-1]

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError, UsageError
-from ...io.names import printable
-from ...io.shards import Sample
-from .base import Groups, group_of
+from ip2p_cli.datagen.dataset.base import Groups, group_of
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import Sample
 
 # Column -> field of a row.
 TEXTS = {"original_prompt": "caption", "edit_prompt": "instruction", "edited_prompt": "edited_caption"}

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
-from ...io.names import printable, reason
-from ...io.shards import Sample, Shards
-from .base import Groups, group_of, triplet_in
+from ip2p_cli.datagen.dataset.base import Groups, group_of, triplet_in
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.names import printable, reason
+from ip2p_cli.io.shards import Sample, Shards
 
 MAX_PART = 64 << 20  # bytes of a row or a picture
 _PARTS = ("json", "original", "edited")

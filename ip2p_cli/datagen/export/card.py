@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from ...io.names import printable
-from ...io.shards import Shards
-from ..stages import total_counts
-from ..stats import STAGES
-from .plan import Plan
+from ip2p_cli.datagen.export.plan import Plan
+from ip2p_cli.datagen.stages import total_counts
+from ip2p_cli.datagen.stats import STAGES
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import Shards
 
 _LAYOUTS = {
     "shards": "our own shards: tars with `{key}.original.jpg`, `{key}.edited.jpg`, `{key}.json`",

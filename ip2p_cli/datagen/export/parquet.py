@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...io.shards import Sample
-from ..dataset.tables import MORE, PICTURES, TEXTS, pyarrow
+from ip2p_cli.datagen.dataset.tables import MORE, PICTURES, TEXTS, pyarrow
+from ip2p_cli.io.shards import Sample
 
 ROWS = 32  # of a row group: what has to be read to see one pair
 # Column -> how Hugging Face calls its type.

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...errors import InputError, UsageError
-from ...io.names import printable
-from ...io.shards import Sample, Shards
-from ..dataset.base import is_test
-from ..dataset.tars import data_pairs
-from ..stages import Task
+from ip2p_cli.datagen.dataset.base import is_test
+from ip2p_cli.datagen.dataset.tars import data_pairs
+from ip2p_cli.datagen.stages import Task
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import Sample, Shards
 
 Layout = Literal["shards", "original", "parquet", "webdataset"]
 

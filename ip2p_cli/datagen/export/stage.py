@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import OutputError
-from ...io.files import write_whole
-from ...io.names import printable
-from ...io.shards import Marker, Shards
-from ..dataset.opening import SPLITS
-from ..dataset.original import SEEDS
-from ..stages import Hands, Task, Work, run_stage
-from .card import card_of
-from .plan import Plan
-from .writers import write_part
+from ip2p_cli.datagen.dataset.opening import SPLITS
+from ip2p_cli.datagen.dataset.original import SEEDS
+from ip2p_cli.datagen.export.card import card_of
+from ip2p_cli.datagen.export.plan import Plan
+from ip2p_cli.datagen.export.writers import write_part
+from ip2p_cli.datagen.stages import Task, Work, WorkerConfig, run_stage
+from ip2p_cli.errors import OutputError
+from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import Marker, Shards
 
 # As the writers and `Shards` call what they are writing.
 _TEMPORARY = r"\.(\d{5}\.tar|(train|test)-[\w.-]+|\d{7})-[0-9a-f]{8}\.tmp"
@@ -69,7 +69,7 @@ def _is_free(out: Path) -> bool:
     return out.is_dir() and all(entry.name == LEDGER for entry in out.iterdir())
 
 
-def run_export(plan: Plan, hands: Hands) -> Iterator[tuple[Task, Marker | Exception, bool]]:
+def run_export(plan: Plan, hands: WorkerConfig) -> Iterator[tuple[Task, Marker | Exception, bool]]:
     """Write the parts that are missing, as `run_stage`. Raises as `begin_export` does."""
     begin_export(plan)
     yield from run_stage(ledger_of(plan.out), plan.tasks(), Exporting(plan=plan), hands)

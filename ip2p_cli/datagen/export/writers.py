@@ -13,13 +13,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ...errors import OutputError
-from ...io.files import told_as_output_error
-from ...io.names import printable
-from ...io.shards import Sample, Shards, ShardWriter
-from ..dataset.original import METADATA, PROMPT, THEIR_NAMES
-from .parquet import write_parquet
-from .plan import Layout, Part, Plan
+from ip2p_cli.datagen.dataset.original import METADATA, PROMPT, THEIR_NAMES
+from ip2p_cli.datagen.export.parquet import write_parquet
+from ip2p_cli.datagen.export.plan import Layout, Part, Plan
+from ip2p_cli.errors import OutputError
+from ip2p_cli.io.files import as_output_error
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import Sample, Shards, ShardWriter
 
 Written = Iterator[dict[str, Any]]  # a row a file (in the authors' layout a folder): its path in the export, its pairs
 
@@ -105,7 +105,7 @@ def _files_of(samples: Iterator[Sample]) -> tuple[dict[str, bytes], list[int]]:
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """All files or none: a folder of another name gets its own when it is whole."""
     temporary = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}.tmp")
-    with told_as_output_error(folder):
+    with as_output_error(folder):
         temporary.mkdir(parents=True)
         try:
             for name, data in files.items():
@@ -122,7 +122,7 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 def _placed(target: Path) -> Iterator[Path]:
     """A file to write that gets the name `target` when it is whole; OutputError where another one has it."""
     temporary = target.with_name(f".{target.name}-{secrets.token_hex(4)}.tmp")
-    with told_as_output_error(target):
+    with as_output_error(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary

@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...diffusion import editing
-from ...diffusion.alignment import cross_edit, local_blend
-from ...diffusion.guidance import TextGuidedDenoiser
-from ...diffusion.latents import ImageLatent, SampledLatent
-from ...diffusion.prompt2prompt import Control, controlled
-from ...diffusion.samplers import find_sampler, make_scheduler
-from ...diffusion.text import encode_condition, null_condition, size_condition
-from ...errors import DeviceError, InputError
-from ...io.images import read_image
-from ...models.loader import Editor
-from ...types import Triplet
-from .settings import Candidate, PairSettings
+from ip2p_cli.datagen.pairs.settings import Candidate, PairSettings
+from ip2p_cli.diffusion import editing
+from ip2p_cli.diffusion.alignment import cross_edit, local_blend
+from ip2p_cli.diffusion.guidance import TextGuidedDenoiser
+from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent
+from ip2p_cli.diffusion.prompt2prompt import Control, controlled
+from ip2p_cli.diffusion.samplers import find_sampler, make_scheduler
+from ip2p_cli.diffusion.text import encode_condition, null_condition, size_condition
+from ip2p_cli.errors import DeviceError, InputError
+from ip2p_cli.io.images import read_image
+from ip2p_cli.models.loader import Editor
+from ip2p_cli.types import Triplet
 
 Pair = tuple[Image.Image, Image.Image]
 
@@ -65,7 +65,7 @@ class DiffusionPainter:
         begin = None
         if anchor is not None:
             step = min(settings.steps - 1, round(settings.steps * (1 - candidates[0].strength)))
-            begin = editing.Begin(latent=SampledLatent(anchor.tensor.expand(len(noise), -1, -1, -1)), step=step)
+            begin = editing.SDEditStart(latent=SampledLatent(anchor.tensor.expand(len(noise), -1, -1, -1)), step=step)
         first = begin.step if begin else 0
         with controlled(denoiser, self._controls(triplet, candidates), settings.steps, first) as inside:
             latent = editing.run(

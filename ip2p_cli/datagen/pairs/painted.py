@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...errors import InputError
-from ...types import Triplet
-from ..looks import Image as Pixels
-from ..looks import apply, looks
-from ..looks.stream import read_photo
-from .settings import Candidate, PairSettings
+from ip2p_cli.datagen.look_pairs import read_photo
+from ip2p_cli.datagen.pairs.settings import Candidate, PairSettings
+from ip2p_cli.errors import InputError
+from ip2p_cli.looks import Image as Pixels
+from ip2p_cli.looks import apply, looks
+from ip2p_cli.types import Triplet
 
 Pair = tuple[Image.Image, Image.Image]
 

@@ -6,10 +6,10 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...errors import InputError
-from ...types import Triplet
-from .settings import draw
-from .stage import MakePairs, encoded
+from ip2p_cli.datagen.pairs.settings import draw
+from ip2p_cli.datagen.pairs.stage import MakePairs, encoded
+from ip2p_cli.errors import InputError
+from ip2p_cli.types import Triplet
 
 # Two pictures, each with and without the caption.
 _ROWS = 4

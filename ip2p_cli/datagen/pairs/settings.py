@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from ...errors import UsageError
-from ...suggest import did_you_mean
-from ..stages import seed_of
+from ip2p_cli.datagen.stages import seed_of
+from ip2p_cli.errors import UsageError
+from ip2p_cli.suggest import did_you_mean
 
 PainterName = Literal["prompt2prompt", "anchored", "looks"]
 CrossName = Literal["none", "replace", "refine"]

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ...errors import InputError
-from ...io.output import encode_picture
-from ...io.shards import Marker, Shards, ShardWriter
-from ...models.device import device_of_worker, pick_dtype
-from ...models.loader import load_editor
-from ...types import DeviceName, DtypeName, ModelSpec, Triplet
-from ..stages import Task, Work
-from .settings import Candidate, PairSettings, draw
+from ip2p_cli.datagen.pairs.settings import Candidate, PairSettings, draw
+from ip2p_cli.datagen.stages import Task, Work
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.output import encode_picture
+from ip2p_cli.io.shards import Marker, Shards, ShardWriter
+from ip2p_cli.models.device import device_of_worker, pick_dtype
+from ip2p_cli.models.loader import load_editor
+from ip2p_cli.types import DeviceName, DtypeName, ModelSpec, Triplet
 
 # Whether a pair (before, after) of a triplet passes the filter, for `stop_after`.
 Judge = Callable[[Triplet, Image.Image, Image.Image], bool]
@@ -59,11 +59,11 @@ class MakePairs:
 
     def painter(self, number: int) -> Painter:
         """The painter of worker `number`, loaded."""
-        from .painted import LooksPainter
+        from ip2p_cli.datagen.pairs.painted import LooksPainter
 
         if self.spec is None:
             return LooksPainter(self.settings)
-        from .diffused import DiffusionPainter
+        from ip2p_cli.datagen.pairs.diffused import DiffusionPainter
 
         device = device_of_worker(self.device, number)
         dtype = pick_dtype(self.dtype, device.split(":")[0], self.spec).name

@@ -1,5 +1,5 @@
 """Triplets: caption, instruction, edited caption; by a grammar or by language models."""
 
-from .stage import Access, TripletSettings, WriteTriplets, triplet_tasks
+from ip2p_cli.datagen.triplets.stage import EndpointConfig, TripletSettings, WriteTriplets, triplet_tasks
 
-__all__ = ["Access", "TripletSettings", "WriteTriplets", "triplet_tasks"]
+__all__ = ["EndpointConfig", "TripletSettings", "WriteTriplets", "triplet_tasks"]

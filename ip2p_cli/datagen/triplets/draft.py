@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...types import Caption
+from ip2p_cli.types import Caption
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ...errors import ModelError
-from ...io.files import told_as_output_error, write_whole
-from ...types import Caption
-from ..stages import key_of
-from .draft import Draft
-from .filters import Moderation
-from .http import Endpoint, RefusedError
-from .prompting import SCHEMA, Ask, asks_of, messages, parse
+from ip2p_cli.datagen.stages import key_of
+from ip2p_cli.datagen.triplets.draft import Draft
+from ip2p_cli.datagen.triplets.filters import Moderation
+from ip2p_cli.datagen.triplets.http import Endpoint, RefusedError
+from ip2p_cli.datagen.triplets.prompting import SCHEMA, Ask, asks_of, messages, parse
+from ip2p_cli.errors import ModelError
+from ip2p_cli.io.files import as_output_error, write_whole
+from ip2p_cli.types import Caption
 
 if TYPE_CHECKING:
-    from .stage import Access, TripletSettings
+    from ip2p_cli.datagen.triplets.stage import EndpointConfig, TripletSettings
 
 _MODERATED_AT_ONCE = 32
 _FREQUENCY_PENALTY = 0.1  # the paper's
@@ -42,7 +42,7 @@ class Answer:
 class EndpointWriter:
     """Asks for a shard's triplets. folder, number: of the shard, where its answers are kept meanwhile."""
 
-    def __init__(self, settings: TripletSettings, access: Access, folder: Path, number: int) -> None:
+    def __init__(self, settings: TripletSettings, access: EndpointConfig, folder: Path, number: int) -> None:
         self.name = f"endpoint:{settings.model}"
         self._settings, self._access = settings, access
         self._kept = folder / f".{number:05d}.answers.jsonl"
@@ -72,7 +72,7 @@ class EndpointWriter:
         url = (self._access.url or "").rstrip("/")
         url = url if url.endswith("/chat/completions") else f"{url}/chat/completions"
         free = asyncio.Semaphore(self._access.concurrency)
-        with told_as_output_error(self._kept), self._kept.open("a", encoding="utf-8") as file:
+        with as_output_error(self._kept), self._kept.open("a", encoding="utf-8") as file:
             async with _endpoint(url, self._access) as endpoint:
                 calls = [asyncio.create_task(self._one(ask, endpoint, free, kept, file)) for ask in asks]
                 try:
@@ -132,7 +132,7 @@ class EndpointWriter:
         return body
 
 
-def moderation(access: Access) -> Moderation:
+def moderation(access: EndpointConfig) -> Moderation:
     """What asks `access.moderation` about texts; it raises ModelError where that gives no verdict."""
     address = (access.moderation or "").rstrip("/")
     url = address if address.endswith("/moderations") else f"{address}/moderations"
@@ -154,7 +154,7 @@ def moderation(access: Access) -> Moderation:
     return lambda texts: asyncio.run(ask(texts))
 
 
-def _endpoint(url: str, access: Access) -> Endpoint:
+def _endpoint(url: str, access: EndpointConfig) -> Endpoint:
     return Endpoint(url, access.key_name, timeout=access.timeout, tries=access.tries, pause=access.pause)
 
 
@@ -188,7 +188,7 @@ def _read_kept(path: Path) -> dict[str, Answer]:
         return kept
     if data and not data.endswith(b"\n"):
         data = data[: data.rfind(b"\n") + 1]
-        with told_as_output_error(path):
+        with as_output_error(path):
             path.write_bytes(data)
     for line in data.splitlines():
         try:

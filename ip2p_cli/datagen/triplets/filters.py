@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...errors import InputError
-from ...io.names import printable, reason
-from ...types import Caption
-from .draft import Draft
+from ip2p_cli.datagen.triplets.draft import Draft
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.names import printable, reason
+from ip2p_cli.types import Caption
 
 Moderation = Callable[[Sequence[str]], Sequence[bool]]
 Judged = tuple[Caption, Draft | str]

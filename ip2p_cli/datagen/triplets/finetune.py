@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ...errors import InputError
-from ...io.files import write_whole
-from ...io.names import printable, reason
-from .prompting import ASK, chat_example, completion
-from .seeds import exemplars
+from ip2p_cli.datagen.triplets.prompting import ASK, chat_example, completion
+from ip2p_cli.datagen.triplets.seeds import exemplars
+from ip2p_cli.errors import InputError
+from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.names import printable, reason
 
 FormatName = Literal["prompt-completion", "chat"]
 

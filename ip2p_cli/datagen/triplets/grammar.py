@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
-from ...types import Caption
-from ..looks import looks
-from ..stages import seed_of
-from . import english
-from .draft import Draft
-from .filters import unchanged
+from ip2p_cli.datagen.stages import seed_of
+from ip2p_cli.datagen.triplets import english
+from ip2p_cli.datagen.triplets.draft import Draft
+from ip2p_cli.datagen.triplets.filters import unchanged
+from ip2p_cli.looks import looks
+from ip2p_cli.types import Caption
 
 _FILE = "grammar.yaml"
 
@@ -53,7 +53,7 @@ def kinds() -> list[str]:
 
 
 def edits_of(caption: str, *, looks_only: bool = False) -> list[Edit]:
-    """Every edit that fits a caption. looks_only: just those that a look of `datagen.looks` paints."""
+    """Every edit that fits a caption. looks_only: just those that a look of `looks` paints."""
     found = list(_look_edits(caption))
     if not looks_only:
         found += [*_phrase_edits(caption), *_swaps(caption), *_word_edits(caption), *_described(caption)]

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...errors import ModelError, UsageError
-from ...io.names import printable
+from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.io.names import printable
 
 _MAX_ANSWER = 4 << 20  # bytes
 _LONGEST_WAIT = 120.0  # seconds

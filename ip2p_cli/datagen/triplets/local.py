@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...errors import ModelError
-from ...io.names import printable
-from ...models.device import pick_device
-from ...models.silence import quiet
-from ...types import Caption
-from .draft import Draft
-from .prompting import Ask, asks_of, completion_prompt, messages, parse
+from ip2p_cli.datagen.triplets.draft import Draft
+from ip2p_cli.datagen.triplets.prompting import Ask, asks_of, completion_prompt, messages, parse
+from ip2p_cli.errors import ModelError
+from ip2p_cli.io.names import printable
+from ip2p_cli.models.device import pick_device
+from ip2p_cli.models.library_logging import quiet
+from ip2p_cli.types import Caption
 
 if TYPE_CHECKING:
-    from .stage import Access, TripletSettings
+    from ip2p_cli.datagen.triplets.stage import EndpointConfig, TripletSettings
 
 _TOP = 100
 _MARGIN = 12  # tokens at the end of an answer in which its end mark is looked for
@@ -31,7 +31,7 @@ _ENDS = ("\nEND", "END\n")
 class LocalWriter:
     """Runs the model in the folder `settings.model`. Raises ModelError where it cannot be read."""
 
-    def __init__(self, settings: TripletSettings, access: Access) -> None:
+    def __init__(self, settings: TripletSettings, access: EndpointConfig) -> None:
         folder = Path(settings.model or "")
         self.name = f"local:{folder.name}"
         self._settings, self._batch = settings, access.batch

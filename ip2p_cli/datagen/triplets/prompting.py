@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...types import Caption
-from ..stages import seed_of
-from .seeds import Exemplar, exemplars
+from ip2p_cli.datagen.stages import seed_of
+from ip2p_cli.datagen.triplets.seeds import Exemplar, exemplars
+from ip2p_cli.types import Caption
 
 if TYPE_CHECKING:
-    from .stage import TripletSettings
+    from ip2p_cli.datagen.triplets.stage import TripletSettings
 
 ASK, BETWEEN, END = "\n##\n", "\n%%\n", "\nEND"
 UNLABELLED = "other"  # what a model that was fine-tuned chose itself

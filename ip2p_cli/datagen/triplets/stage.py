@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ...errors import UsageError
-from ...io.shards import Marker, Shards
-from ...types import Caption, DeviceName, Triplet
-from ..stages import Task, Work, key_of, tasks_of
-from .draft import Draft, Writer
-from .filters import Moderation, passing, read_blocklist
+from ip2p_cli.datagen.stages import Task, Work, key_of, tasks_of
+from ip2p_cli.datagen.triplets.draft import Draft, Writer
+from ip2p_cli.datagen.triplets.filters import Moderation, passing, read_blocklist
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.shards import Marker, Shards
+from ip2p_cli.types import Caption, DeviceName, Triplet
 
 FOLDER = "triplets"
 WriterName = Literal["grammar", "endpoint", "local"]
@@ -42,7 +42,7 @@ class TripletSettings:
 
     def about(self) -> dict[str, Any]:
         """What the shards are made with, for their stage.json."""
-        from . import grammar, seeds
+        from ip2p_cli.datagen.triplets import grammar, seeds
 
         said = asdict(self) | {"blocklist": None}
         if self.blocklist is not None:
@@ -58,7 +58,7 @@ class TripletSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class EndpointConfig:
     """How models are reached; none of it changes the data, and the key is never written anywhere.
 
     url: an OpenAI-compatible endpoint ("http://localhost:8000/v1"). moderation: the same for moderation. key_name: the
@@ -83,7 +83,7 @@ class WriteTriplets:
 
     data: Path
     settings: TripletSettings
-    access: Access = field(default_factory=Access)
+    access: EndpointConfig = field(default_factory=EndpointConfig)
 
     def __call__(self, number: int) -> Work:
         """The worker of a process: it loads what it writes with once."""
@@ -136,19 +136,19 @@ def _rows(drafts: Sequence[tuple[Caption, Draft | str]], writer: str, seed: int)
     return rows
 
 
-def _writers(settings: TripletSettings, access: Access, folder: Path) -> Callable[[int], Writer]:
+def _writers(settings: TripletSettings, access: EndpointConfig, folder: Path) -> Callable[[int], Writer]:
     """What gives the writer of a shard; a model is loaded once. Raises UsageError, ModelError where that cannot be."""
     if settings.writer == "endpoint":
-        from .endpoint import EndpointWriter
+        from ip2p_cli.datagen.triplets.endpoint import EndpointWriter
 
         return lambda number: EndpointWriter(settings, access, folder, number)
     writer: Writer
     if settings.writer == "local":
-        from .local import LocalWriter
+        from ip2p_cli.datagen.triplets.local import LocalWriter
 
         writer = LocalWriter(settings, access)
     else:
-        from .grammar import GrammarWriter
+        from ip2p_cli.datagen.triplets.grammar import GrammarWriter
 
         writer = GrammarWriter(
             settings.seed, settings.per_caption, looks_only=settings.looks_only, balance=settings.balance
@@ -156,10 +156,10 @@ def _writers(settings: TripletSettings, access: Access, folder: Path) -> Callabl
     return lambda number: writer
 
 
-def _moderation(settings: TripletSettings, access: Access) -> Moderation | None:
+def _moderation(settings: TripletSettings, access: EndpointConfig) -> Moderation | None:
     if not settings.moderate:
         return None
-    from .endpoint import moderation
+    from ip2p_cli.datagen.triplets.endpoint import moderation
 
     return moderation(access)
 

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from ...errors import ModelError
+from ip2p_cli.errors import ModelError
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 Teacher = Callable[[Sequence[str]], Tensor]  # texts -> (N, D) unit vectors

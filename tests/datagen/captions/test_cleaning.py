@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ip2p_cli.datagen.captions import cleaning
 from ip2p_cli.datagen.captions.cleaning import clean, language_check, normal, out_of_bounds
-from ip2p_cli.datagen.captions.seen import Place, Seen, rows_of_band
+from ip2p_cli.datagen.captions.deduplication import Deduplicator, Place, rows_of_band
 from ip2p_cli.datagen.captions.sources import caption_of_name
 from ip2p_cli.errors import UsageError
 
@@ -90,7 +90,7 @@ def test_names_of_photos(stem: str, wanted: str) -> None:
 
 
 def test_near_duplicates(tmp_path: Path) -> None:
-    with Seen(tmp_path / "seen", 0.8) as seen:
+    with Deduplicator(tmp_path / "seen", 0.8) as seen:
         long = "a small wooden boat on a quiet lake in the mountains at sunrise"
         assert not seen.near_duplicate(long)
         assert seen.near_duplicate(long + "s")
@@ -102,14 +102,14 @@ def test_near_duplicates(tmp_path: Path) -> None:
 
 
 def test_what_was_not_committed_is_forgotten(tmp_path: Path) -> None:
-    with Seen(tmp_path / "seen", None) as seen:
+    with Deduplicator(tmp_path / "seen", None) as seen:
         assert seen.place() == Place()
         seen.duplicate("kept")
         seen.commit(Place(2, 30, 20, {"key": "ä"}))
         seen.duplicate("lost")
         assert not seen.near_duplicate("x")
         assert not seen.near_duplicate("x")
-    with Seen(tmp_path / "seen", None) as seen:
+    with Deduplicator(tmp_path / "seen", None) as seen:
         assert seen.place() == Place(2, 30, 20, {"key": "ä"})
         assert seen.duplicate("kept")
         assert not seen.duplicate("lost")

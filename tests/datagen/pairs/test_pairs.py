@@ -19,13 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ip2p_cli.datagen.looks import apply
-from ip2p_cli.datagen.looks.stream import read_photo
+from ip2p_cli.datagen.look_pairs import read_photo
 from ip2p_cli.datagen.pairs.settings import PairSettings, draw
 from ip2p_cli.datagen.pairs.stage import MakePairs
-from ip2p_cli.datagen.stages import Hands, run_stage, tasks_of
+from ip2p_cli.datagen.stages import WorkerConfig, run_stage, tasks_of
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io.shards import Shards
+from ip2p_cli.looks import apply
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.types import ModelSpec, Triplet
 from tests.cli.ip2p import some_photo
@@ -65,7 +65,7 @@ def triplets(tmp_path: Path) -> Shards:
 def make(triplets: Shards, name: str, settings: PairSettings, spec: ModelSpec | None = None, **more: Any) -> Shards:
     pairs = Shards(folder=triplets.folder.parent / name, kind="tar")
     worker = MakePairs(triplets=triplets, pairs=pairs, settings=settings, spec=spec, device="cpu")
-    for _, result, _ in run_stage(pairs, tasks_of(triplets, settings.triplets_per_shard), worker, Hands(**more)):
+    for _, result, _ in run_stage(pairs, tasks_of(triplets, settings.triplets_per_shard), worker, WorkerConfig(**more)):
         if isinstance(result, Exception):
             raise result
     return pairs
@@ -185,7 +185,7 @@ def test_a_triplet_ends_when_enough_pass(triplets: Shards, painter: ModelSpec) -
     worker = MakePairs(
         triplets=triplets, pairs=pairs, settings=settings, spec=painter, device="cpu", make_judge=lambda _: _even
     )
-    list(run_stage(pairs, tasks_of(triplets, 2), worker, Hands()))
+    list(run_stage(pairs, tasks_of(triplets, 2), worker, WorkerConfig()))
     painted = [row["candidate"] for row in pairs.rows(0) if row["triplet"] == "keywinter"]
     assert painted == [0, 1]
 

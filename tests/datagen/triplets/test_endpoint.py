@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ip2p_cli.datagen.stages import Hands, run_stage, total_counts
-from ip2p_cli.datagen.triplets import Access, TripletSettings, WriteTriplets, triplet_tasks
+from ip2p_cli.datagen.stages import WorkerConfig, run_stage, total_counts
+from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, WriteTriplets, triplet_tasks
 from ip2p_cli.datagen.triplets.endpoint import EndpointWriter
 from ip2p_cli.datagen.triplets.seeds import exemplars
 from ip2p_cli.errors import ModelError, UsageError
@@ -43,8 +43,8 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def access(server: Server, **more: object) -> Access:
-    return replace(Access(url=server.url, pause=0.01, tries=4, timeout=2), **more)  # type: ignore[arg-type]
+def access(server: Server, **more: object) -> EndpointConfig:
+    return replace(EndpointConfig(url=server.url, pause=0.01, tries=4, timeout=2), **more)  # type: ignore[arg-type]
 
 
 def write(data: Path, server: Server, settings: TripletSettings = SETTINGS, **more: object) -> Mapping[str, int]:
@@ -52,7 +52,7 @@ def write(data: Path, server: Server, settings: TripletSettings = SETTINGS, **mo
     shards, tasks = triplet_tasks(data, settings)
     make = WriteTriplets(data=data, settings=settings, access=access(server, **more))
     markers = []
-    for _, result, _ in run_stage(shards, tasks, make, Hands()):
+    for _, result, _ in run_stage(shards, tasks, make, WorkerConfig()):
         if isinstance(result, Exception):
             raise result
         markers.append(result)
@@ -130,7 +130,7 @@ def test_bad_answers_are_counted(data: Path) -> None:
     with serving(bad) as server:
         shards, tasks = triplet_tasks(data, SETTINGS)
         make = WriteTriplets(data=data, settings=SETTINGS, access=access(server))
-        ((_, marker, _),) = run_stage(shards, tasks[:1], make, Hands())
+        ((_, marker, _),) = run_stage(shards, tasks[:1], make, WorkerConfig())
     assert not isinstance(marker, Exception)
     assert marker.counts == {"does not split in two": 2, "caption unchanged": 1, "refused": 1, "no answer": 1}
 
@@ -259,4 +259,4 @@ def test_newer_models_name_the_length_otherwise(data: Path, tmp_path: Path) -> N
 
     with serving(reply) as server:
         assert write(data, server) == {}
-    assert EndpointWriter(SETTINGS, Access(url="http://x"), tmp_path, 0).name == "endpoint:some-model"
+    assert EndpointWriter(SETTINGS, EndpointConfig(url="http://x"), tmp_path, 0).name == "endpoint:some-model"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ip2p_cli.datagen.looks import looks
 from ip2p_cli.datagen.triplets import english
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.filters import unchanged
 from ip2p_cli.datagen.triplets.grammar import GrammarWriter, edits_of, grammar, kinds
 from ip2p_cli.datagen.triplets.seeds import exemplars
+from ip2p_cli.looks import looks
 from ip2p_cli.types import Caption
 
 CAPTIONS = [

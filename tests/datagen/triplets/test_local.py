@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from ip2p_cli.datagen.stages import Hands, run_stage
-from ip2p_cli.datagen.triplets import Access, TripletSettings, WriteTriplets, triplet_tasks
+from ip2p_cli.datagen.stages import WorkerConfig, run_stage
+from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, WriteTriplets, triplet_tasks
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.local import LocalWriter
 from ip2p_cli.datagen.triplets.prompting import ASK, completion
@@ -60,7 +60,7 @@ def saved(folder: Path, steps: int) -> Path:
 def written(folder: Path, captions: list[Caption] = CAPTIONS, batch: int = 3, **more: object) -> list[Draft | str]:
     options: dict[str, object] = {"shots": 0, "tokens": 60, "seed": 1, **more}
     settings = TripletSettings(writer="local", model=str(folder), **options)  # type: ignore[arg-type]
-    return [draft for _, draft in LocalWriter(settings, Access(batch=batch, device="cpu")).drafts(captions)]
+    return [draft for _, draft in LocalWriter(settings, EndpointConfig(batch=batch, device="cpu")).drafts(captions)]
 
 
 def test_garbage_is_counted(tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_the_stage_counts_it(tmp_path: Path) -> None:
             writer.add(asdict(caption))
     settings = TripletSettings(writer="local", model=str(saved(tmp_path / "m", 0)), shots=0, tokens=8)
     shards, tasks = triplet_tasks(tmp_path, settings)
-    make = WriteTriplets(data=tmp_path, settings=settings, access=Access(device="cpu"))
-    ((_, marker, _),) = run_stage(shards, tasks, make, Hands())
+    make = WriteTriplets(data=tmp_path, settings=settings, access=EndpointConfig(device="cpu"))
+    ((_, marker, _),) = run_stage(shards, tasks, make, WorkerConfig())
     assert not isinstance(marker, Exception)
     assert (marker.rows, marker.counts) == (0, {"does not split in two": 5})
     assert shards.about()["model"] == "m"  # type: ignore[index]
@@ -94,7 +94,7 @@ def test_a_model_that_learnt_it(tmp_path: Path) -> None:
 def test_samples_follow_the_seed_not_the_batch(tmp_path: Path) -> None:
     folder = saved(tmp_path / "random", 0)
     settings = TripletSettings(writer="local", model=str(folder), shots=0, tokens=8)
-    writer = LocalWriter(settings, Access(device="cpu"))
+    writer = LocalWriter(settings, EndpointConfig(device="cpu"))
     from ip2p_cli.datagen.triplets.prompting import asks_of
 
     asks = asks_of(CAPTIONS, TripletSettings(seed=0, per_caption=1, shots=0, balance=True))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ip2p_cli.datagen.stages import Hands, run_stage, total_counts
+from ip2p_cli.datagen.stages import WorkerConfig, run_stage, total_counts
 from ip2p_cli.datagen.triplets import TripletSettings, WriteTriplets, triplet_tasks
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.filters import passing, read_blocklist, unchanged
@@ -46,9 +46,9 @@ def ip2p(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
     return lambda *words: run("gen-data", *words, tiny=False)
 
 
-def write(data: Path, settings: TripletSettings, hands: Hands | None = None) -> list[Marker]:
+def write(data: Path, settings: TripletSettings, hands: WorkerConfig | None = None) -> list[Marker]:
     shards, tasks = triplet_tasks(data, settings)
-    made = run_stage(shards, tasks, WriteTriplets(data=data, settings=settings), hands or Hands())
+    made = run_stage(shards, tasks, WriteTriplets(data=data, settings=settings), hands or WorkerConfig())
     return [marker for _, marker, _ in made if isinstance(marker, Marker)]
 
 
@@ -70,9 +70,9 @@ def test_the_same_bytes_by_any_hands(data: Path, tmp_path: Path) -> None:
     settings = TripletSettings(per_caption=2, seed=5)
     write(data, settings)
     for name, hands in {
-        "two": [Hands(workers=2)],
-        "ray": [Hands(engine="ray", workers=2)],
-        "parts": [Hands(part=(2, 2)), Hands(part=(1, 2))],
+        "two": [WorkerConfig(workers=2)],
+        "ray": [WorkerConfig(engine="ray", workers=2)],
+        "parts": [WorkerConfig(part=(2, 2)), WorkerConfig(part=(1, 2))],
     }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "captions").symlink_to(data / "captions")

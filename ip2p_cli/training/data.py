@@ -1,0 +1,151 @@
+"""Batches for training as tensors, read ahead by other processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ip2p_cli.datagen.dataset.opening import open_for_training
+from ip2p_cli.datagen.dataset.stream import Originals, PairStream, Photo, split_indices
+from ip2p_cli.datagen.look_pairs import CropSpec, LooksStream, Stream, list_photos, read_photo, split_photos
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.train_recipes import TrainRecipe
+from ip2p_cli.training.schedule import stage_at
+
+
+class TensorBatch(NamedTuple):
+    """before, after: (N, 3, H, W) in [-1, 1]."""
+
+    before: Tensor
+    after: Tensor
+    instructions: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainData:
+    """What a run learns from. photos, held_out: pictures to edit, as functions of their side. said: for people."""
+
+    stream: Stream
+    photos: Sequence[Photo]
+    held_out: Sequence[Photo]
+    said: str
+
+
+def open_data(recipe: TrainRecipe) -> TrainData:
+    """The data that the recipe names: looks:FOLDER, or a dataset in any layout that `open_dataset` knows.
+
+    Raises UsageError where it names none or asks for what the data cannot do, InputError where it cannot be read.
+    """
+    kind, _, folder = (recipe.data or "").partition(":")
+    if kind == "looks" and folder:
+        return _looks(recipe, folder)
+    path = Path(recipe.data or "").expanduser()
+    if not recipe.data or not path.exists():
+        given = f", not {recipe.data!r}" if recipe.data else ""
+        raise UsageError(
+            f"no training data: give --data looks:FOLDER, with a folder of photos, or a dataset's folder{given}."
+        )
+    if recipe.emphasis:
+        raise UsageError(
+            f"emphasis is for looks, and {path} is a dataset of pairs: take it out of the recipe, or give --data "
+            "looks:FOLDER."
+        )
+    pairs = open_for_training(path)
+    training, held_out = split_indices(pairs, recipe.hold_out_every)
+    if not len(training):
+        raise UsageError(f"{path}: hold_out_every {recipe.hold_out_every} leaves no pair to train on; give 0.")
+    return TrainData(
+        stream=PairStream(pairs, training, seed=recipe.seed),
+        photos=Originals(pairs, training),
+        held_out=Originals(pairs, held_out),
+        said=f"{len(training)} pairs of a dataset",
+    )
+
+
+def _looks(recipe: TrainRecipe, folder: str) -> TrainData:
+    photos, held_out = split_photos(list_photos(Path(folder).expanduser()), recipe.hold_out_every)
+    if not photos:
+        raise UsageError(f"{folder}: hold_out_every {recipe.hold_out_every} leaves no photo to train on; give 0.")
+    return TrainData(
+        stream=LooksStream(photos, seed=recipe.seed, emphasis=recipe.emphasis),
+        photos=[partial(read_photo, path) for path in photos],
+        held_out=[partial(read_photo, path) for path in held_out],
+        said=f"{len(photos)} photos with painted looks",
+    )
+
+
+class Batches(Dataset[TensorBatch | InputError]):
+    """Item i is micro-batch i of the whole run, the same whoever reads it and in whatever order."""
+
+    def __init__(self, recipe: TrainRecipe, stream: Stream, *, rank: int) -> None:
+        """`rank`: number of the process that trains on it."""
+        self.recipe, self.stream, self.rank = recipe, stream, rank
+
+    def __len__(self) -> int:
+        """Micro-batches in the whole run."""
+        return self.recipe.total_steps * self.recipe.accumulate
+
+    def __getitem__(self, index: int) -> TensorBatch | InputError:
+        """Micro-batch `index`, or why there is none: an error that a reader raised would come with its traceback."""
+        step = index // self.recipe.accumulate
+        stage = stage_at(self.recipe, step)
+        height, width = stage.shapes[step % len(stage.shapes)]
+        cut = CropSpec(height=height, width=width, side=stage.side, per_photo=stage.cuts)
+        try:
+            pairs = self.stream.batch(index, stage.batch, cut, self.rank)
+        except InputError as error:
+            return error
+        before, after = (
+            torch.from_numpy(x).permute(0, 3, 1, 2).contiguous() * 2 - 1 for x in (pairs.before, pairs.after)
+        )
+        return TensorBatch(before, after, pairs.instructions)
+
+    def read(self, first_step: int, readers: int) -> Generator[TensorBatch, None, None]:
+        """The micro-batches from `first_step` on, in order, read ahead by `readers` processes (0: by this one)."""
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            sampler=range(first_step * self.recipe.accumulate, len(self)),
+            num_workers=readers,
+            prefetch_factor=8 if readers else None,
+            worker_init_fn=_step_back,
+        )
+        with _without_opencv_threads():
+            batches = iter(loader)
+        try:
+            for batch in batches:
+                if isinstance(batch, InputError):
+                    raise batch
+                yield batch
+        finally:
+            del batches  # ends the readers, even while a traceback holds this frame
+
+
+@contextlib.contextmanager
+def _without_opencv_threads() -> Iterator[None]:
+    """A process that is forked while OpenCV has threads waits for them for ever: they are not in it."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _step_back(_: int) -> None:
+    cv2.setNumThreads(1)
+    with contextlib.suppress(OSError, AttributeError):
+        # On a machine without a GPU a reader would stall the training's threads: it takes what they leave over.
+        os.nice(3)
+        # Ctrl-C goes to the whole process group, but the training process needs its reader to finish the step.
+        os.setpgrp()

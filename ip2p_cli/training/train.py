@@ -1,0 +1,278 @@
+"""Training (paper, section 3.2): `train` yields a `TrainStep` for each optimizer step and leaves a model folder.
+
+A step is a function of its number: data, noise, timesteps and dropout come from generators seeded by
+(seed, step, rank). A checkpoint therefore holds weights, their average and the optimizer's state, and a
+resumed run repeats what the uninterrupted one would have done.
+
+Under `accelerate launch` every process runs all of this on data of its own, and only the main one writes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from diffusers import DDIMScheduler
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+
+from ip2p_cli.diffusion.editing import encode_image, encode_text, null_text
+from ip2p_cli.diffusion.loss import (
+    add_noise,
+    draw_dropout,
+    draw_timesteps,
+    min_snr_weights,
+    prediction_target,
+    weighted_mse,
+)
+from ip2p_cli.errors import TrainingError
+from ip2p_cli.io.train_recipes import TrainRecipe
+from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.save import save_editor
+from ip2p_cli.training import checkpoints
+from ip2p_cli.training.data import Batches, TensorBatch, open_data
+from ip2p_cli.training.grids import draw_grid
+from ip2p_cli.training.schedule import learning_rate_factor, stage_at
+from ip2p_cli.training.start import check_shapes, model_card, start_editor
+
+Say = Callable[[str], None]
+
+_NOISE_KEYS = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainStep:
+    """Progress after one optimizer step, the same in every process; `grid` where a picture was drawn."""
+
+    step: int
+    total: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    grid: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """What the loop holds on to. alphas: (T,), cumulative. null: the empty instruction's states, (1, L, D)."""
+
+    recipe: TrainRecipe
+    editor: Editor
+    accelerator: Accelerator
+    unet: Any
+    optimizer: Any
+    ema: EMAModel
+    alphas: Tensor
+    null: Tensor
+    channel_weights: Tensor | None
+
+
+def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: Say) -> Iterator[TrainStep]:
+    """Run `recipe` in `folder`, from its newest checkpoint if there is one; yields after every step.
+
+    `stop` is asked before the first step and after each one: where it turns true (in any process) a checkpoint is
+    written and the iteration ends. At the end `folder/model` holds the averaged weights in diffusers layout.
+    Raises UsageError where the recipe names no data, TrainingError where it does not fit the run that `folder`
+    holds or the numbers overflow.
+    """
+    data = open_data(recipe)
+    accelerator = _accelerator(recipe)
+    main = accelerator.is_main_process
+    say = say if main else _silent
+    with accelerator.main_process_first():  # the other processes find what it has written
+        if main:
+            checkpoints.check_recipe(folder, recipe, say)
+        editor = start_editor(recipe, folder, data.photos, say)
+    check_shapes(recipe, editor)
+    run = _prepare(recipe, editor, accelerator)
+    first = checkpoints.restore(folder, accelerator, run.unet, run.ema, run.optimizer)
+    log = checkpoints.Log(folder / "log.jsonl", first) if main else None
+    if first:
+        say(f"going on after step {first} of {recipe.total_steps}")
+    if stop():
+        return
+    began = time.monotonic()
+    batches = Batches(recipe, data.stream, rank=accelerator.process_index)
+    with closing(batches.read(first, _readers(run))) as read:
+        for done in range(first + 1, recipe.total_steps + 1):
+            rate = _set_learning_rate(run, done - 1)
+            loss, stopping = _agree(run, _optimizer_step(run, done - 1, read), stop())
+            if log is not None:
+                log.add(step=done, loss=loss, learning_rate=rate)
+            last, grid = done == recipe.total_steps, None
+            if last or stopping or done % recipe.checkpoint_every == 0:
+                checkpoints.save(folder, done, accelerator, run.unet, run.ema, run.optimizer)
+            if main and (last or done % recipe.grid_every == 0):
+                with _Averaged(run):
+                    grid = draw_grid(run.editor, recipe, data.held_out or data.photos, folder, done)
+            seconds = time.monotonic() - began
+            yield TrainStep(
+                step=done, total=recipe.total_steps, loss=loss, learning_rate=rate, seconds=seconds, grid=grid
+            )
+            if stopping and not last:
+                return
+    if main:
+        with _Averaged(run):
+            save_editor(run.editor, folder / "model", card=model_card(recipe, run.editor.spec, data.said))
+    accelerator.wait_for_everyone()
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def _accelerator(recipe: TrainRecipe) -> Accelerator:
+    precision = {"auto": "no", "fp32": "no"}.get(recipe.precision, recipe.precision)
+    if recipe.precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
+        precision = "bf16"
+    # The other processes wait while the main one builds a fresh text encoder or fetches the model.
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=3))
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[patience])
+
+
+def _prepare(recipe: TrainRecipe, editor: Editor, accelerator: Accelerator) -> Run:
+    for part in (editor.unet, editor.vae, editor.text_encoder):
+        part.to(accelerator.device)
+    editor.unet.train().requires_grad_(True)
+    parameters = list(editor.unet.parameters())
+    groups = [  # norms and biases are not pulled towards zero
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
+    ema = EMAModel(parameters, decay=recipe.ema_decay, use_ema_warmup=True, power=0.75)
+    ema.to(accelerator.device)
+    unet, optimizer = accelerator.prepare(editor.unet, optimizer)
+    editor = replace(editor, device=accelerator.device)
+    weights = getattr(editor.vae, "loss_weights", None)
+    return Run(
+        recipe=recipe,
+        editor=editor,
+        accelerator=accelerator,
+        unet=unet,
+        optimizer=optimizer,
+        ema=ema,
+        alphas=_alphas(editor).to(accelerator.device),
+        null=null_text(editor),
+        channel_weights=weights,
+    )
+
+
+def _alphas(editor: Editor) -> Tensor:
+    """(T,) cumulative alphas of the model's own noise schedule, rescaled to zero terminal SNR where it says so."""
+    config = editor.scheduler_config
+    alphas: Tensor = DDIMScheduler(**{key: config[key] for key in _NOISE_KEYS if key in config}).alphas_cumprod
+    return alphas
+
+
+def _readers(run: Run) -> int:
+    """How many processes read ahead: one beside a CPU that trains, as many as are free beside a GPU."""
+    if run.accelerator.device.type == "cpu":
+        return 1
+    processes: int = run.accelerator.num_processes
+    return max(1, min(8, ((os.cpu_count() or 1) - 1) // processes))
+
+
+def _set_learning_rate(run: Run, step: int) -> float:
+    rate = run.recipe.learning_rate * learning_rate_factor(run.recipe, step)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    return rate
+
+
+def _optimizer_step(run: Run, step: int, data: Iterator[TensorBatch]) -> float:
+    """Forward and backward over the accumulated micro-batches of `step`, one update; returns this process's loss."""
+    recipe, total = run.recipe, 0.0
+    power = stage_at(recipe, step).timestep_power
+    for micro in range(recipe.accumulate):
+        # Gradients meet across processes once, with the last micro-batch.
+        with nullcontext() if micro == recipe.accumulate - 1 else run.accelerator.no_sync(run.unet):
+            loss = _loss(run, next(data), power, _generator(run, step, micro)) / recipe.accumulate
+            run.accelerator.backward(loss)
+        total += loss.item()
+    norm = float(run.accelerator.clip_grad_norm_(run.unet.parameters(), recipe.max_grad_norm))
+    # In fp16 gradients may overflow: the scaler then skips the step, and lowers its scale.
+    if not math.isfinite(total) or (run.accelerator.scaler is None and not math.isfinite(norm)):
+        raise TrainingError(
+            f"step {step + 1}: the loss is {total:.4g}, its gradient {norm:.4g}; lower learning_rate in the recipe, "
+            "and the same command goes on from the last checkpoint."
+        )
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    run.ema.step(run.accelerator.unwrap_model(run.unet).parameters())
+    return total
+
+
+def _agree(run: Run, loss: float, stopping: bool) -> tuple[float, bool]:
+    """(mean loss of all processes, whether any of them is to stop)."""
+    if run.accelerator.num_processes == 1:
+        return loss, stopping
+    both = torch.tensor([loss, float(stopping)], device=run.accelerator.device)
+    mean_loss, stopping_share = run.accelerator.reduce(both, reduction="mean").tolist()
+    return mean_loss, stopping_share > 0
+
+
+def _generator(run: Run, step: int, micro: int) -> torch.Generator:
+    """The CPU generator of one micro-batch: every rank, step and micro-batch draws its own numbers."""
+    place = (step * run.recipe.accumulate + micro) * run.accelerator.num_processes + run.accelerator.process_index
+    seed = (run.recipe.seed << 40) + place
+    torch.manual_seed(seed)  # for dropout layers, where the UNet has any
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+def _loss(run: Run, batch: TensorBatch, power: float, generator: torch.Generator) -> Tensor:
+    settings, editor, device = run.recipe.loss, run.editor, run.accelerator.device
+    count = len(batch.instructions)
+    drop = draw_dropout(count, settings.dropout, generator)
+    before, after = batch.before.to(device), batch.after.to(device)
+    if settings.null_text == "no edit":
+        after = torch.where(drop.text.to(device).view(-1, 1, 1, 1), before, after)
+    condition = encode_image(editor, before).tensor
+    latents = encode_image(editor, after).tensor * editor.scaling_factor
+    condition = condition * (~drop.image).to(device).view(-1, 1, 1, 1)
+    text = encode_text(editor, batch.instructions)
+    text = torch.where(drop.text.to(device).view(-1, 1, 1), run.null, text)
+    noise = torch.randn(latents.shape, generator=generator).to(device)
+    steps = draw_timesteps(count, len(run.alphas), power, generator).to(device)
+    alphas = run.alphas[steps]
+    kind = str(editor.scheduler_config.get("prediction_type", "epsilon"))
+    noisy = torch.cat([add_noise(latents, noise, alphas), condition], dim=1)
+    with run.accelerator.autocast():
+        prediction = run.unet(noisy, steps, encoder_hidden_states=text).sample
+    weights = torch.ones(count, device=device)
+    if settings.weighting == "min_snr":
+        weights = min_snr_weights(alphas, kind, settings.gamma)
+    return weighted_mse(prediction, prediction_target(latents, noise, alphas, kind), weights, run.channel_weights)
+
+
+class _Averaged:
+    """Within it the UNet has the averaged weights; afterwards the trained ones again."""
+
+    def __init__(self, run: Run) -> None:
+        """`run`: whose UNet."""
+        self._ema, self._unet = run.ema, run.accelerator.unwrap_model(run.unet)
+
+    def __enter__(self) -> None:
+        self._ema.store(self._unet.parameters())
+        self._ema.copy_to(self._unet.parameters())
+        self._unet.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self._ema.restore(self._unet.parameters())
+        self._unet.train()
