@@ -1,91 +1,238 @@
-"""ip2p from Python: load a model once, edit photos with it. The same as the command, without files being written."""
+"""ip2p from Python: load a model once, edit photos with it. The same pixels as the command; no files are written."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ip2p_cli.config import read_config
+from ip2p_cli.editing.choose import Chooser
+from ip2p_cli.editing.engine import Engine
+from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.model_size import finish
+from ip2p_cli.editing.step_cache import StepCache
+from ip2p_cli.editing.tree import EditTree, Step, plan_tree, single_edit
+from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.errors import UsageError
-from ip2p_cli.io.images import read_image
+from ip2p_cli.io.images import Picture, picture_from_image, read_image
+from ip2p_cli.io.own_recipes import find_recipe
+from ip2p_cli.io.recipes import quick_recipe, read_recipe
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.loader import Editor as LoadedModel
+from ip2p_cli.models.lora import parse_lora
 from ip2p_cli.models.registry import find_model
-from ip2p_cli.settings import choose_model, resolve
-from ip2p_cli.types import DeviceName, DtypeName, EditRequest, EditResult, EditSettings, ModelSpec
-from ip2p_cli.workflows.edit import edit
-from ip2p_cli.workflows.loading import ModelChoice
+from ip2p_cli.settings import choose_model, draw_seed, resolve
+from ip2p_cli.types import DeviceName, DtypeName, EditResult, EditSettings, Guard, Handoff, ModelSpec, OffloadName
 
-# Pillow converts these to 8-bit colours as one expects; of others (16 bits, floats) it does not know what is white.
-_EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
+Photo = str | PathLike[str] | Image.Image
+OnStep = Callable[[int, int], None]
 
 
 class Editor:
-    """A loaded model: `Editor.load("nano").edit("in.jpg", "make it winter").image`."""
+    """A loaded model: `Editor.load("nano").edit("in.jpg", "make it winter").image`.
 
-    def __init__(self, parts: LoadedModel | Adapter) -> None:
-        """`parts`: from `models.adapters.load_model`; `Editor.load` is the usual way."""
-        self._parts = parts
+    Args:
+        parts: A loaded model; `Editor.load` is the usual way.
+        choice: How it was chosen.
+    """
+
+    def __init__(self, parts: LoadedModel | Adapter, choice: ModelChoice | None = None) -> None:
+        self._choice = choice or ModelChoice(spec=parts.spec, known_weights="in memory")
+        self._models = {self._choice: parts}
+        self._engine = Engine(self._model)
 
     @classmethod
-    def load(cls, model: str | None = None, *, device: DeviceName = "auto", dtype: DtypeName = "auto") -> Editor:
-        """Load a model by name, hub id or folder; without one that of IP2P_MODEL, the config file, or nano.
+    def load(
+        cls,
+        model: str | None = None,
+        *,
+        device: DeviceName = "auto",
+        dtype: DtypeName = "auto",
+        offload: OffloadName = "none",
+        loras: Sequence[str] = (),
+        vae: str | None = None,
+    ) -> Editor:
+        """Load a model.
 
-        Raises ModelError where it cannot be had, DeviceError for a device or number format that is not there.
+        Args:
+            model: A name, hub id, folder or file; None for that of IP2P_MODEL, the config file, or nano.
+            device: Where to compute.
+            dtype: The number format.
+            offload: Which parts wait in main memory, for a small GPU.
+            loras: LoRA files, each with a weight if wanted: "style.safetensors:0.8".
+            vae: Another autoencoder: a folder, a file or a hub id.
+
+        Raises:
+            ModelError: The model cannot be had.
+            DeviceError: The device or number format does not exist there.
         """
-        spec = find_model(choose_model(model)[0], read_config().models)
-        return cls(ModelChoice(spec=spec, device=device, dtype=dtype).load())
+        choice = ModelChoice(
+            spec=find_model(choose_model(model)[0], read_config().models),
+            device=device,
+            dtype=dtype,
+            offload=offload,
+            loras=tuple(parse_lora(text) for text in loras),
+            vae=vae,
+        )
+        return cls(choice.load(), choice)
 
     @property
     def spec(self) -> ModelSpec:
         """What the model is, and its defaults."""
-        return self._parts.spec
+        return self._choice.spec
 
     def edit(
         self,
-        photo: str | PathLike[str] | Image.Image,
+        photo: Photo,
         instruction: str,
         settings: EditSettings | None = None,
         *,
         preset: str | None = None,
-        on_step: Callable[[int, int], None] | None = None,
+        on_step: OnStep | None = None,
     ) -> EditResult:
-        """Edit a photo, given by its path or as a picture; what `settings` leaves unsaid is resolved as in the command.
+        """Edit a photo.
 
-        The result's `image` is RGB, upright, at the photo's size, transparent parts laid on white; its `request` holds
-        the resolved settings, with the seed where none was said; `extra["input_sha256"]` names the input.
-        on_step: called as (steps done, steps). Raises InputError for a photo that cannot be read, UsageError for
-        settings that are not possible.
+        Args:
+            photo: Its path, or a picture.
+            instruction: What to change.
+            settings: What is unset is resolved as the command does; an unset seed is drawn.
+            preset: Settings under one name.
+            on_step: Called with (denoising steps done, steps).
+
+        Returns:
+            The result. `image` is RGB, upright, at the photo's size, with transparent parts on white; `request` holds
+            the resolved settings; `extra["input_sha256"]` names the input.
+
+        Raises:
+            InputError: The photo cannot be read.
+            UsageError: A setting is not possible.
         """
-        instruction = instruction.strip()
-        if not instruction:
+        tree = self._single(instruction, settings or EditSettings(), preset)
+        return self._run(_picture(photo), tree, on_step)[-1]
+
+    def edit_many(
+        self,
+        photos: Sequence[Photo],
+        instruction: str,
+        settings: EditSettings | None = None,
+        *,
+        preset: str | None = None,
+    ) -> list[EditResult]:
+        """Edit several photos alike; arguments and errors as `edit`. The first photo that fails ends it."""
+        tree = self._single(instruction, settings or EditSettings(), preset)
+        return [self._run(_picture(photo), tree)[-1] for photo in photos]
+
+    def variants(
+        self,
+        photo: Photo,
+        instruction: str,
+        seeds: int | Sequence[int] = 8,
+        settings: EditSettings | None = None,
+        *,
+        preset: str | None = None,
+    ) -> list[EditResult]:
+        """Edit a photo with several seeds; what the edits share is computed once.
+
+        Args:
+            photo: Its path, or a picture.
+            instruction: What to change.
+            seeds: How many, from the settings' seed or 0 on; or the seeds themselves.
+            settings: As for `edit`.
+            preset: As for `edit`.
+
+        Returns:
+            A result for each seed.
+        """
+        settings, picture = settings or EditSettings(), _picture(photo)
+        first = settings.seed or 0
+        numbers = range(first, first + seeds) if isinstance(seeds, int) else seeds
+        trees = [self._single(instruction, replace(settings, seed=seed), preset) for seed in numbers]
+        return [self._run(picture, tree)[-1] for tree in trees]
+
+    def chain(
+        self,
+        photo: Photo,
+        edits: str | PathLike[str] | Sequence[str],
+        settings: EditSettings | None = None,
+        *,
+        variables: Mapping[str, str] | None = None,
+        preset: str | None = None,
+        handoff: Handoff | None = None,
+        guard: Guard | None = None,
+        on_step: OnStep | None = None,
+    ) -> list[EditResult]:
+        """Run edits that follow each other.
+
+        Args:
+            photo: Its path, or a picture.
+            edits: The instructions; or a recipe, by its name or file. All its edits use this model.
+            settings: Count before those of the recipe.
+            variables: The recipe's variables.
+            preset: As for `edit`.
+            handoff: How an edit gets what the one before made; None as the recipe says.
+            guard: What is removed from what an edit changes although nobody asked for it; None as the recipe says.
+            on_step: Called with (denoising steps done, all of the chain).
+
+        Returns:
+            A result for each edit, in order; those of alternatives one after the other.
+        """
+        given = settings or EditSettings()
+        if isinstance(edits, (str, PathLike)):
+            recipe = read_recipe(find_recipe(str(edits)), variables)
+        else:
+            recipe = quick_recipe(list(edits))
+        tree = plan_tree(
+            recipe,
+            given,
+            choice_of=lambda _: self._choice,
+            seed=draw_seed() if given.seed is None else given.seed,
+            preset=preset,
+            handoff=handoff,
+            guard=guard,
+        )
+        return self._run(_picture(photo), tree, on_step)
+
+    def _model(self, choice: ModelChoice) -> LoadedModel | Adapter:
+        return self._models[choice]
+
+    def _single(self, instruction: str, settings: EditSettings, preset: str | None) -> EditTree:
+        if not instruction.strip():
             raise UsageError('the instruction is empty: say what to change, e.g. "make it winter".')
-        resolved = resolve(settings or EditSettings(), self.spec, preset)
-        source, digest = _from_picture(photo) if isinstance(photo, Image.Image) else _from_file(Path(photo))
-        request = EditRequest(source=source, instruction=instruction, settings=resolved, digest=digest)
-        result = edit(self._parts, request, on_step=on_step)
-        return replace(result, extra={**result.extra, "input_sha256": digest})
+        return single_edit(instruction.strip(), resolve(settings, self.spec, preset), self._choice)
+
+    def _run(self, picture: Picture, tree: EditTree, on_step: OnStep | None = None) -> list[EditResult]:
+        run = TreeRun(tree, picture, self._engine, StepCache(None), Chooser())
+        total = sum(step.settings.steps * step.best_of for step in tree.steps)
+        done: dict[tuple[str, int], int] = {}
+
+        def report(step: Step, steps: int) -> None:
+            done[step.place] = steps
+            if on_step is not None:
+                on_step(sum(done.values()), total)
+
+        run.on_step = report
+        results = []
+        with self._engine.new_group():
+            for step in tree.steps:
+                began = time.monotonic()
+                fit, edit = run.edit(step)
+                results.append(
+                    EditResult(
+                        request=run.request(step),
+                        image=finish(run.request(step), fit, edit),
+                        latent=run.result(step).latent,
+                        model=self.spec.name,
+                        seconds=time.monotonic() - began,
+                        extra={"input_sha256": picture.digest},
+                    )
+                )
+        return results
 
 
-def _from_file(path: Path) -> tuple[Image.Image, str]:
-    """(the photo as RGB, the SHA-256 of the file)."""
-    picture = read_image(path)
-    return picture.rgb, picture.digest
-
-
-def _from_picture(image: Image.Image) -> tuple[Image.Image, str]:
-    """(the photo as RGB, the SHA-256 of its mode, size and pixels)."""
-    if image.mode not in _EIGHT_BIT:
-        raise UsageError(f"a picture of mode {image.mode} says nothing of its white: convert it to RGB, or give a path")
-    digest = hashlib.sha256(f"{image.mode} {image.width} {image.height} ".encode() + image.tobytes()).hexdigest()
-    upright = ImageOps.exif_transpose(image)
-    if not upright.has_transparency_data:
-        return upright.convert("RGB"), digest
-    clear = upright.convert("RGBA")
-    white = Image.new("RGB", clear.size, "white")
-    return Image.composite(clear.convert("RGB"), white, clear.getchannel("A")), digest
+def _picture(photo: Photo) -> Picture:
+    return picture_from_image(photo) if isinstance(photo, Image.Image) else read_image(Path(photo))

@@ -190,10 +190,9 @@ def _edit() -> Check:
     """nano on a picture of its own size, on the device and in the number format that `ip2p edit` would take."""
     from PIL import Image
 
+    from ip2p_cli.api import Editor
     from ip2p_cli.models.loader import load_editor
-    from ip2p_cli.settings import resolve
-    from ip2p_cli.types import EditRequest, EditSettings
-    from ip2p_cli.workflows.edit import edit
+    from ip2p_cli.types import EditSettings
 
     spec = MODELS["nano"]
     device = pick_device().name
@@ -202,8 +201,7 @@ def _edit() -> Check:
     loaded = time.perf_counter() - started
     grey = Image.linear_gradient("L")
     picture = Image.merge("RGB", (grey, grey.rotate(90), grey.rotate(180)))
-    request = EditRequest(source=picture, instruction="make it night", settings=resolve(EditSettings(seed=0), spec))
-    result = edit(editor, request)
+    result = Editor(editor).edit(picture, "make it night", EditSettings(seed=0))
     facts = {"load_seconds": round(loaded, 2), "edit_seconds": round(result.seconds, 2)}
     if result.image.size != picture.size or result.image.tobytes() == picture.tobytes():
         fix = "install ip2p again in a fresh environment"

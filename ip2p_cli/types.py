@@ -23,7 +23,7 @@ EngineName = Literal["local", "ray"]
 Handoff = Literal["latent", "pixels"]
 ResizeMode = Literal["pad", "crop", "original"]
 Guard = Literal["none", "low"]
-Kind = Literal["png", "jpg", "webp", "tiff", "avif"]
+PictureFormat = Literal["keep", "png", "jpg", "webp", "tiff", "avif"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,24 +114,41 @@ class EditRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """How results become files. quality: of lossy formats, 1 to 100. compare, gif, webp: also show before and after."""
+    """How results become files.
+
+    Attributes:
+        quality: Of lossy formats, 1 to 100.
+        metadata: Whether EXIF and the record of how it was made are written into the picture.
+        strip_location: Whether the GPS position is left out of the EXIF.
+        sidecar: Also write the record beside the picture.
+        strip: Also write the photo and its edits side by side.
+        gif: Also write the photo and its edits as an animated GIF.
+        webp: Likewise as an animated WebP.
+    """
 
     quality: int = 92
     metadata: bool = True
-    sidecar: bool = False
     strip_location: bool = False
-    compare: bool = False
+    sidecar: bool = False
+    strip: bool = False
     gif: bool = False
     webp: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class EditResult:
-    """What an edit gave: the picture, the sampled latent (1, C, h, w), the model's name, seconds spent."""
+    """What an edit gave.
+
+    Attributes:
+        image: The picture.
+        latent: Unscaled, (1, C, h, w); None from a model that edits in a way of its own.
+        model: The model's name.
+        seconds: How long it took.
+    """
 
     request: EditRequest
     image: Image
-    latent: torch.Tensor
+    latent: torch.Tensor | None
     model: str
     seconds: float
     extra: dict[str, Any] = field(default_factory=dict)

@@ -1,41 +1,66 @@
-"""`--dry-run`: the plan for people and, with --json, for programs, before any weights load."""
+"""`--dry-run`: the plan for people and, with --json, for programs, before any model loads."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ip2p_cli.cli.output import Output
 
 if TYPE_CHECKING:
-    from ip2p_cli.workflows.loading import ModelChoice
-    from ip2p_cli.workflows.plan import Plan
+    from ip2p_cli.editing.tree import EditTree, Step
+    from ip2p_cli.jobs.plan import Plan
 
 
-def print_plan(plan: Plan, batches: tuple[tuple[int, ...], ...], choice: ModelChoice, output: Output) -> None:
-    """One line an item on stdout (state, size, seed, output); the sum, the time and the memory on stderr."""
-    from ip2p_cli.workflows.estimate import estimate
+def print_plan(plan: Plan, output: Output) -> None:
+    """Print a line for each item on stdout, and the sum, the time and the memory on stderr."""
+    from ip2p_cli.editing.estimate import estimate
+    from ip2p_cli.editing.outputs import file_specs
 
-    indices = sorted(index for batch in batches for index in batch)
-    for index in indices:
+    for index in plan.indices:
         item = plan.items[index]
+        tree: EditTree = item.task.tree
         size = f"{item.size[0]}x{item.size[1]}" if item.size else "unreadable"
         state = "skip" if item.state == "done" else item.state
-        line = f"{state:6} {size:>11}  seed {item.settings.seed}  {item.source} -> {item.target}"
-        record = {"state": state, "size": item.size, "instruction": item.instruction, **asdict(item.settings)}
-        output.data(line, {**record, "input": str(item.source), "output": str(item.target)})
-    left = plan.open_batches(batches)
-    todo = sum(plan.items[i].state != "done" for batch in left for i in batch)
-    guess = estimate(plan, left, choice.spec, choice.device_name, choice.dtype_name)
-    known = "as measured before on this machine" if guess.measured else "a rough guess: nothing was measured here yet"
+        record: dict[str, Any] = {"state": state, "size": item.size}
+        record |= {"edits": [_facts(step) for step in tree.steps]}
+        if len(tree.steps) == 1:
+            record |= _facts(tree.steps[0])
+        record |= {"input": str(item.source), "output": str(plan.folder / item.name)}
+        record["results"] = [spec.name for spec in file_specs(item.task, item.name) if spec.is_result]
+        seed = f"seed {tree.steps[0].settings.seed}  " if len(tree.steps) == 1 else ""
+        output.data(f"{state:6} {size:>11}  {seed}{item.source} -> {plan.folder / item.name}", record)
+    _print_steps(plan, output)
+    guess = estimate(plan)
+    groups = len(plan.open_groups)
     output.say(
-        f"{todo} of {len(indices)} to do with {choice.spec.name} on {choice.device_name}, in {len(left)} batches: "
-        f"about {duration(guess.seconds)} ({known}), {guess.memory_mb:,.0f} MB of memory. Nothing was done."
+        f"{len(plan.to_do)} of {len(plan.indices)} to do, in {groups} batches: about {duration(guess.seconds)} "
+        f"(a rough guess), {guess.memory_mb:,.0f} MB of memory. Nothing was done."
     )
 
 
+def _print_steps(plan: Plan, output: Output) -> None:
+    """The edits of a chain, which are the same for all photos."""
+    tree: EditTree = plan.items[0].task.tree
+    if tree.name is None:
+        return
+    for step in tree.steps:
+        first, last = step.seeds[0], step.seeds[-1]
+        seeds = f"seed {first}" if step.best_of == 1 else f"best of seeds {first} to {last}"
+        output.say(f"{step.position + 1:2d}{step.label}  {step.instruction}  ({step.choice.spec.name}, {seeds})")
+
+
+def _facts(step: Step) -> dict[str, Any]:
+    return {
+        "instruction": step.instruction,
+        "model": step.choice.spec.name,
+        **asdict(step.settings),
+        "seeds": step.seeds,
+    }
+
+
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """Return a time as people write it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ip2p_cli.cli import loading
 from ip2p_cli.cli import options as opt
-from ip2p_cli.cli.input_args import InputArgs, Place, batch_size_of, part_of, seed_of
+from ip2p_cli.cli.edit_job import EditJob, edit_command, output_name
+from ip2p_cli.cli.flags import CommonFlags, EditFlags, ModelFlags, OutputFlags, RunFlags, ScaleFlags, takes_flags
+from ip2p_cli.cli.input_args import InputArgs, OutputPlace, part_of
+from ip2p_cli.cli.loading import Choices
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.preview import check_preview
-from ip2p_cli.cli.running import report, run_here
 from ip2p_cli.errors import UsageError
-from ip2p_cli.types import EditSettings, OutputOptions
+from ip2p_cli.types import EditSettings
 
 if TYPE_CHECKING:
-    from ip2p_cli.types import ModelSpec
-    from ip2p_cli.workflows.batch import Outcome
-    from ip2p_cli.workflows.loading import ModelChoice
-    from ip2p_cli.workflows.plan import Item, Plan, Wanted
-
-    Batches = tuple[tuple[int, ...], ...]
+    from ip2p_cli.io.inputs import InputPhoto
+    from ip2p_cli.jobs.item import Item, Outcome, Request
 
 
+@takes_flags
 def edit(
     words: Annotated[
         list[str] | None,
@@ -35,168 +31,135 @@ def edit(
             help="Photos, folders, globs, or - for paths on stdin; then the instruction.",
         ),
     ] = None,
-    out: opt.Out = None,
-    model: opt.Model = None,
-    revision: opt.Revision = None,
-    loras: opt.Loras = None,
-    vae: opt.Vae = None,
-    device: opt.Device = "auto",
-    dtype: opt.Dtype = "auto",
-    offload: opt.Offload = "none",
-    steps: opt.Steps = None,
-    cfg_text: opt.CfgText = None,
-    cfg_image: opt.CfgImage = None,
-    seed: opt.Seed = None,
-    sampler: opt.Sampler = None,
-    resolution: opt.Resolution = None,
-    resize_mode: opt.ResizeMode = None,
-    preset: opt.Preset = None,
-    output_size: opt.OutputSize = None,
-    compare: opt.Compare = False,
-    gif: opt.Gif = False,
-    preview: opt.Preview = False,
-    quality: opt.Quality = 92,
-    sidecar: opt.Sidecar = False,
-    no_metadata: opt.NoMetadata = False,
-    strip_location: opt.StripLocation = False,
-    recursive: opt.Recursive = False,
     jobs: opt.Jobs = None,
-    batch_size: opt.BatchSize = "auto",
-    shard: opt.Shard = None,
-    engine: opt.Engine = "local",
-    workers: opt.Workers = None,
-    redo: opt.Redo = False,
-    dry_run: opt.DryRun = False,
-    overwrite: opt.Overwrite = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    debug: opt.Debug = False,
+    *,
+    model: ModelFlags,
+    scales: ScaleFlags,
+    settings: EditFlags,
+    saving: OutputFlags,
+    running: RunFlags,
+    common: CommonFlags,
 ) -> None:
     """Edit photos as an instruction says: ip2p edit in.jpg "make it winter" -o out.jpg
 
     Give photos, folders or globs and, last, the instruction in quotes. With a folder as -o the results are noted in
     a manifest there, and the same command goes on where it was stopped.
     """
-    from ip2p_cli.workflows.plan import batch_size as size_of
-    from ip2p_cli.workflows.plan import make_plan
+    from ip2p_cli.editing.overview import Overview, results_of
 
-    output = Output(json=json, quiet=quiet)
-    asked = InputArgs(words=words or [], jobs=jobs, recursive=recursive, out=out)
-    asked.check()
-    said = EditSettings(
-        steps=steps,
-        cfg_text=cfg_text,
-        cfg_image=cfg_image,
-        sampler=sampler,
-        seed=seed,
-        resolution=resolution,
-        output_size=output_size,
-        resize_mode=resize_mode,
-    )
-    if preview:
+    output = Output(json=common.json, quiet=common.quiet)
+    inputs = InputArgs(words=words or [], jobs=jobs, recursive=running.recursive)
+    inputs.check()
+    if saving.preview:
         check_preview()
-    part, count = part_of(shard), batch_size_of(batch_size)
-    choice = loading.choose(model, device, dtype, loras=loras or [], vae=vae, revision=revision, offload=offload)
-    place = Place(asked, part, dry_run)
-    plan = make_plan(
-        _wanted(asked, said, preset, choice.spec, place, output),
-        place.folder,
-        place.manifest,
-        spec=choice.spec,
-        identity=choice.identity(fetch=not dry_run),
-        size_of=size_of(count, choice.device_name),
-        redo=redo,
-        overwrite=overwrite,
+    choices = Choices(model)
+    place = OutputPlace(saving.out, part_of(running.shard), must_be_folder=jobs is not None)
+    requests = _Requests(inputs, place, choices, settings.settings(scales), settings.preset, saving, running, output)
+    job = EditJob(
+        requests=requests.from_words() if jobs is None else requests.from_jobs(jobs),
+        place=place,
+        output_flags=saving,
+        run_flags=running,
+        output=output,
     )
-    batches = plan.shard(*part) if part else plan.batches
-    if dry_run:
-        from ip2p_cli.cli.dry_run import print_plan
+    plan = job.plan()
+    after = _AfterEach(output, saving.preview)
 
-        print_plan(plan, batches, choice, output)
-        return
-    _check_lone(plan)
-    saving = OutputOptions(
-        quality=quality,
-        metadata=not no_metadata,
-        sidecar=sidecar,
-        strip_location=strip_location,
-        compare=compare,
-        gif=gif,
-    )
-    if engine == "ray":
-        outcomes = _on_ray(plan, batches, choice, saving, workers, output)
-    else:
-        outcomes = run_here(plan, batches, choice, saving, place.manifest, output)
-    after = _AfterEach(output, preview)
-    try:
-        report(plan, batches, outcomes, output, on_outcome=after)
-    finally:
-        after.remember(choice, model, revision)
-
-
-def _wanted(
-    asked: InputArgs, said: EditSettings, preset: str | None, spec: ModelSpec, place: Place, output: Output
-) -> list[Wanted]:
-    from ip2p_cli.io.inputs import InputPhoto
-    from ip2p_cli.io.jobs import read_jobs
-    from ip2p_cli.settings import resolve
-    from ip2p_cli.workflows.plan import Wanted
-
-    def drawn() -> EditSettings:
-        return EditSettings(seed=seed_of(place.manifest, output)) if said.seed is None else EditSettings()
-
-    if asked.jobs is None:
-        photos = asked.photos(place.folder if place.manifest else None)
-        if place.file is not None and len(photos) > 1:
-            raise UsageError(
-                f"{asked.out}: {len(photos)} photos need a folder: give one that exists, or end it with /."
+    def finish() -> None:
+        after.remember(model)
+        if saving.report and place.manifest is not None:
+            name = model.model or choices().spec.name
+            overview = Overview(
+                plan=plan,
+                manifest=place.manifest,
+                title=f"Edits in {plan.folder.name}",
+                command_of=lambda result: edit_command(result, name),
             )
-        resolve(said, spec, preset)  # what is impossible is said before anything is written
-        place.begin([photo.path for photo in photos])
-        settings, instruction = resolve(said.or_else(drawn()), spec, preset), asked.words[-1].strip()
-        name = place.file.name if place.file else None
-        return [Wanted(photo=photo, instruction=instruction, settings=settings, output=name) for photo in photos]
-    wanted, jobs = [], read_jobs(asked.jobs)
-    place.begin(())  # a wrong row is told before a wrong photo
-    seed = drawn()
-    for job in jobs:
-        try:
-            settings = resolve(said.or_else(job.settings).or_else(seed), spec, preset)
-        except UsageError as error:
-            raise UsageError(f"{job.where}: {error}") from None
-        photo = InputPhoto(path=Path(job.input).expanduser())
-        wanted.append(Wanted(photo=photo, instruction=job.instruction, settings=settings, output=job.output))
-    return wanted
+            job.write_overview(overview, results_of(plan), sheet=False, report=True)
+
+    try:
+        job.run(plan, job.models(plan), after_each=after, finish=finish)
+    finally:
+        after.remember(model)
 
 
-def _check_lone(plan: Plan) -> None:
-    """Of a lone photo, say before a model loads what is wrong; among several it only fails itself, later."""
-    if len(plan.items) == 1 and plan.items[0].state != "done":
-        from ip2p_cli.io.images import read_image
-        from ip2p_cli.io.output import check_output
+class _Requests:
+    """Makes a request of each photo that the command line or a job file names."""
 
-        item = plan.items[0]
-        read_image(item.source)
-        check_output(item.target, item.may_replace)
+    def __init__(
+        self,
+        inputs: InputArgs,
+        place: OutputPlace,
+        choices: Choices,
+        flags: EditSettings,
+        preset: str | None,
+        saving: OutputFlags,
+        running: RunFlags,
+        output: Output,
+    ) -> None:
+        self._inputs, self._place, self._choices, self._flags = inputs, place, choices, flags
+        self._preset, self._saving, self._running, self._output = preset, saving, running, output
 
+    def from_words(self) -> list[Request]:
+        """Return a request for each photo, all with the same instruction."""
+        from ip2p_cli.settings import resolve
 
-def _on_ray(
-    plan: Plan, batches: Batches, choice: ModelChoice, saving: OutputOptions, workers: int | None, output: Output
-) -> Iterator[Outcome]:
-    """The outcomes of a run on a Ray cluster, in the plan's order."""
-    from ip2p_cli.workflows.batch import in_order, skipped
-    from ip2p_cli.workflows.cluster import run_on_ray
+        photos = self._inputs.photos(self._place.folder if self._place.manifest else None)
+        file = self._place.file
+        if file is not None and len(photos) > 1:
+            raise UsageError(
+                f"{self._saving.out}: {len(photos)} photos need a folder: give one that exists, or end it with /."
+            )
+        resolve(self._flags, self._choices().spec, self._preset)  # raises before anything is written
+        self._place.begin([photo.path for photo in photos], dry_run=self._running.dry_run)
+        seed = self._drawn_seed()
+        name = file.name if file else None
+        return [self._request(photo, self._inputs.instruction, self._flags, seed, name) for photo in photos]
 
-    outcomes = run_on_ray(choice, plan, plan.open_batches(batches), saving, workers)
-    total = sum(map(len, batches))
-    with output.progress(f"{total} photos") as bar:
-        for done, outcome in enumerate(in_order(chain(skipped(plan, batches), outcomes), batches), start=1):
-            bar(done, total)
-            yield outcome
+    def from_jobs(self, path: Path) -> list[Request]:
+        """Return a request for each row of a job file."""
+        from ip2p_cli.io.inputs import InputPhoto
+        from ip2p_cli.io.jobs import read_jobs
+
+        jobs = read_jobs(path)
+        self._place.begin((), dry_run=self._running.dry_run)
+        seed, requests = self._drawn_seed(), []
+        for job in jobs:
+            photo = InputPhoto(path=Path(job.input).expanduser())
+            try:
+                settings = self._flags.or_else(job.settings)
+                requests.append(self._request(photo, job.instruction, settings, seed, job.output))
+            except UsageError as error:
+                raise UsageError(f"{job.where}: {error}") from None
+        return requests
+
+    def _drawn_seed(self) -> EditSettings:
+        return EditSettings(seed=self._place.seed(self._output) if self._flags.seed is None else None)
+
+    def _request(
+        self, photo: InputPhoto, instruction: str, given: EditSettings, seed: EditSettings, output: str | None
+    ) -> Request:
+        from ip2p_cli.editing.outputs import EditTask
+        from ip2p_cli.editing.tree import single_edit
+        from ip2p_cli.jobs.item import Request
+        from ip2p_cli.settings import resolve
+
+        choice = self._choices()
+        settings = resolve(given.or_else(seed), choice.spec, self._preset)
+        task = EditTask(tree=single_edit(instruction, settings, choice), options=self._saving.options())
+        ending = self._saving.ending(photo.path, keep=self._place.manifest is not None)
+        return Request(
+            photo=photo,
+            task=task,
+            recipe=task.recipe(fetch=not self._running.dry_run),
+            name=output_name(photo.path, instruction, ending, photo.folder),
+            output=output,
+            title=instruction,
+        )
 
 
 class _AfterEach:
-    """What is done after each result: it is drawn if asked, and the last one is remembered for `ip2p variants`."""
+    """Draws each result if asked, and remembers the last one for `ip2p variants`."""
 
     def __init__(self, output: Output, preview: bool) -> None:
         self._output, self._preview = output, preview
@@ -209,11 +172,13 @@ class _AfterEach:
             from ip2p_cli.cli.preview import preview
             from ip2p_cli.io.images import read_image
 
-            preview(read_image(item.target).rgb, self._output)
+            preview(read_image(outcome.results[0]).rgb, self._output)
 
-    def remember(self, choice: ModelChoice, model: str | None, revision: str | None) -> None:
+    def remember(self, flags: ModelFlags) -> None:
         """Keep the last edit that was made."""
         if self._last is not None:
-            from ip2p_cli.workflows.history import last_edit_of, remember_edit
+            from ip2p_cli.editing.history import last_edit_of, remember_edit
 
-            remember_edit(last_edit_of(self._last, choice, model, revision))
+            step = self._last.task.tree.steps[0]
+            remember_edit(last_edit_of(self._last.source, step, flags.model, flags.revision))
+            self._last = None

@@ -1,4 +1,4 @@
-"""What was asked for, and where its results go: shared by the commands that work on many photos."""
+"""What the words on the command line mean: photos, an instruction or a recipe, and where results go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from ip2p_cli.errors import OutputError, UsageError
@@ -15,20 +15,24 @@ from ip2p_cli.errors import OutputError, UsageError
 if TYPE_CHECKING:
     from ip2p_cli.cli.output import Output
     from ip2p_cli.io.inputs import InputPhoto
-    from ip2p_cli.io.manifest import Manifest
+    from ip2p_cli.jobs.manifest import Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputArgs:
-    """What to edit, as far as the words and files on the command line say it."""
+    """What to edit, as far as the words and files on the command line say it.
 
-    words: list[str]
-    jobs: Path | None
-    recursive: bool
-    out: str | None
+    Attributes:
+        words: Photos and, last, the instruction.
+        jobs: A file with an edit a row, instead.
+    """
+
+    words: Sequence[str]
+    jobs: Path | None = None
+    recursive: bool = False
 
     def check(self) -> None:
-        """Raise UsageError where photos or an instruction are missing."""
+        """Raise UsageError if photos or an instruction are missing."""
         if self.jobs is not None:
             if self.words:
                 raise UsageError("--jobs names photos and instructions in its rows: give neither beside it.")
@@ -41,82 +45,91 @@ class InputArgs:
         if not instruction.strip():
             raise UsageError('the instruction is empty: say what to change, e.g. "make it winter".')
 
+    @property
+    def instruction(self) -> str:
+        """The instruction."""
+        return self.words[-1].strip()
+
     def photos(self, out_folder: Path | None) -> list[InputPhoto]:
-        """The photos that the words name."""
-        from ip2p_cli.io.inputs import expand
-
-        return expand(self.words[:-1], recursive=self.recursive, stdin=sys.stdin, exclude=out_folder)
+        """Return the photos that the words name; out_folder: a folder whose files are results, not photos."""
+        return photos_of(self.words[:-1], recursive=self.recursive, out_folder=out_folder)
 
 
-class Place:
-    """Where results go: a folder with a manifest, the current folder without one, or a single file."""
+def photos_of(words: Sequence[str], *, recursive: bool, out_folder: Path | None) -> list[InputPhoto]:
+    """Return the photos that words name: files, folders, globs, or "-" for paths on stdin."""
+    from ip2p_cli.io.inputs import expand
 
-    def __init__(self, asked: InputArgs, part: tuple[int, int] | None, dry_run: bool) -> None:
-        from ip2p_cli.io.manifest import open_manifest
+    return expand(words, recursive=recursive, stdin=sys.stdin, exclude=out_folder)
 
-        out = asked.out
+
+class OutputPlace:
+    """Where results go: a folder with a manifest, the current folder without one, or a single file.
+
+    Args:
+        out: -o as given. It names a folder if one exists, or if it ends with a slash.
+        part: (I, N) of --shard.
+        must_be_folder: Whether it can only be a folder.
+    """
+
+    def __init__(self, out: str | None, part: tuple[int, int] | None = None, *, must_be_folder: bool = False) -> None:
+        from ip2p_cli.jobs.manifest import open_manifest
+
         # A Path would lose the last slash.
-        as_folder = out is not None and (Path(out).is_dir() or out.endswith(("/", os.sep)) or asked.jobs is not None)
-        self.file = None if out is None or as_folder else Path(out)
+        is_folder = out is not None and (Path(out).is_dir() or out.endswith(("/", os.sep)) or must_be_folder)
+        self.file = None if out is None or is_folder else Path(out)
         self.folder = self.file.parent if self.file else Path(out or ".")
         self.manifest: Manifest | None = None
-        self._dry_run = dry_run
-        if self.file is None and (out is not None or asked.jobs is not None):
+        if is_folder:
             self.manifest = open_manifest(self.folder, f"{part[0]}-of-{part[1]}" if part else "")
         if part and self.manifest is None:
             raise UsageError("--shard needs a folder for the results: give one with -o, ended with /.")
 
-    def begin(self, photos: Sequence[Path]) -> None:
-        """Make the folder, once `photos` are known to be worth it; OutputError where that is not possible."""
-        check_lone(photos, self.manifest)
-        if self.manifest is not None and not self._dry_run:
-            make_folder(self.folder)
+    def begin(self, photos: Sequence[Path], *, dry_run: bool) -> None:
+        """Make the folder, unless the only photo cannot be read; raises InputError and OutputError."""
+        from ip2p_cli.io.files import sweep_temporary
+        from ip2p_cli.jobs.plan import check_readable
+
+        check_readable(photos, self.manifest)
+        if self.manifest is None or dry_run:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be made ({error.strerror}); give another -o.") from error
+        sweep_temporary(self.folder)
+
+    def seed(self, output: Output) -> int:
+        """Return the seed of edits that name none: the folder's, drawn by its first run, else a new one."""
+        from ip2p_cli.settings import draw_seed
+
+        if self.manifest is None:
+            return draw_seed()
+        if self.manifest.seed is None:
+            return self.manifest.note_seed(draw_seed()) if self.folder.is_dir() else draw_seed()
+        output.say(f"seed {self.manifest.seed}, as before in {self.folder}")
+        return self.manifest.seed
 
 
-def check_lone(photos: Sequence[Path], manifest: Manifest | None) -> None:
-    """Say what is wrong with a lone photo before a folder is made for it; among several it only fails itself, later.
+def is_picture_name(out: str) -> bool:
+    """Whether -o has a picture's ending, and so names no folder."""
+    from ip2p_cli.io.inputs import PHOTO_ENDINGS
 
-    One that earlier runs may have done already need not be there any more.
-    """
-    if len(photos) == 1 and not (manifest and manifest.entries):
-        from ip2p_cli.io.images import read_size
-
-        read_size(photos[0])
-
-
-def seed_of(manifest: Manifest | None, output: Output) -> int:
-    """The seed of those that name none: the folder's, drawn by its first run; else a new one."""
-    from ip2p_cli.settings import draw_seed
-
-    if manifest is None:
-        return draw_seed()
-    if manifest.seed is None:
-        return manifest.note_seed(draw_seed()) if manifest.folder.is_dir() else draw_seed()
-    output.say(f"seed {manifest.seed}, as before in {manifest.folder}")
-    return manifest.seed
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results; OutputError where that is not possible."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); give another -o.") from error
+    return PurePath(out).suffix.lower() in PHOTO_ENDINGS and not Path(out).is_dir()
 
 
 def assignments(texts: Sequence[str], example: str) -> dict[str, str]:
-    """Names and values of --set NAME=VALUE; UsageError, with `example`, for what is none."""
-    said: dict[str, str] = {}
+    """Return names and values of --set NAME=VALUE; raises UsageError, with `example`, for other text."""
+    values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"--set {text}: give NAME=VALUE, for example --set {example}")
-        said[name.strip()] = value.strip()
-    return said
+        values[name.strip()] = value.strip()
+    return values
 
 
 def part_of(shard: str | None) -> tuple[int, int] | None:
-    """(I, N) of --shard I/N."""
+    """Return (I, N) of --shard I/N."""
     if shard is None:
         return None
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard.strip())
@@ -126,7 +139,7 @@ def part_of(shard: str | None) -> tuple[int, int] | None:
 
 
 def batch_size_of(text: str) -> int | None:
-    """N of --batch-size N; None for auto."""
+    """Return N of --batch-size N; None for auto."""
     if text == "auto":
         return None
     if not text.isdecimal() or not 1 <= int(text) <= 1024:

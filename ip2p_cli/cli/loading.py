@@ -1,78 +1,73 @@
-"""What the commands that edit share: choosing the model, loading it, and being honest about it."""
+"""Choosing and loading models for the commands that edit, and being honest about what they can do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ip2p_cli.cli.flags import ModelFlags
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from ip2p_cli.editing.model_choice import ModelChoice
+    from ip2p_cli.editing.work import LoadedModels
     from ip2p_cli.models.adapters import Adapter
     from ip2p_cli.models.loader import Editor
-    from ip2p_cli.types import DeviceName, DtypeName, Lora, ModelSpec, OffloadName
-    from ip2p_cli.workflows.loading import ModelChoice
+    from ip2p_cli.types import Lora, ModelSpec
 
-_HINTS = 10
-
-
-def introduce_nano(output: Output) -> None:
-    """Say once on this machine what the default model is."""
-    import platformdirs
-
-    seen = platformdirs.user_state_path("ip2p") / "nano-introduced"
-    if seen.exists():
-        return
-    output.say(
-        "Using nano, the small built-in model: it knows some fifty looks (seasons, weather, light, colour, drawing and "
-        "painting, camera; see `ip2p models show nano`). For any instruction get the full one: "
-        "--model instruct-pix2pix (4 GB, downloaded once)."
-    )
-    try:
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        seen.touch()
-    except OSError:
-        pass  # a home that cannot be written to: it will be said again
+_MOST_HINTS = 10
 
 
-def choose(
-    model: str | None,
-    device: DeviceName,
-    dtype: DtypeName,
-    *,
-    loras: Sequence[str] = (),
-    vae: str | None = None,
-    revision: str | None = None,
-    offload: OffloadName = "none",
-) -> ModelChoice:
-    """The model that --model, IP2P_MODEL or the config file names, else nano; loras: as --lora takes them."""
+class Choices:
+    """The models that a command uses, by the names that a recipe gives them.
+
+    Args:
+        flags: The command's flags. `--model` counts before a recipe's names.
+    """
+
+    def __init__(self, flags: ModelFlags) -> None:
+        self._flags = flags
+        self._known: dict[str | None, ModelChoice] = {}
+
+    def __call__(self, name: str | None = None) -> ModelChoice:
+        """Return the choice of a name; None is the command's own model."""
+        wanted = self._flags.model or name
+        if wanted not in self._known:
+            if self._known and (self._flags.loras or self._flags.vae or self._flags.revision):
+                raise UsageError("--lora, --vae and --revision are for one model: name it with --model.")
+            self._known[wanted] = choose(replace(self._flags, model=wanted))
+        return self._known[wanted]
+
+
+def choose(flags: ModelFlags) -> ModelChoice:
+    """Return the model that --model, IP2P_MODEL or the config file names, else nano."""
+    from ip2p_cli.editing.model_choice import ModelChoice
     from ip2p_cli.settings import choose_model
-    from ip2p_cli.workflows.loading import ModelChoice
 
-    name, chosen = choose_model(model)
-    spec = find(name, revision)
-    parsed: tuple[Lora, ...] = ()
-    if loras:
+    name, chosen = choose_model(flags.model)
+    spec = find(name, flags.revision)
+    loras: tuple[Lora, ...] = ()
+    if flags.loras:
         from ip2p_cli.models.lora import parse_lora
 
-        parsed = tuple(parse_lora(text) for text in loras)
-    return ModelChoice(spec=spec, chosen=chosen, device=device, dtype=dtype, offload=offload, loras=parsed, vae=vae)
-
-
-def load(choice: ModelChoice, output: Output) -> Editor | Adapter:
-    """Load it, with a progress bar; nano is introduced where nobody chose it."""
-    if not choice.chosen:
-        introduce_nano(output)
-    with output.progress(f"loading {choice.spec.name}"):
-        return choice.load()
+        loras = tuple(parse_lora(text) for text in flags.loras)
+    return ModelChoice(
+        spec=spec,
+        chosen=chosen,
+        device=flags.device,
+        dtype=flags.dtype,
+        offload=flags.offload,
+        loras=loras,
+        vae=flags.vae,
+    )
 
 
 def find(name: str, revision: str | None = None) -> ModelSpec:
-    """The model called `name`, of the config file too; revision: another branch, tag or commit of it on the hub."""
+    """Return the model called `name`, also of the config file; revision: another branch, tag or commit on the hub."""
     from ip2p_cli.config import read_config
     from ip2p_cli.models.registry import find_model
 
@@ -84,15 +79,55 @@ def find(name: str, revision: str | None = None) -> ModelSpec:
     return replace(spec, revision=revision)
 
 
-def hint(editor: Editor | Adapter, instructions: Iterable[str], output: Output) -> None:
-    """Be honest about words that are cut off, and about instructions that nano does not know."""
+def models_for(instructions: Iterable[tuple[ModelChoice, str]], output: Output) -> LoadedModels:
+    """Return models that are loaded when first needed, with a progress bar and a word on what they will not follow.
+
+    Args:
+        instructions: (model, instruction) of all edits.
+    """
+    from ip2p_cli.editing.work import LoadedModels
+
+    asked = list(instructions)
+
+    def load(choice: ModelChoice) -> Editor | Adapter:
+        if not choice.chosen:
+            _introduce_nano(output)
+        with output.progress(f"loading {choice.spec.name}"):
+            editor = choice.load()
+        _hint(editor, (text for model, text in asked if model == choice), output)
+        return editor
+
+    return LoadedModels(load)
+
+
+def _introduce_nano(output: Output) -> None:
+    """Say once on this machine what the default model is."""
+    import platformdirs
+
+    seen = platformdirs.user_state_path("ip2p") / "nano-introduced"
+    try:
+        if seen.exists():
+            return
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        seen.touch()
+    except OSError:
+        pass  # a home that cannot be written to: it will be said again
+    output.say(
+        "Using nano, the small built-in model: it knows some fifty looks (seasons, weather, light, colour, drawing and "
+        "painting, camera; see `ip2p models show nano`). For any instruction get the full one: "
+        "--model instruct-pix2pix (4 GB, downloaded once)."
+    )
+
+
+def _hint(editor: Editor | Adapter, instructions: Iterable[str], output: Output) -> None:
+    """Warn of words that are cut off, and of instructions that nano does not know."""
     from ip2p_cli.diffusion.editing import truncated_words
     from ip2p_cli.models.adapters import Adapter
     from ip2p_cli.models.nano.look_matcher import closest
 
     if isinstance(editor, Adapter):
         return  # these read long instructions
-    for instruction in islice(dict.fromkeys(instructions), _HINTS):
+    for instruction in islice(dict.fromkeys(instructions), _MOST_HINTS):
         lost = truncated_words(editor, instruction)
         if lost:
             output.warn(f"the instruction is too long for {editor.spec.name}; it does not see: {' '.join(lost)}")

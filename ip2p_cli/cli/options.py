@@ -11,8 +11,8 @@ from ip2p_cli.cli import listing
 from ip2p_cli.types import DeviceName, DtypeName, EngineName, OffloadName
 from ip2p_cli.types import Guard as GuardName
 from ip2p_cli.types import Handoff as HandoffName
-from ip2p_cli.types import Kind as KindName
 from ip2p_cli.types import OutputSize as OutputSizeName
+from ip2p_cli.types import PictureFormat as PictureFormatName
 from ip2p_cli.types import ResizeMode as ResizeModeName
 
 _MODEL = "What to edit with"
@@ -158,12 +158,17 @@ Preset = Annotated[
         rich_help_panel=_HOW,
     ),
 ]
-Compare = Annotated[
-    bool,
-    typer.Option("--compare", help="Also write before and after side by side: OUT-compare.png.", rich_help_panel=_OUT),
+Strip = Annotated[
+    bool | None,
+    typer.Option(
+        "--strip/--no-strip",
+        "--compare",
+        help="Also write the photo and its edits side by side: OUT-compare.png; for a chain strip.png, by default.",
+        rich_help_panel=_OUT,
+    ),
 ]
 Gif = Annotated[
-    bool, typer.Option("--gif", help="Also write before and after as an animation: OUT.gif.", rich_help_panel=_OUT)
+    bool, typer.Option("--gif", help="Also write the photo and its edits as an animated GIF.", rich_help_panel=_OUT)
 ]
 Preview = Annotated[
     bool, typer.Option("--preview", help="Draw the result in the terminal, on stderr.", rich_help_panel=_OUT)
@@ -304,9 +309,16 @@ BestOf = Annotated[
         rich_help_panel=_HOW,
     ),
 ]
-Kind = Annotated[KindName, typer.Option("--format", help="Of the pictures.", rich_help_panel=_OUT)]
+PictureFormat = Annotated[
+    PictureFormatName | None,
+    typer.Option(
+        "--format",
+        help="Of the pictures; keep: that of each photo. Default: keep for photos in a folder, else png.",
+        rich_help_panel=_OUT,
+    ),
+]
 Webp = Annotated[
-    bool, typer.Option("--webp", help="Also write the edits in order as an animated WebP.", rich_help_panel=_OUT)
+    bool, typer.Option("--webp", help="Also write the photo and its edits as an animated WebP.", rich_help_panel=_OUT)
 ]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Do not keep what edits leave for later runs.", rich_help_panel=_OUT)

@@ -2,109 +2,97 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ip2p_cli.cli import loading
+from ip2p_cli.cli.flags import RunFlags
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.stopping import Terminated, interruptible
 from ip2p_cli.errors import InterruptionError, Ip2pError
-from ip2p_cli.types import OutputOptions
 
 if TYPE_CHECKING:
-    from ip2p_cli.io.manifest import Manifest
-    from ip2p_cli.workflows.batch import Outcome
-    from ip2p_cli.workflows.edit import EditBatch
-    from ip2p_cli.workflows.loading import ModelChoice
-    from ip2p_cli.workflows.plan import Item, Plan
+    from ip2p_cli.editing.work import EditWork, MakeWork
+    from ip2p_cli.jobs.item import Item, Outcome
+    from ip2p_cli.jobs.manifest import Manifest
+    from ip2p_cli.jobs.plan import Plan
 
-    Batches = tuple[tuple[int, ...], ...]
+AfterEach = Callable[["Item", "Outcome"], None]
 
 
-def run_here(
+def outcomes_of(
     plan: Plan,
-    batches: Batches,
-    choice: ModelChoice,
-    saving: OutputOptions,
+    make: MakeWork,
     manifest: Manifest | None,
+    flags: RunFlags,
     output: Output,
     *,
-    run: EditBatch | None = None,
+    work: EditWork,
     noun: str = "photos",
 ) -> Iterator[Outcome]:
-    """The outcomes of a run in this process, in the plan's order. run: what makes the edits of a batch."""
-    from ip2p_cli.workflows.batch import in_order, run_batches, skipped
-    from ip2p_cli.workflows.edit import edit_batch
-    from ip2p_cli.workflows.estimate import remember_rate, work_of
+    """Run a plan here or, as --engine says, on Ray; yield the outcomes in the plan's order.
 
-    left = plan.open_batches(batches)
-    if not left:
-        yield from skipped(plan, batches)
-        return
-    editor = loading.load(choice, output)
-    began = time.monotonic()
-    loading.hint(editor, (item.instruction for item in plan.items), output)
-    count = sum(plan.items[i].state != "done" for batch in left for i in batch)
-    label = plan.items[left[0][0]].source.name if count == 1 else f"{count} {noun}"
+    Args:
+        plan: What to do.
+        make: Makes the work in another process.
+        manifest: Where results are noted.
+        flags: --engine and --workers.
+        output: Shows progress.
+        work: The work of this process.
+        noun: What the items are called.
+    """
+    from ip2p_cli.jobs.cluster import run_on_ray
+    from ip2p_cli.jobs.runner import Runner, in_order
+
+    to_do = plan.to_do
+    label = plan.items[to_do[0]].source.name if len(to_do) == 1 else f"{len(to_do)} {noun}"
     with output.progress(label) as bar:
-        progress = _Progress(bar, [len(b) for b in left], plan.items[left[0][0]].settings.steps)
-        outcomes = run_batches(
-            editor, plan, left, manifest=manifest, saving=saving, on_step=progress.step, run=run or edit_batch
-        )
-        yield from in_order(chain(skipped(plan, batches), outcomes), batches)
-    work = sum(work_of(plan.items[i], choice.spec) for batch in left for i in batch)
-    if run is None:  # what is shared by variants would make single edits look faster than they are
-        remember_rate(choice.spec, choice.device_name, choice.dtype_name, time.monotonic() - began, work)
+        if flags.engine != "ray":
+            runner = Runner(plan=plan, work=work, manifest=manifest, on_units=bar)
+            yield from in_order(runner.run(), plan.indices)
+            return
+        for done, outcome in enumerate(in_order(run_on_ray(plan, make, flags.workers), plan.indices), start=1):
+            bar(done, len(plan.indices))
+            yield outcome
 
 
-class _Progress:
-    """Denoising steps of all batches as one bar: each counts its items."""
-
-    def __init__(self, bar: Callable[[int, int], None], sizes: list[int], steps: int) -> None:
-        self._bar, self._total, self._steps = bar, sum(sizes) * steps, steps
-        self._before = 0
-
-    def step(self, items: int, done: int, total: int) -> None:
-        """`done` of `total` steps of a batch of `items`."""
-        self._bar(self._before + items * done * self._steps // total, self._total)
-        if done == total:
-            self._before += items * self._steps
-
-
-def report(
+def report_outcomes(
     plan: Plan,
-    batches: Batches,
     outcomes: Iterator[Outcome],
     output: Output,
     *,
     noun: str = "photos",
-    on_outcome: Callable[[Item, Outcome], None] | None = None,
-    data: bool = True,
+    after_each: AfterEach | None = None,
+    to_stdout: bool = True,
 ) -> None:
-    """Tell each outcome as it comes; at the end raise what went wrong, or say what was done.
+    """Report each outcome as it comes; at the end raise what went wrong, or say what was done.
 
-    on_outcome: called after each is told. data: whether results also go to stdout.
+    Args:
+        after_each: Called after each outcome is reported.
+        to_stdout: Whether results also go to stdout.
     """
-    with counting(sum(map(len, batches)), output, folder=plan.folder, noun=noun, goes_on=plan.noted) as tally:
+    with counting(len(plan.indices), output, folder=plan.folder, noun=noun, goes_on=plan.has_manifest) as tally:
         for outcome in outcomes:
+            item = plan.items[outcome.index]
             if outcome.error is not None:
                 tally.fail(outcome.error)
             else:
-                _tell(plan.items[outcome.index], outcome, output, data=data)
-            if on_outcome is not None:
-                on_outcome(plan.items[outcome.index], outcome)
+                _report(item, outcome, output, to_stdout)
+            if after_each is not None:
+                after_each(item, outcome)
             tally.done += outcome.state == "done"
             tally.skipped += outcome.state == "skipped"
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """What became of `count` items so far; who cannot know the count beforehand sets it as it grows."""
+    """What became of items so far.
+
+    Attributes:
+        count: Of all items; set as it grows if it is not known beforehand.
+    """
 
     count: int
     output: Output
@@ -113,7 +101,7 @@ class Tally:
     failed: list[Ip2pError] = field(default_factory=list)
 
     def fail(self, error: Ip2pError) -> None:
-        """One item failed; among several it is told at once."""
+        """Count an item that failed; among several it is reported at once."""
         self.failed.append(error)
         if self.count > 1:
             self.output.error(str(error))
@@ -123,19 +111,23 @@ class Tally:
 def counting(
     count: int, output: Output, *, folder: Path, noun: str, goes_on: bool, verb: str = "edited"
 ) -> Iterator[Tally]:
-    """A tally to keep while items are worked on; at the end it is told.
+    """Keep a tally while items are worked on, and report it at the end.
 
-    A lone failure is raised as it is, several as one of the first one's kind; SIGINT and SIGTERM as InterruptionError.
-    goes_on: whether the same command, given again, goes on from there.
+    Args:
+        goes_on: Whether the same command, given again, continues.
+
+    Raises:
+        Ip2pError: The only item failed; or several did, with the kind of the first.
+        InterruptionError: SIGINT or SIGTERM came.
     """
     tally = Tally(count=count, output=output)
     try:
         with interruptible():
             yield tally
     except KeyboardInterrupt as stop:
-        said = f"interrupted: {tally.done + tally.skipped} of {tally.count} {noun} done, nothing half written."
-        said += " The same command goes on from there." if goes_on and tally.count > 1 else ""
-        raise InterruptionError(said, exit_code=143 if isinstance(stop, Terminated) else 130) from None
+        text = f"interrupted: {tally.done + tally.skipped} of {tally.count} {noun} done, nothing half written."
+        text += " The same command goes on from there." if goes_on and tally.count > 1 else ""
+        raise InterruptionError(text, exit_code=143 if isinstance(stop, Terminated) else 130) from None
     if tally.failed and tally.count == 1:
         raise tally.failed[0]
     if tally.failed:
@@ -145,20 +137,27 @@ def counting(
         output.say(f"{tally.done} of {tally.count} {noun} {verb}{before}: {folder}")
 
 
-def _tell(item: Item, outcome: Outcome, output: Output, data: bool) -> None:
+def _report(item: Item, outcome: Outcome, output: Output, to_stdout: bool) -> None:
     for note in outcome.notes:
         output.say(f"{item.source}: {note}")
-    record = record_of(item, outcome)
-    if data:
-        output.data_only(str(item.target), record)
-    if outcome.state == "done":
-        output.say(f"{item.target}: {record['model']}, seed {item.settings.seed}, {outcome.seconds:.1f} s")
+    for path, record in zip(outcome.results, records_of(item, outcome), strict=True):
+        if to_stdout:
+            output.data_only(str(path), record)
+        if outcome.state == "done":
+            edits = f"{', '.join(record['edits'])}, " if len(record["edits"]) > 1 else ""
+            output.say(f"{path}: {edits}{record['model']}, seed {record['seed']}, {outcome.seconds:.1f} s")
 
 
-def record_of(item: Item, outcome: Outcome) -> dict[str, Any]:
-    """What --json says of a result: how it was made, where it is, and how long it took."""
-    from dataclasses import asdict
-
-    record = dict(outcome.record or {"instruction": item.instruction, **asdict(item.settings)})
-    seconds = round(outcome.seconds, 2)
-    return record | {"input": str(item.source), "output": str(item.target), "state": outcome.state, "seconds": seconds}
+def records_of(item: Item, outcome: Outcome) -> list[dict[str, Any]]:
+    """Return what --json says of each result: how it was made, where it is, and how long it took."""
+    task = item.task
+    records = []
+    for place, (path, steps) in enumerate(zip(outcome.results, task.tree.paths, strict=True)):
+        step = steps[-1]
+        made = {"model": step.choice.spec.name, "instruction": step.instruction, **asdict(step.settings)}
+        record = dict(outcome.records[place]) if outcome.records else made
+        chain = {"recipe": task.tree.name, "handoff": task.tree.handoff} if task.tree.name is not None else {}
+        record |= {"edits": [one.instruction for one in steps], **chain}
+        record |= {"input": str(item.source), "output": str(path), "state": outcome.state}
+        records.append({**record, "seconds": round(outcome.seconds, 2)})
+    return records

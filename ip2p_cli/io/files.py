@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
+import hashlib
 import itertools
 import os
+import platform
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -15,6 +19,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from ip2p_cli.errors import InputError, OutputError, UsageError
 from ip2p_cli.io.names import printable, reason
 
+_TEMPORARY = ".ip2p-"
+_OLD_SECONDS = 24 * 3600
 # Far more than 200 megapixels of 16-bit colour take.
 MAX_BYTES = 2 * 1024**3
 
@@ -124,7 +130,7 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool) -> None:
     """
     # As with cp, a link stays a link: what it points to is replaced.
     target = Path(os.path.realpath(path)) if overwrite else path
-    temporary = target.with_name(f".ip2p-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f"{_TEMPORARY}{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     with as_output_error(path):
         try:
             _write_new(temporary, data)
@@ -171,3 +177,32 @@ def as_output_error(path: Path) -> Iterator[None]:
         raise OutputError(f"{printable(path)} exists already: use --overwrite or another -o") from error
     except OSError as error:
         raise OutputError(f"{printable(path)}: {reason(error)}: choose another place with -o") from error
+
+
+def sweep_temporary(folder: Path) -> int:
+    """Delete the temporary files that killed processes left in a folder; returns how many.
+
+    A file goes if the process that wrote it ran on this machine and no longer does, or if it is older than a day.
+    """
+    swept = 0
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f"{_TEMPORARY}*.tmp"):
+            parts = path.stem.removeprefix(_TEMPORARY).split("-")
+            is_dead = (
+                len(parts) == 3 and parts[0] == _host() and parts[1].isdecimal() and not _is_running(int(parts[1]))
+            )
+            if is_dead or time.time() - path.lstat().st_mtime > _OLD_SECONDS:
+                path.unlink(missing_ok=True)
+                swept += 1
+    return swept
+
+
+def _host() -> str:
+    """A short name for this machine, so that processes of other machines on a shared folder are left alone."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def _is_running(process: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(process))

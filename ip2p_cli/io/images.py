@@ -12,10 +12,12 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
 
+from ip2p_cli.errors import UsageError
 from ip2p_cli.io import formats as kinds
 from ip2p_cli.io.colour import to_srgb
 from ip2p_cli.io.exif import upright
@@ -49,6 +51,13 @@ class Picture:
     digest: str
     exif: bytes | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def parents(self) -> list[dict[str, Any]]:
+        """The records that led to the photo."""
+        from ip2p_cli.io.provenance import parents_of
+
+        return parents_of(self.path)
 
 
 def read_image(path: Path) -> Picture:
@@ -189,3 +198,20 @@ def _grey_8bit(values: np.ndarray, image: Image.Image) -> np.ndarray:
         bits = getattr(image, "tag_v2", {}).get(258, (16,))
         white = 4095.0 if bits == (12,) else 65535.0
     return (np.clip(values / white, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+
+# Pillow converts these to 8-bit colours as one expects; of others (16 bits, floats) it does not know what is white.
+_EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
+
+
+def picture_from_image(image: Image.Image) -> Picture:
+    """A picture in memory as a photo."""
+    if image.mode not in _EIGHT_BIT:
+        raise UsageError(f"a picture of mode {image.mode} says nothing of its white: convert it to RGB, or give a path")
+    digest = hashlib.sha256(f"{image.mode} {image.width} {image.height} ".encode() + image.tobytes()).hexdigest()
+    turn = _UPRIGHT.get(_orientation(image))
+    rgb, alpha, note = _rgb_and_alpha(image, image.info.get("icc_profile"))
+    if turn is not None:
+        rgb = rgb.transpose(turn)
+        alpha = alpha.transpose(turn) if alpha is not None else None
+    return Picture(rgb=rgb, alpha=alpha, path=Path("picture"), digest=digest, notes=(note,) if note else ())

@@ -194,3 +194,14 @@ def _off_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     coverage[coverage == 0] = 1
     bands = (255 - (255 - np.asarray(band).astype(np.float32)) / coverage for band in rgb.split())
     return Image.merge("RGB", [Image.fromarray((np.clip(b, 0, 255) + 0.5).astype(np.uint8)) for b in bands])
+
+
+def check_ending(path: Path) -> None:
+    """Raise UsageError if no picture can be written with the ending of `path`."""
+    _format(path)
+
+
+def can_write(ending: str) -> bool:
+    """Whether a picture can be written with this ending, such as ".jpg"."""
+    kind = _WRITABLE.get(ending.lower())
+    return kind is not None and (not kind.feature or bool(features.check(kind.feature)))

@@ -26,7 +26,7 @@ _SIDE, _MANY_SIDE = 640, 256  # pixels of a picture; of each where there are man
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class ReportStep:
     """One edit on the way to a result: its instruction, its picture's file where it was saved, its settings."""
 
     title: str
@@ -35,7 +35,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ReportRow:
     """One result: what it is, its picture's file, facts by name (numbers can be sorted by), how to make it again.
 
     before: the photo it was made from. steps: the edits that led to it, in order, the last one included.
@@ -45,11 +45,11 @@ class Row:
     picture: Path | None
     before: Path | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    steps: Sequence[Step] = ()
+    steps: Sequence[ReportStep] = ()
     command: str = ""
 
 
-def report(title: str, rows: Sequence[Row], folder: Path, *, facts: Mapping[str, Any] | None = None) -> bytes:
+def report(title: str, rows: Sequence[ReportRow], folder: Path, *, facts: Mapping[str, Any] | None = None) -> bytes:
     """The report as UTF-8 HTML. folder: where it will lie; links to the pictures are relative to it where they can be.
 
     A picture that cannot be read is left out. Pictures are shown small, and at most MAX_ROWS results at all. Every

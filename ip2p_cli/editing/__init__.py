@@ -1,0 +1,1 @@
+"""What happens to one photo: edits through the denoise loop, chains of them, choosing, files, replay."""

@@ -1,0 +1,89 @@
+"""A photo at the model's size and back: resized and padded for the model, the edit returned to the photo's own size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ip2p_cli.diffusion.detail import return_to_full_size
+from ip2p_cli.editing.seeds import item_seed
+from ip2p_cli.io.sizes import Fit, fit_for, to_model
+from ip2p_cli.types import EditRequest, ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """A request with its photo at the model's size.
+
+    Attributes:
+        fit: How the photo became the model's picture.
+        pixels: (3, h, w) in [0, 1], on the CPU, padded.
+    """
+
+    request: EditRequest
+    fit: Fit
+    pixels: Tensor
+
+    @property
+    def noise_seed(self) -> int:
+        """The seed of the request's own generator."""
+        request = self.request
+        return item_seed(request.settings.seed, request.digest, request.instruction, request.position)
+
+    @property
+    def size(self) -> int:
+        """Pixels of the padded picture."""
+        return self.pixels.shape[-2] * self.pixels.shape[-1]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelSizeEdit:
+    """An edit at the model's size, without padding.
+
+    Attributes:
+        source: The photo, (3, h, w) in [0, 1], on the CPU, as the autoencoder gives it back. What is lost there is
+            detail of the photo and not the edit's doing.
+        edited: The edit, likewise.
+    """
+
+    source: Tensor
+    edited: Tensor
+
+
+def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
+    """Bring a photo to the size at which the model `spec` sees it."""
+    fit = fit_for(request.source.size, request.settings, spec.multiple)
+    return Prepared(request=request, fit=fit, pixels=as_tensor(to_model(request.source, fit)))
+
+
+def finish(request: EditRequest, fit: Fit, edit: ModelSizeEdit) -> Image.Image:
+    """Return the picture that the user gets: at the photo's size, or the model's if the settings say "model"."""
+    if request.settings.output_size == "model":
+        return as_image(edit.edited)
+    return as_image(return_to_full_size(_bytes(request.source), edit.source, edit.edited, seen=fit.seen))
+
+
+def cut(pixels: Tensor, fit: Fit) -> Tensor:
+    """Return the photo's part of padded pixels (3, H, W)."""
+    left, top, right, bottom = fit.box
+    return pixels[:, top:bottom, left:right]
+
+
+def as_tensor(image: Image.Image) -> Tensor:
+    """Return a picture as (3, H, W) in [0, 1]."""
+    return _bytes(image).float() / 255
+
+
+def as_image(pixels: Tensor) -> Image.Image:
+    """Return (3, H, W), uint8 or float in [0, 1], as a picture."""
+    if pixels.is_floating_point():
+        pixels = (pixels.clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+
+
+def _bytes(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

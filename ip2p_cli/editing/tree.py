@@ -1,0 +1,251 @@
+"""The edits of a photo, before any model loads: a tree of steps with everything resolved.
+
+A single edit is a tree of one step. A chain has several, one after the other; where a recipe has alternatives the tree
+branches, and each path from the first step to a last one ends in a result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.names import slug
+from ip2p_cli.io.recipe_paths import PathEdit, Recipe, paths_of
+from ip2p_cli.models.fingerprint import files_fingerprint
+from ip2p_cli.settings import MAX_SEED, resolve
+from ip2p_cli.suggest import did_you_mean
+from ip2p_cli.types import EditSettings, Guard, Handoff, ResolvedEditSettings
+
+# Both measure nearly the same with nano (benchmarks/chain_drift.py); this one saves an encoding and a decoding an edit.
+DEFAULT_HANDOFF: Handoff = "latent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One edit of a tree.
+
+    Attributes:
+        position: Of the edit on its path, from 0.
+        label: The letters of the alternatives taken up to here; "" if there were none.
+        name: What the user calls it; its pictures are named after it.
+        save: Whether its picture is written; a path's last picture always is.
+        where: The recipe's file and line, for messages.
+        best_of: How many seeds are tried, from the settings' own on.
+        winner: Which of them is kept, from 0, if a record says so; otherwise the best is chosen.
+    """
+
+    position: int
+    label: str
+    name: str
+    instruction: str
+    settings: ResolvedEditSettings
+    choice: ModelChoice
+    save: bool = True
+    where: str = ""
+    best_of: int = 1
+    winner: int | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """What tells it apart from the tree's other steps."""
+        return self.label, self.position
+
+    @property
+    def number(self) -> str:
+        """Its place as users see it, e.g. "2b"."""
+        return f"{self.position + 1}{self.label}"
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that are tried."""
+        return [(self.settings.seed + number) % (MAX_SEED + 1) for number in range(self.best_of)]
+
+
+StepPath = tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditTree:
+    """All paths through the edits of a photo; each path's last step is a result.
+
+    Attributes:
+        name: The recipe's name; None for a single edit.
+        handoff: How a step gets what the one before made.
+        guard: What is removed from what a step changes although nobody asked for it.
+        first: Where `--from` begins, from 0. The steps before it are taken from the cache.
+        clip: The folder of the CLIP model that chooses among several seeds.
+    """
+
+    paths: tuple[StepPath, ...]
+    name: str | None = None
+    handoff: Handoff = DEFAULT_HANDOFF
+    guard: Guard = "none"
+    first: int = 0
+    clip: Path | None = None
+
+    @property
+    def steps(self) -> list[Step]:
+        """Each step once, in the order of the paths."""
+        return list({step.place: step for path in self.paths for step in path}.values())
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one edit with one seed, which may share a batch with those of other photos."""
+        return len(self.paths) == 1 and len(self.paths[0]) == 1 and self.steps[0].best_of == 1 and self.guard == "none"
+
+    @property
+    def choices(self) -> list[ModelChoice]:
+        """The models that it needs, each once."""
+        return list(dict.fromkeys(step.choice for step in self.steps))
+
+    def recipe(self, *, fetch: bool = True) -> dict[str, Any]:
+        """Return everything that decides the pictures of any photo, as plain JSON values.
+
+        Args:
+            fetch: Whether a model that is not on this machine is fetched now; otherwise its hash is None.
+        """
+        edits = {step.number: _facts(step, self, fetch) for step in self.steps if step.position >= self.first}
+        several = {"handoff": self.handoff} if max(map(len, self.paths)) > 1 else {}
+        guard = {"guard": self.guard} if self.guard != "none" else {}
+        return {"edits": edits, **several, **guard}
+
+
+def single_edit(instruction: str, settings: ResolvedEditSettings, choice: ModelChoice) -> EditTree:
+    """Return the tree of one edit."""
+    step = Step(position=0, label="", name=instruction, instruction=instruction, settings=settings, choice=choice)
+    return EditTree(paths=((step,),))
+
+
+def plan_tree(
+    recipe: Recipe,
+    flags: EditSettings,
+    *,
+    choice_of: Callable[[str | None], ModelChoice],
+    seed: int,
+    preset: str | None = None,
+    handoff: Handoff | None = None,
+    guard: Guard | None = None,
+    begin: str | None = None,
+    until: str | None = None,
+    best_of: int | None = None,
+    clip: Path | None = None,
+) -> EditTree:
+    """Resolve a recipe: flags count before a step's own settings, those before defaults.
+
+    Args:
+        flags: What the command line says.
+        choice_of: Gives the model of a name; None is the command's own.
+        seed: Of steps that name none.
+        begin: Number or name of the first step to make; `flags` and `best_of` count from there on.
+        until: Number or name of the last step to make.
+        clip: As in `EditTree`.
+
+    Raises:
+        UsageError: A setting is not possible, or no step has that name; the message names the recipe's line.
+    """
+    ways = paths_of(recipe)
+    first = 0 if begin is None else _find("--from", begin, ways)
+    last = None if until is None else _find("--until", until, ways)
+    if last is not None and last < first:
+        raise UsageError(f"--until {until} comes before --from {begin}: swap them.")
+    resolver = _Resolver(flags, choice_of, seed, preset, best_of, first)
+    paths: dict[tuple[tuple[str, int], ...], StepPath] = {}
+    for way in ways:
+        steps = way[: None if last is None else last + 1]
+        path = tuple(resolver.step(step, position) for position, step in enumerate(steps))
+        if len(path) > first:
+            paths[tuple(step.place for step in path)] = path
+    return EditTree(
+        name=recipe.name,
+        handoff=handoff or recipe.handoff or DEFAULT_HANDOFF,
+        paths=tuple(paths.values()),
+        guard=guard or recipe.guard or "none",
+        first=first,
+        clip=clip,
+    )
+
+
+def key_of(before: str, step: Step, tree: EditTree) -> str:
+    """Return a hash of everything that decides the result of a step.
+
+    Args:
+        before: The key of the step before, or the photo's digest.
+        step: The step.
+        tree: The tree that it is part of.
+    """
+    facts = _facts(step, tree, fetch=True)
+    del facts["output_size"], facts["save"]  # they decide which picture is made of the result
+    facts |= {"before": before, "position": step.position, "device": step.choice.device_name}
+    facts |= {"handoff": tree.handoff if step.position else None, "guard": tree.guard}
+    return hashed(facts)
+
+
+def hashed(facts: Any) -> str:
+    """Return a hash of plain JSON values."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _facts(step: Step, tree: EditTree, fetch: bool) -> dict[str, Any]:
+    facts = {"instruction": step.instruction, **step.choice.identity(fetch=fetch), **asdict(step.settings)}
+    if step.best_of > 1:
+        clip = files_fingerprint([tree.clip / "model.safetensors"]) if tree.clip else None
+        facts |= {"best_of": step.best_of, "clip": clip}
+    return facts | {"save": step.save}
+
+
+@dataclass(frozen=True)
+class _Resolver:
+    flags: EditSettings
+    choice_of: Callable[[str | None], ModelChoice]
+    seed: int
+    preset: str | None
+    best_of: int | None
+    first: int
+
+    def step(self, path_edit: PathEdit, position: int) -> Step:
+        edit = path_edit.edit
+        is_new = position >= self.first
+        flags = self.flags if is_new else EditSettings()
+        choice = self.choice_of(edit.model)
+        try:
+            settings = resolve(
+                flags.or_else(edit.settings).or_else(EditSettings(seed=self.seed)), choice.spec, self.preset
+            )
+        except UsageError as error:
+            raise UsageError(f"{edit.where}: {error}" if edit.where else str(error)) from None
+        return Step(
+            position=position,
+            label=path_edit.label,
+            name=edit.name or slug(edit.instruction),
+            instruction=edit.instruction,
+            settings=settings,
+            choice=choice,
+            save=edit.save,
+            where=edit.where,
+            best_of=self.best_of if self.best_of is not None and is_new else edit.best_of,
+        )
+
+
+def _find(flag: str, text: str, ways: Sequence[Sequence[PathEdit]]) -> int:
+    """The position, from 0, of the step with this number or name."""
+    names = {
+        name: position
+        for way in ways
+        for position, path_edit in reversed(list(enumerate(way)))
+        for name in (path_edit.edit.instruction, slug(path_edit.edit.instruction), path_edit.edit.name)
+        if name
+    }
+    longest = max(map(len, ways))
+    if text.isdecimal() and len(text) < 6 and text not in names:
+        if not 1 <= int(text) <= longest:
+            raise UsageError(f"{flag} {text}: the chain has edits 1 to {longest}.")
+        return int(text) - 1
+    if text not in names:
+        raise UsageError(f"{flag} {text}: no edit has this name.{did_you_mean(text, names) or ' Use its number.'}")
+    return names[text]

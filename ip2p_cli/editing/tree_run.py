@@ -1,0 +1,265 @@
+"""The edits of one photo: each step works on what the one before left, as a latent or as a picture.
+
+What a step leaves is kept under its key (see `step_cache`), so that only what changed is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from PIL import Image
+
+from ip2p_cli import __version__
+from ip2p_cli.diffusion.latents import ImageLatent
+from ip2p_cli.editing.choose import Chooser, Chosen, rounds
+from ip2p_cli.editing.engine import Engine, Row
+from ip2p_cli.editing.model_size import ModelSizeEdit, Prepared, as_image, as_tensor, prepare
+from ip2p_cli.editing.step_cache import StepCache, StepResult
+from ip2p_cli.editing.tree import EditTree, Step, key_of
+from ip2p_cli.errors import OutputError, UsageError
+from ip2p_cli.io.images import Picture
+from ip2p_cli.io.provenance import MAX_PARENTS
+from ip2p_cli.io.sizes import Fit, to_model
+from ip2p_cli.models.adapters import Adapter
+from ip2p_cli.types import EditRequest
+
+# What an index says of a step besides how it was made.
+_OF_THE_INDEX = ("edit", "label", "name", "file", "key")
+Earlier = Mapping[tuple[str, int], Mapping[str, Any]]
+
+
+class TreeRun:
+    """The edits of one photo. Steps are made when they are asked for, each once.
+
+    Args:
+        tree: The edits.
+        picture: The photo.
+        engine: Runs the models.
+        cache: Keeps what steps leave.
+        chooser: Chooses among the seeds of a step.
+        earlier: What the index of an earlier run says of its steps, by place, for those before `--from`.
+
+    Raises:
+        UsageError: `--from` has nothing to continue from.
+    """
+
+    def __init__(
+        self,
+        tree: EditTree,
+        picture: Picture,
+        engine: Engine,
+        cache: StepCache,
+        chooser: Chooser,
+        earlier: Earlier | None = None,
+    ) -> None:
+        self.tree, self.picture, self.batch = tree, picture, "1/1"
+        self._engine, self._cache, self._chooser = engine, cache, chooser
+        self._before: dict[tuple[str, int], Step | None] = {}
+        self._results: dict[tuple[str, int], StepResult] = {}
+        self._prepared: dict[tuple[str, int], Prepared] = {}
+        self._earlier: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self._keys: dict[tuple[str, int], str] = {}
+        self.on_step: Callable[[Step, int], None] = lambda step, done: None
+        self.notes: list[str] = []
+        for path in tree.paths:
+            for step in path:
+                self._add(step, path[step.position - 1] if step.position else None, earlier or {})
+
+    def _add(self, step: Step, before: Step | None, earlier: Earlier) -> None:
+        if step.place in self._before:
+            return
+        self._before[step.place] = before
+        if step.position < self.tree.first:
+            if step.place not in earlier:
+                raise UsageError("--from: this folder holds no earlier run of the chain: leave --from out")
+            self._earlier[step.place] = earlier[step.place]
+            self._keys[step.place] = str(earlier[step.place].get("key"))
+
+    def key(self, step: Step) -> str:
+        """Return a hash of everything that decides a step's result, see `tree.key_of`."""
+        if step.place not in self._keys:
+            before = self._before[step.place]
+            self._keys[step.place] = key_of(self.key(before) if before else self.picture.digest, step, self.tree)
+        return self._keys[step.place]
+
+    def request(self, step: Step) -> EditRequest:
+        """Return a step as a request on the photo."""
+        return EditRequest(
+            source=self.picture.rgb,
+            instruction=step.instruction,
+            settings=step.settings,
+            digest=self.picture.digest,
+            position=step.position,
+        )
+
+    def row(self, step: Step) -> Row:
+        """Return a first step as a row of a batch, with the photo at the model's size."""
+        return Row(prepared=self._prepare(step), key=self.picture.digest)
+
+    def accept(self, step: Step, latent: torch.Tensor) -> None:
+        """Take the result of a first step that ran in a batch: an unscaled latent (1, C, h, w)."""
+        prepared = self._prepare(step)
+        self._results[step.place] = StepResult(
+            fit=prepared.fit, model=_latents_of(step), latent=latent, memory=self._engine.memory
+        )
+
+    def edit(self, step: Step) -> tuple[Fit, ModelSizeEdit]:
+        """Return a step's result at the model's size; runs the model if needed."""
+        result = self.result(step)
+        edited = self._pixels(step, result)
+        row = Row(prepared=self._prepare(step), key=self.picture.digest)
+        if step.settings.output_size == "model":  # the photo is not needed
+            return result.fit, ModelSizeEdit(source=edited, edited=edited)
+        return result.fit, ModelSizeEdit(source=self._engine.source(step.choice, row), edited=edited)
+
+    def record(self, step: Step, size: tuple[int, int]) -> dict[str, Any]:
+        """Return how a step's picture was made, with the steps before it as parents."""
+        line: list[Step] = []
+        current: Step | None = step
+        while current is not None:
+            line.insert(0, current)
+            current = self._before[current.place]
+        own = [self._own_record(step) for step in line]
+        record = {**own[-1], "size": list(size)}
+        parents = [*self.picture.parents, *own[:-1]][-MAX_PARENTS:]
+        return {**record, "parents": parents} if parents else record
+
+    def made(self, step: Step) -> dict[str, Any]:
+        """Return how a step was made: model, instruction, settings, and which of several seeds was kept."""
+        if step.place in self._earlier:
+            return {name: value for name, value in self._earlier[step.place].items() if name not in _OF_THE_INDEX}
+        result = self._results.get(step.place) or self.result(step)
+        chosen = result.chosen.facts(step) if result.chosen is not None else None
+        won = {"seed": chosen["seed"], "best_of": chosen} if chosen else {}
+        return {**step.choice.identity(), "instruction": step.instruction, **asdict(step.settings), **won}
+
+    def _own_record(self, step: Step) -> dict[str, Any]:
+        result = self._results.get(step.place)
+        record = {
+            "ip2p": __version__,
+            **self.made(step),
+            "batch": self.batch,
+            "input": self.picture.path.name,
+            "input_sha256": self.picture.digest,
+        }
+        if result is not None and result.memory is not None:
+            record["memory"] = result.memory
+        if self.tree.name is None:
+            return record
+        guard = {} if self.tree.guard == "none" else {"guard": self.tree.guard}
+        chain = {"name": self.tree.name, "edit": step.position + 1, "handoff": self.tree.handoff, **guard}
+        return record | {"chain": chain}
+
+    def _prepare(self, step: Step) -> Prepared:
+        if step.place not in self._prepared:
+            self._prepared[step.place] = prepare(self.request(step), step.choice.spec)
+        return self._prepared[step.place]
+
+    def result(self, step: Step) -> StepResult:
+        """Return what a step left: made now, before, or by an earlier run."""
+        if step.place in self._results:
+            return self._results[step.place]
+        result = self._cache.read(self.key(step)) if self._cache.folder is not None else None
+        if result is None and step.position < self.tree.first:
+            raise UsageError(f"--from: what edit {step.position + 1} made is no longer in the cache: leave --from out")
+        if result is None:
+            result = self._make(step)
+            try:
+                if self._cache.folder is not None:
+                    self._cache.write(self.key(step), result)
+            except (OSError, OutputError) as error:
+                self.notes.append(f"cannot keep what edit {step.position + 1} made ({error})")
+        self._results[step.place] = result
+        return result
+
+    def _make(self, step: Step) -> StepResult:
+        before = self._before[step.place]
+        previous = self.result(before) if before else None
+        prepared, model = self._prepare(step), _latents_of(step)
+        if previous is not None and previous.fit.seen != prepared.fit.seen:
+            raise UsageError(
+                f"edit {step.number} sees another part of the photo than the one before: use --resize-mode pad"
+            )
+        start = None
+        if before is not None and previous is not None:
+            start = self._handed_over(step, previous, prepared.fit, model)
+            if start is None:  # as a picture, encoded anew
+                picture = previous.picture or as_image(self._pixels(before, previous))
+                prepared = replace(prepared, pixels=as_tensor(to_model(picture, replace(prepared.fit, seen=None))))
+        row = Row(prepared=prepared, start=start, key=self.picture.digest if before is None else None)
+        if isinstance(self._engine.editor(step.choice), Adapter):
+            return self._make_adapted(step, row, model)
+        return self._make_sampled(step, row, model)
+
+    def _make_sampled(self, step: Step, row: Row, model: str) -> StepResult:
+        """Run a step in our own loop; several seeds go through the model together."""
+        row = replace(row, start=self._engine.encode(step.choice, row))
+        latents: list[torch.Tensor] = []
+        for seeds in rounds(step, row.prepared.size):
+            rows = [_with_seed(row, seed) for seed in seeds]
+            done = len(latents)
+
+            def on_step(now: int, _: int, done: int = done, count: int = len(seeds)) -> None:
+                self.on_step(step, done * step.settings.steps + count * now)
+
+            latents += self._engine.sample(step.choice, rows, guard=self.tree.guard, on_step=on_step)
+        result = StepResult(fit=row.prepared.fit, model=model, latent=latents[0], memory=self._engine.memory)
+        if step.best_of == 1:
+            return result
+        assert row.start is not None
+        decoded = [] if step.winner is not None else [row.start.tensor, *latents]
+        pictures = [as_image(self._engine.decode(step.choice, result.fit, latent)) for latent in decoded]
+        chosen = self._choose(step, pictures)
+        return replace(result, latent=latents[chosen.index], chosen=chosen)
+
+    def _make_adapted(self, step: Step, row: Row, model: str) -> StepResult:
+        """Run a step on a model with a way of its own: one seed after the other, pictures instead of latents."""
+        if self.tree.guard != "none":
+            raise UsageError(f"guard {self.tree.guard}: {step.choice.spec.name} has none: leave it out")
+        pictures: list[Image.Image] = []
+        for place, seed in enumerate(step.seeds):
+
+            def on_step(now: int, _: int, place: int = place) -> None:
+                self.on_step(step, place * step.settings.steps + now)
+
+            pictures.append(self._engine.edit_adapted(step.choice, _with_seed(row, seed), on_step))
+        result = StepResult(fit=row.prepared.fit, model=model, picture=pictures[0], memory=self._engine.memory)
+        if step.best_of == 1:
+            return result
+        before = as_image(self._engine.source(step.choice, row))
+        chosen = self._choose(step, [before, *pictures] if step.winner is None else [])
+        return replace(result, picture=pictures[chosen.index], chosen=chosen)
+
+    def _choose(self, step: Step, pictures: list[Image.Image]) -> Chosen:
+        """The best of pictures[1:], edits of pictures[0]; or the winner that a record names."""
+        if step.winner is not None:
+            return Chosen(index=step.winner)
+        return self._chooser.best(self._engine.editor(step.choice), pictures[0], pictures[1:], step.instruction)
+
+    def _handed_over(self, step: Step, previous: StepResult, fit: Fit, model: str) -> ImageLatent | None:
+        """The latent that a step starts from, if it needs no encoding."""
+        if self.tree.handoff == "pixels" or previous.latent is None or (previous.model, previous.fit) != (model, fit):
+            return None
+        editor = self._engine.editor(step.choice)
+        assert not isinstance(editor, Adapter)
+        return ImageLatent(previous.latent.to(editor.device))
+
+    def _pixels(self, step: Step, result: StepResult) -> torch.Tensor:
+        """A result as (3, h, w) in [0, 1], on the CPU."""
+        if result.latent is None:
+            assert result.picture is not None
+            return as_tensor(result.picture)
+        return self._engine.decode(step.choice, result.fit, result.latent)
+
+
+def _with_seed(row: Row, seed: int) -> Row:
+    request = row.prepared.request
+    request = replace(request, settings=replace(request.settings, seed=seed))
+    return replace(row, prepared=replace(row.prepared, request=request))
+
+
+def _latents_of(step: Step) -> str:
+    return f"{step.choice.spec.name} {step.choice.weights}"

@@ -1,1 +1,0 @@
-"""The verbs: edit, train. They yield results and print nothing."""
