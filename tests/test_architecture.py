@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,59 @@ def test_stages_of_data_generation_know_each_other_by_shards_only() -> None:
         for path in [*folder.glob(f"{stage}.py"), *folder.glob(f"{stage}/*.py")]:
             named = {name.split(".")[1] for name in imports_of(path) if name.startswith("datagen.")}
             assert not named & (stages - {stage}), path
+
+
+def runtime_imports(path: Path) -> set[str]:
+    """The modules of the package that a module imports when it runs, also inside functions."""
+    tree = ast.parse(path.read_text("utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or id(node) in typing_only or not (node.module or "").startswith(NAME):
+            continue
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            found.add(inner if inner in NAMES else str(node.module))
+    return found & NAMES
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAME = PACKAGE.name
+NAMES = {module_name(path) for path in MODULES}
+
+
+def test_imports_have_no_cycle() -> None:
+    graph = {module_name(path): runtime_imports(path) for path in MODULES}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_imports_are_written_alike() -> None:
+    """Absolute, so that the test above sees all of them."""
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), path
+            assert not (isinstance(node, ast.Import) and any(a.name.startswith(NAME) for a in node.names)), path
+
+
+def test_files_and_functions_stay_short() -> None:
+    for path in MODULES:
+        text = path.read_text("utf-8")
+        assert text.count("\n") <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.body[0].lineno < 60, f"{path}: {node.name}"
 
 
 def test_every_file_is_in_a_known_layer() -> None:

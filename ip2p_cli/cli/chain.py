@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.chain_flags import ChainFlags
 from ip2p_cli.cli.edit_job import EditJob, command_line
 from ip2p_cli.cli.flags import CommonFlags, EditFlags, ModelFlags, OutputFlags, RunFlags, ScaleFlags, takes_flags
-from ip2p_cli.cli.input_args import OutputPlace, assignments, is_picture_name, part_of, photos_of
+from ip2p_cli.cli.input_args import OutputPlace, is_picture_name, part_of, photos_of
 from ip2p_cli.cli.loading import Choices
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import UsageError
@@ -25,41 +26,6 @@ if TYPE_CHECKING:
     from ip2p_cli.jobs.manifest import Manifest
     from ip2p_cli.jobs.plan import Plan
     from ip2p_cli.types import EditSettings
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChainFlags:
-    """Which edits, and how they follow each other."""
-
-    edits: opt.Edits = None
-    variables: opt.Variables = None
-    begin: opt.Begin = None
-    until: opt.Until = None
-    handoff: opt.Handoff = None
-    guard: opt.Guard = None
-    best_of: opt.BestOf = None
-    clip: opt.Clip = None
-    check: opt.Check = False
-    no_cache: opt.NoCache = False
-
-    def recipe(self, words: list[str]) -> tuple[list[str], Recipe]:
-        """Return the words that name photos, and the recipe; raises UsageError if either is missing."""
-        from ip2p_cli.io.own_recipes import find_recipe
-        from ip2p_cli.io.recipes import quick_recipe, read_recipe
-
-        values = assignments(self.variables or [], "season=autumn")
-        if self.edits:
-            if values:
-                raise UsageError("--set is for recipes: an --edit has no variables.")
-            if not words and not self.check:
-                raise UsageError('give a photo: ip2p chain in.jpg --edit "make it winter" --edit "make it night"')
-            return words, quick_recipe(self.edits)
-        if not words or (len(words) < 2 and not self.check):
-            raise UsageError(
-                "give a photo and a recipe: ip2p chain in.jpg four-seasons -o out; `ip2p recipes` lists those that "
-                "come with the tool."
-            )
-        return words[:-1], read_recipe(find_recipe(words[-1]), values)
 
 
 @takes_flags
@@ -83,7 +49,6 @@ def chain(
     holds its edits in order, the results, a strip of them all and index.json. The same command goes on where it was
     stopped; what did not change is not made again.
     """
-    from ip2p_cli.editing.overview import Overview, results_of
     from ip2p_cli.editing.step_cache import FOLDER
     from ip2p_cli.editing.tree import plan_tree
     from ip2p_cli.models.clip import find_clip
@@ -94,29 +59,27 @@ def chain(
     tries_several = any((chaining.best_of or edit.best_of) > 1 for edit in _edits_of(recipe))
     clip = find_clip(chaining.clip) if chaining.clip or tries_several else None
 
-    def tree_with(seed: int) -> EditTree:
-        return plan_tree(
-            recipe,
-            flags,
-            choice_of=choices,
-            seed=seed,
-            preset=settings.preset,
-            handoff=chaining.handoff,
-            guard=chaining.guard,
-            begin=chaining.begin,
-            until=chaining.until,
-            best_of=chaining.best_of,
-            clip=clip,
-        )
-
+    tree_with = partial(
+        plan_tree,
+        recipe,
+        flags,
+        choice_of=choices,
+        preset=settings.preset,
+        handoff=chaining.handoff,
+        guard=chaining.guard,
+        begin=chaining.begin,
+        until=chaining.until,
+        best_of=chaining.best_of,
+        clip=clip,
+    )
     if chaining.check:
-        _print_tree(tree_with(settings.seed or 0), settings.seed, output)
+        _print_tree(tree_with(seed=settings.seed or 0), settings.seed, output)
         return
     place = OutputPlace(_folder(saving.out, recipe), part_of(running.shard), must_be_folder=True)
     photos = photos_of(inputs, recursive=running.recursive, out_folder=place.folder)
     place.begin([photo.path for photo in photos], dry_run=running.dry_run)
     named = settings.seed is not None or all(edit.settings.seed is not None for edit in _edits_of(recipe))
-    tree = tree_with((settings.seed or 0) if named else place.seed(output))
+    tree = tree_with(seed=(settings.seed or 0) if named else place.seed(output))
     job = EditJob(
         requests=_requests(photos, tree, saving, fetch=not running.dry_run),
         place=place,
@@ -126,15 +89,23 @@ def chain(
         cache=None if chaining.no_cache else place.folder / FOLDER,
         clip=clip,
     )
-    plan = job.plan()
-    assert place.manifest is not None
-    manifest = place.manifest
+    _run(job, chaining, model, settings.preset, flags, "" if chaining.edits else (words or [""])[-1])
+
+
+def _run(
+    job: EditJob, chaining: ChainFlags, model: ModelFlags, preset: str | None, flags: EditSettings, recipe: str
+) -> None:
+    from ip2p_cli.editing.overview import Overview, results_of
+
+    plan, manifest = job.plan(), job.place.manifest
+    assert manifest is not None
+    sources = [request.photo.path for request in job.requests]
 
     def finish() -> None:
         _prune_cache(job, plan, manifest)
-        if saving.report:
-            title = f"Chain of {photos[0].path.name}" if len(photos) == 1 else f"Chains of {len(photos)} photos"
-            again = _Again(chaining, model, flags, settings.preset, place.folder, "" if chaining.edits else words[-1])  # type: ignore[index]
+        if job.output_flags.report:
+            title = f"Chain of {sources[0].name}" if len(sources) == 1 else f"Chains of {len(sources)} photos"
+            again = _Again(chaining, model, flags, preset, plan.folder, recipe)
             overview = Overview(plan=plan, manifest=manifest, title=title, command_of=again.command)
             job.write_overview(overview, results_of(plan), sheet=False, report=True)
 
@@ -142,7 +113,7 @@ def chain(
 
 
 def _requests(photos: list[InputPhoto], tree: EditTree, saving: OutputFlags, *, fetch: bool) -> list[Request]:
-    from ip2p_cli.editing.outputs import EditTask
+    from ip2p_cli.editing.file_specs import EditTask
     from ip2p_cli.jobs.item import Request
 
     requests = []

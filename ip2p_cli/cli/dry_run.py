@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def print_plan(plan: Plan, output: Output) -> None:
     """Print a line for each item on stdout, and the sum, the time and the memory on stderr."""
     from ip2p_cli.editing.estimate import estimate
-    from ip2p_cli.editing.outputs import file_specs
+    from ip2p_cli.editing.file_specs import file_specs
 
     for index in plan.indices:
         item = plan.items[index]

@@ -139,7 +139,7 @@ class _Requests:
     def _request(
         self, photo: InputPhoto, instruction: str, given: EditSettings, seed: EditSettings, output: str | None
     ) -> Request:
-        from ip2p_cli.editing.outputs import EditTask
+        from ip2p_cli.editing.file_specs import EditTask
         from ip2p_cli.editing.tree import single_edit
         from ip2p_cli.jobs.item import Request
         from ip2p_cli.settings import resolve

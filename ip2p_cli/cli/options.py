@@ -9,8 +9,6 @@ import typer
 
 from ip2p_cli.cli import listing
 from ip2p_cli.types import DeviceName, DtypeName, EngineName, OffloadName
-from ip2p_cli.types import Guard as GuardName
-from ip2p_cli.types import Handoff as HandoffName
 from ip2p_cli.types import OutputSize as OutputSizeName
 from ip2p_cli.types import PictureFormat as PictureFormatName
 from ip2p_cli.types import ResizeMode as ResizeModeName
@@ -193,121 +191,8 @@ Revision = Annotated[
     typer.Option(help="A branch, tag or commit of the model on the hub. Default: its own.", rich_help_panel=_MODEL),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-
-# --- Variants
-
-_VARY = "What to vary"
-_RANK = "Choosing"
-
-Seeds = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N|A,B,…|A..B",
-        help="8: eight seeds, from --seed or 0 on. 3,5,8 and 10..17: those.",
-        rich_help_panel=_VARY,
-    ),
-]
-CfgTexts = Annotated[
-    str | None,
-    typer.Option("--cfg-text", metavar="A,B,…", help="Text guidance s_T, one or several.", rich_help_panel=_VARY),
-]
-CfgImages = Annotated[
-    str | None,
-    typer.Option("--cfg-image", metavar="A,B,…", help="Image guidance s_I, one or several.", rich_help_panel=_VARY),
-]
-StepCounts = Annotated[
-    str | None, typer.Option("--steps", metavar="A,B,…", help="Denoising steps.", rich_help_panel=_VARY)
-]
-Samplers = Annotated[
-    str | None,
-    typer.Option(
-        "--sampler",
-        metavar="A,B,…",
-        help="Samplers; `--sampler help` lists them.",
-        callback=listing.sampler_or_help,
-        is_eager=True,
-        rich_help_panel=_VARY,
-    ),
-]
-Instructions = Annotated[
-    list[str] | None,
-    typer.Option("--instruction", help="A further instruction; may be repeated.", rich_help_panel=_VARY),
-]
-Random = Annotated[
-    int | None,
-    typer.Option(
-        "--random",
-        min=1,
-        metavar="N",
-        help="N variants with seeds of their own and both scales drawn from ranges: --cfg-text 6..9 --cfg-image "
-        "1.2..1.8, or a fifth around the model's own.",
-        rich_help_panel=_VARY,
-    ),
-]
-Rank = Annotated[
-    bool, typer.Option("--rank", help="Measure the variants, and put the best first.", rich_help_panel=_RANK)
-]
-Keep = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Tell and show only the best K (ranks them); the files of all stay.", rich_help_panel=_RANK
-    ),
-]
-Clip = Annotated[
-    str | None,
-    typer.Option(
-        help="Rank with the CLIP model in this folder. Default: one in the hub's cache, else none.",
-        rich_help_panel=_RANK,
-    ),
-]
-Caption = Annotated[
-    str | None, typer.Option(help="What the photo shows, for ranking with CLIP.", rich_help_panel=_RANK)
-]
-TargetCaption = Annotated[
-    str | None, typer.Option(help="What the edit should show, for ranking with CLIP.", rich_help_panel=_RANK)
-]
 Report = Annotated[
     bool, typer.Option("--report", help="Also write report.html, one file for the browser.", rich_help_panel=_OUT)
-]
-# --- Chains
-
-Edits = Annotated[
-    list[str] | None,
-    typer.Option("--edit", help="An edit of a chain without a recipe; may be repeated.", rich_help_panel=_HOW),
-]
-Variables = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A recipe's variable; may be repeated.", rich_help_panel=_HOW),
-]
-Begin = Annotated[
-    str | None,
-    typer.Option(
-        "--from",
-        help="Number or name of an edit to begin with, on what the last run into this folder made before it.",
-        rich_help_panel=_HOW,
-    ),
-]
-Until = Annotated[str | None, typer.Option(help="Number or name of the edit to end with.", rich_help_panel=_HOW)]
-Handoff = Annotated[
-    HandoffName | None,
-    typer.Option(help="How an edit gets what the one before made. Default: the recipe's.", rich_help_panel=_HOW),
-]
-Guard = Annotated[
-    GuardName | None,
-    typer.Option(
-        help="low: take off what each edit changes unasked, coarsely; against drift, for more time. Default: the "
-        "recipe's, else none.",
-        rich_help_panel=_HOW,
-    ),
-]
-BestOf = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        max=64,
-        help="Seeds that an edit tries; the best is kept. Default: the recipe's, else 1.",
-        rich_help_panel=_HOW,
-    ),
 ]
 PictureFormat = Annotated[
     PictureFormatName | None,
@@ -320,7 +205,3 @@ PictureFormat = Annotated[
 Webp = Annotated[
     bool, typer.Option("--webp", help="Also write the photo and its edits as an animated WebP.", rich_help_panel=_OUT)
 ]
-NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Do not keep what edits leave for later runs.", rich_help_panel=_OUT)
-]
-Check = Annotated[bool, typer.Option("--check", help="Check the recipe, print what it comes to, and load nothing.")]

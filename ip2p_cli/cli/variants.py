@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.edit_job import EditJob, edit_command
 from ip2p_cli.cli.flags import CommonFlags, EditFlags, ModelFlags, OutputFlags, RunFlags, takes_flags
 from ip2p_cli.cli.input_args import InputArgs, OutputPlace, is_picture_name, part_of
 from ip2p_cli.cli.loading import choose
 from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.variant_flags import RankFlags, VaryFlags
 from ip2p_cli.errors import UsageError
 from ip2p_cli.types import EditSettings
 
@@ -25,37 +25,6 @@ if TYPE_CHECKING:
     from ip2p_cli.editing.sweep import Sweep
     from ip2p_cli.jobs.item import Request
     from ip2p_cli.types import ModelSpec
-
-
-@dataclass(frozen=True, kw_only=True)
-class VaryFlags:
-    """What to vary."""
-
-    seeds: opt.Seeds = None
-    cfg_text: opt.CfgTexts = None
-    cfg_image: opt.CfgImages = None
-    steps: opt.StepCounts = None
-    sampler: opt.Samplers = None
-    instruction: opt.Instructions = None
-    random: opt.Random = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankFlags:
-    """How to choose."""
-
-    rank: opt.Rank = False
-    keep: opt.Keep = None
-    clip: opt.Clip = None
-    caption: opt.Caption = None
-    target_caption: opt.TargetCaption = None
-
-    @property
-    def captions(self) -> tuple[str, str] | None:
-        """What the photo and the edit show; raises UsageError if only one was given."""
-        if (self.caption is None) != (self.target_caption is None):
-            raise UsageError("--caption and --target-caption belong together: give both or neither.")
-        return (self.caption, self.target_caption) if self.caption and self.target_caption else None
 
 
 @takes_flags
@@ -150,7 +119,7 @@ def _requests(
     *,
     fetch: bool,
 ) -> list[Request]:
-    from ip2p_cli.editing.outputs import EditTask
+    from ip2p_cli.editing.file_specs import EditTask
     from ip2p_cli.editing.sweep import variants_of
     from ip2p_cli.editing.tree import single_edit
     from ip2p_cli.io.inputs import InputPhoto

@@ -1,127 +1,32 @@
-"""The files of an edited photo: pictures, what is drawn of them, records beside them, an index.
-
-An edit's item is a file, with further files beside it: `winter.png`, `winter.png.json`, `winter-compare.png`,
-`winter.gif`. A chain's item is a folder: `01-winter.png`, …, `final.png`, `strip.png`, `index.json`.
-"""
+"""Writing the files of an edited photo: pictures, what is drawn of them, records beside them, an index."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
 from ip2p_cli import __version__
+from ip2p_cli.editing.file_specs import INDEX, EditTask, FileSpec, file_specs, options_of_pictures
 from ip2p_cli.editing.model_size import ModelSizeEdit, finish
-from ip2p_cli.editing.tree import EditTree, Step, StepPath, hashed
+from ip2p_cli.editing.tree import Step, StepPath, hashed
 from ip2p_cli.editing.tree_run import Earlier, TreeRun
 from ip2p_cli.io.comparison import animated_gif, animated_webp, compare, strip
 from ip2p_cli.io.exif import strip_location
 from ip2p_cli.io.files import open_regular
 from ip2p_cli.io.images import Picture, read_image
-from ip2p_cli.io.names import slug
 from ip2p_cli.io.output import check_ending, encode_picture
 from ip2p_cli.io.sizes import Fit
 from ip2p_cli.jobs.output_files import OutputFiles
 from ip2p_cli.jobs.runner import Saved
 from ip2p_cli.types import OutputOptions
 
-INDEX = "index.json"
 _MAX_INDEX = 16 << 20  # bytes that are read of an index
 _SHOWN_SIDE = 1200  # pixels of a picture in a strip or an animation
-
-
-@dataclass(frozen=True, kw_only=True)
-class EditTask:
-    """What to do with a photo: its edits, and how they are saved.
-
-    Attributes:
-        ending: Of a folder's pictures, e.g. ".png"; None if the output is a file with a name of its own.
-    """
-
-    tree: EditTree
-    options: OutputOptions = field(default_factory=OutputOptions)
-    ending: str | None = None
-
-    def recipe(self, *, fetch: bool = True) -> dict[str, Any]:
-        """Return everything that decides the outputs' bytes besides the photo; fetch: as in `EditTree.recipe`."""
-        return self.tree.recipe(fetch=fetch) | {"output": _of_pictures(self.options)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileSpec:
-    """A file of an item.
-
-    Attributes:
-        name: Relative to the job's folder, with slashes.
-        paths: The steps that it shows: for a picture and its sidecar one path, whose last step it is.
-    """
-
-    name: str
-    kind: Literal["picture", "sidecar", "strip", "gif", "webp", "index"]
-    paths: tuple[StepPath, ...] = ()
-    is_result: bool = False
-
-    @property
-    def step(self) -> Step:
-        """The step of a picture or sidecar."""
-        return self.paths[0][-1]
-
-
-def file_specs(task: EditTask, name: str) -> list[FileSpec]:
-    """Return the files of the item called `name`, in the order in which they are written."""
-    specs = _folder_specs(task, PurePath(name)) if task.ending is not None else _single_specs(task, PurePath(name))
-    return [*specs, *([FileSpec(name=f"{name}/{INDEX}", kind="index")] if task.ending is not None else [])]
-
-
-def _single_specs(task: EditTask, name: PurePath) -> list[FileSpec]:
-    paths = task.tree.paths
-    specs = [FileSpec(name=name.as_posix(), kind="picture", paths=paths, is_result=True)]
-    if task.options.strip:
-        compare_name = name.with_name(f"{name.stem}-compare.png").as_posix()
-        specs.append(FileSpec(name=compare_name, kind="strip", paths=paths))
-    return specs + _animations(task.options, name, paths) + _sidecars(task.options, specs)
-
-
-def _folder_specs(task: EditTask, folder: PurePath) -> list[FileSpec]:
-    tree, specs = task.tree, []
-    for step in tree.steps:
-        if step.save:
-            path = next(path[: step.position + 1] for path in tree.paths if step in path)
-            file = folder / f"{step.position + 1:02d}{step.label}-{slug(step.name)}{task.ending}"
-            specs.append(FileSpec(name=file.as_posix(), kind="picture", paths=(path,)))
-    animations = []
-    for path in tree.paths:
-        stem = f"final-{path[-1].label}" if len(tree.paths) > 1 else "final"
-        file = folder / f"{stem}{task.ending}"
-        specs.append(FileSpec(name=file.as_posix(), kind="picture", paths=(path,), is_result=True))
-        animations += _animations(task.options, file, (path,))
-    sidecars = _sidecars(task.options, specs)
-    if task.options.strip:
-        specs.append(FileSpec(name=(folder / "strip.png").as_posix(), kind="strip", paths=tree.paths))
-    return specs + animations + sidecars
-
-
-def _animations(options: OutputOptions, picture: PurePath, paths: tuple[StepPath, ...]) -> list[FileSpec]:
-    specs = []
-    kinds: tuple[tuple[Literal["gif", "webp"], bool], ...] = (("gif", options.gif), ("webp", options.webp))
-    for kind, wanted in kinds:
-        if wanted:
-            same = picture.suffix.lower() == f".{kind}"
-            file = picture.with_name(f"{picture.stem}{'-animated' if same else ''}.{kind}")
-            specs.append(FileSpec(name=file.as_posix(), kind=kind, paths=paths))
-    return specs
-
-
-def _sidecars(options: OutputOptions, specs: Sequence[FileSpec]) -> list[FileSpec]:
-    pictures = [spec for spec in specs if spec.kind == "picture"]
-    return [
-        FileSpec(name=f"{spec.name}.json", kind="sidecar", paths=spec.paths) for spec in pictures if options.sidecar
-    ]
 
 
 class ItemOutput:
@@ -173,10 +78,12 @@ class ItemOutput:
                 self._files.put(spec.name, self._bytes(spec, edits), self.keys[spec.name])
         results = [spec for spec in self.specs if spec.is_result]
         made = [self._encoded[self._picture_key(spec.step)][1] for spec in results if spec.name in self.missing]
+        leftovers = self._files.leftovers(self._name, [spec.name for spec in self.specs])
+        notes = [f"left from an earlier run: {', '.join(leftovers)}"] if leftovers else []
         return Saved(
             results=tuple(self._folder / spec.name for spec in results),
             records=tuple(made) if len(made) == len(results) else (),
-            notes=tuple(self.run.notes),
+            notes=(*self.run.notes, *notes),
         )
 
     def _key(self, spec: FileSpec) -> str:
@@ -187,7 +94,7 @@ class ItemOutput:
 
     def _picture_key(self, step: Step) -> str:
         ending = self.task.ending or PurePath(self._name).suffix.lower()
-        return hashed([self.run.key(step), step.settings.output_size, _of_pictures(self.task.options), ending])
+        return hashed([self.run.key(step), step.settings.output_size, options_of_pictures(self.task.options), ending])
 
     def _bytes(self, spec: FileSpec, edits: Mapping[tuple[str, int], tuple[Fit, ModelSizeEdit]]) -> bytes:
         if spec.kind == "index":
@@ -316,11 +223,6 @@ def earlier_edits(index: Mapping[str, Any] | None) -> Earlier:
 def _shown(path: StepPath) -> list[Step]:
     """The steps of a path whose pictures exist."""
     return [*(step for step in path[:-1] if step.save), path[-1]]
-
-
-def _of_pictures(options: OutputOptions) -> dict[str, Any]:
-    """The options that decide a picture's bytes."""
-    return {"quality": options.quality, "metadata": options.metadata, "strip_location": options.strip_location}
 
 
 def _input_path(source: Path, folder: Path) -> str:

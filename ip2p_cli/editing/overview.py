@@ -12,7 +12,8 @@ from PIL import Image
 
 from ip2p_cli import __version__
 from ip2p_cli.editing.choose import Chooser, ranked
-from ip2p_cli.editing.outputs import INDEX, file_specs, read_index
+from ip2p_cli.editing.file_specs import INDEX, file_specs
+from ip2p_cli.editing.outputs import read_index
 from ip2p_cli.editing.ranking import Measured
 from ip2p_cli.editing.sweep import LABELS, value_text
 from ip2p_cli.editing.tree import Step, StepPath, hashed
@@ -123,7 +124,8 @@ class Overview:
         if sheet and kept:
             written[SHEET] = self._put(SHEET, self._sheet(kept))
         if with_report and kept:
-            rows = [self._row(result, rank, len(results) > 1) for rank, result in enumerate(kept, start=1)]
+            several = len({result.item.source for result in kept}) > 1
+            rows = [self._row(result, rank, several) for rank, result in enumerate(kept, start=1)]
             facts = {"model": kept[0].step.choice.spec.name, "ip2p": __version__, "results": len(kept)}
             written[REPORT] = self._put(REPORT, report(self.title, rows, self.plan.folder, facts=facts))
         index = {"ip2p": __version__, "varied": list(self.varied), "results": [_listed(r, results) for r in results]}
@@ -131,13 +133,15 @@ class Overview:
         return written
 
     def _put(self, name: str, data: bytes) -> Path:
+        """Write a file under its usual name, or under the first numbered one that is free or ours."""
         folder = self.plan.folder
-        path = folder / name
-        if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
+        stem, ending = PurePath(name).stem, PurePath(name).suffix
+        theirs = [p.name for p in folder.glob(f"{stem}*{ending}") if not self.manifest.is_ours(p.name)]
+        own = numbered(folder, PurePath(name), {other.casefold() for other in theirs}, overwrite=True).as_posix()
+        path = folder / own
+        if path.is_file() and path.read_bytes() == data:
             return path
-        if not self.manifest.is_ours(name):
-            name = numbered(folder, PurePath(name)).as_posix()
-        return OutputFiles(folder, self.manifest, overwrite=False).put(name, data, hashed(name))
+        return OutputFiles(folder, self.manifest, overwrite=False).put(own, data, hashed(name))
 
     def _sheet(self, results: Sequence[Result]) -> bytes:
         readable, pictures = _readable(results)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ip2p_cli import __version__
+from ip2p_cli.editing.file_specs import EditTask
 from ip2p_cli.editing.memory import MemoryPlan
 from ip2p_cli.editing.model_choice import ModelChoice
-from ip2p_cli.editing.outputs import EditTask
 from ip2p_cli.editing.tree import EditTree, Step
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.images import read_image, read_size

@@ -111,9 +111,8 @@ class EditTree:
             fetch: Whether a model that is not on this machine is fetched now; otherwise its hash is None.
         """
         edits = {step.number: _facts(step, self, fetch) for step in self.steps if step.position >= self.first}
-        several = {"handoff": self.handoff} if max(map(len, self.paths)) > 1 else {}
-        guard = {"guard": self.guard} if self.guard != "none" else {}
-        return {"edits": edits, **several, **guard}
+        of_chain = {"handoff": self.handoff, "guard": self.guard} if self.name is not None else {}
+        return {"edits": edits, **of_chain}
 
 
 def single_edit(instruction: str, settings: ResolvedEditSettings, choice: ModelChoice) -> EditTree:

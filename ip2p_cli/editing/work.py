@@ -12,9 +12,10 @@ from typing import Any
 from ip2p_cli.editing.batch import run_batch
 from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.editing.engine import Engine
+from ip2p_cli.editing.file_specs import EditTask, file_specs
 from ip2p_cli.editing.memory import MemoryPlan
 from ip2p_cli.editing.model_choice import ModelChoice
-from ip2p_cli.editing.outputs import EditTask, ItemOutput, earlier_edits, file_specs, read_index
+from ip2p_cli.editing.outputs import ItemOutput, earlier_edits, read_index
 from ip2p_cli.editing.step_cache import StepCache
 from ip2p_cli.editing.tree import Step
 from ip2p_cli.editing.tree_run import TreeRun

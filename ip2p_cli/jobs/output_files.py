@@ -34,6 +34,12 @@ class OutputFiles:
         """The names, of `keys` by name, whose file is still to be made."""
         return [name for name, key in keys.items() if not self.has(name, key)]
 
+    def leftovers(self, folder: str, names: Sequence[str]) -> list[str]:
+        """Return the files that earlier runs left in an item's folder and that are not among `names`."""
+        notes = self._manifest.files if self._manifest is not None else {}
+        others = [name for name in notes if name.startswith(f"{folder}/") and name not in names]
+        return sorted(name for name in others if self._manifest is not None and self._manifest.is_ours(name))
+
     def check_free(self, names: Sequence[str]) -> None:
         """Check, before any work, that files may be written; raises OutputError for a file that is in the way."""
         if self._manifest is None:

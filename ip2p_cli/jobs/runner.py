@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -143,6 +144,10 @@ class Runner:
                 readers.shutdown(wait=False, cancel_futures=True)
                 savers.shutdown(wait=True, cancel_futures=True)
 
+    @cached_property
+    def _total(self) -> int:
+        return sum(self.work.units(self.plan.items[index]) for index in self.plan.to_do)
+
     def _skipped(self, index: int) -> Outcome:
         item = self.plan.items[index]
         return Outcome(index=index, state="skipped", results=self._paths(item))
@@ -203,7 +208,7 @@ class Runner:
             yield savers.submit(self._finish, one, finish)
 
     def _report(self, done: int) -> None:
-        self.on_units(done, sum(self.work.units(self.plan.items[index]) for index in self.plan.to_do))
+        self.on_units(done, self._total)
 
     def _finish(self, one: _InHand, finish: Finish | None) -> Outcome:
         began, saved = time.monotonic(), Saved(results=self._paths(one.item))

@@ -39,7 +39,7 @@ def test_a_quick_chain_leaves_its_folder(ip2p: Run, photo: Path, calls: dict[str
     done = ip2p("chain", photo, *QUICK, "--gif")
     assert done.code == 0, done.err
     assert done.out.splitlines() == ["out/photo/final.png"]
-    names = ["01-winter.png", "02-night.png", "03-snow.png", "chain.json", "final.gif", "final.png", "strip.png"]
+    names = ["01-winter.png", "02-night.png", "03-snow.png", "final.gif", "final.png", "index.json", "strip.png"]
     assert sorted(p.name for p in Path("out/photo").iterdir()) == names
     assert pixels("out/photo/final.png").shape == (65, 97, 3)
     assert Path("out/photo/final.png").read_bytes() == Path("out/photo/03-snow.png").read_bytes()
@@ -59,7 +59,7 @@ def test_a_rerun_runs_what_changed_and_all_after_it(ip2p: Run, photo: Path, call
     changed = ["fog" if word == "night" else word for word in QUICK]
     refused = ip2p("chain", photo, *changed)
     assert refused.code == 2
-    assert "1 of 1 chains were made otherwise (photo: edit 2: instruction night, now fog): give --redo" in refused.err
+    assert "1 of 1 results were made otherwise (photo: edit 2: instruction night, now fog): give --redo" in refused.err
     first = Path("out/photo/01-winter.png").stat().st_mtime_ns
     assert ip2p("chain", photo, *changed, "--redo").code == 0
     assert calls["unet"] - whole == whole * 2 // 3

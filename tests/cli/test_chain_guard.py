@@ -36,7 +36,7 @@ def test_the_guard_holds_the_colour_and_lets_edits_be(ip2p: Run) -> None:
         words = ("chain", "in.png", "r.yaml", "-o", guard, *NANO, *(("--guard", "none") if guard == "none" else ()))
         done = ip2p(*words, tiny=False)
         assert done.code == 0, done.err
-        assert json.loads(Path(guard, "in/chain.json").read_text())["guard"] == guard
+        assert json.loads(Path(guard, "in/index.json").read_text())["guard"] == guard
         means[guard] = [pixels(path).mean((0, 1)) for path in sorted(Path(guard, "in").glob("0*.png"))]
     photo = pixels("in.png").mean((0, 1))
     apart = {guard: float(np.linalg.norm(means[guard][3] - photo)) for guard in means}

@@ -25,7 +25,7 @@ def photos(ip2p: Run) -> Path:
 @pytest.fixture
 def no_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any model that is loaded is an error."""
-    monkeypatch.setattr("ip2p_cli.cli.loading.load", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("ip2p_cli.editing.model_choice.ModelChoice.load", lambda *_: pytest.fail("a model was loaded"))
 
 
 def tree(folder: str) -> dict[str, bytes]:
@@ -37,22 +37,25 @@ def tree(folder: str) -> dict[str, bytes]:
 def entries(folder: str) -> dict[str, dict[str, object]]:
     """The last that the manifest says of each output."""
     items = [json.loads(line).get("item") for line in Path(folder, "ip2p-manifest.jsonl").read_text().splitlines()]
-    return {item["output"]: item for item in items if item}
+    return {item["name"]: item for item in items if item}
+
+
+def noted_files(folder: str) -> list[dict[str, str]]:
+    """The files that the manifest says were written."""
+    lines = [json.loads(line) for line in Path(folder, "ip2p-manifest.jsonl").read_text().splitlines()]
+    return [line["file"] for line in lines if "file" in line]
 
 
 def test_the_manifest_says_what_was_made_of_what(ip2p: Run, photos: Path) -> None:
     done = ip2p("chain", photos, *EDITS, "-o", "out", "-r")
     assert done.code == 0, done.err
     assert done.out.splitlines() == [f"out/{name}/final.png" for name in ("a", "b", "sub/a")]
-    entry = entries("out")["sub/a/chain.json"]
-    assert (entry["state"], entry["input"], entry["instruction"]) == (
-        "done",
-        "../photos/sub/a.png",
-        "chain: winter, night",
-    )
-    assert list(entry["settings"]["edits"]) == ["1 winter", "2 night"]  # type: ignore[index,call-overload]
-    assert all(entry[name] for name in ("input_sha256", "input_stamp", "sha256", "seconds"))
-    assert entries("out")["sub/a/final.png"]["state"] == "done"
+    entry = entries("out")["sub/a"]
+    assert (entry["state"], entry["input"]) == ("done", "../photos/sub/a.png")
+    edits = entry["recipe"]["edits"]  # type: ignore[index]
+    assert {number: edit["instruction"] for number, edit in edits.items()} == {"1": "winter", "2": "night"}
+    assert all(entry[name] for name in ("input_sha256", "input_stamp", "seconds"))
+    assert set(tree("out")) == {note["name"] for note in noted_files("out")}
 
 
 def test_a_rerun_does_what_is_missing_and_nothing_else(ip2p: Run, photos: Path, request: pytest.FixtureRequest) -> None:
@@ -70,13 +73,14 @@ def test_a_rerun_does_what_is_missing_and_nothing_else(ip2p: Run, photos: Path, 
     assert (done.code, "0 of 2 photos edited, 2 done before" in done.err) == (0, True), done.err
 
 
-def test_a_lost_manifest_is_no_reason_to_work_again(ip2p: Run, photos: Path, request: pytest.FixtureRequest) -> None:
+def test_without_the_manifest_files_are_the_users(ip2p: Run, photos: Path) -> None:
     ip2p("chain", photos, *EDITS, "-o", "out")
     before = tree("out")
     Path("out/ip2p-manifest.jsonl").unlink()
-    request.getfixturevalue("no_loading")
     done = ip2p("chain", photos, *EDITS, "-o", "out")
-    assert (done.code, "0 of 2 photos edited, 2 done before" in done.err) == (0, True), done.err
+    assert (done.code, "exists already: use --overwrite" in done.err) == (4, True), done.err
+    assert tree("out") == before
+    assert ip2p("chain", photos, *EDITS, "-o", "out", "--overwrite").code == 0
     assert tree("out") == before
 
 
@@ -86,7 +90,7 @@ def test_other_settings_are_refused_or_redone(ip2p: Run, photos: Path) -> None:
     before = tree("out")
     refused = ip2p("chain", photos, *EDITS, "-o", "out", "--cfg-text", 5)
     assert refused.code == 2
-    assert "2 of 2 chains were made otherwise (a: edit 1: cfg_text 7.5, now 5.0): give --redo" in refused.err
+    assert "2 of 2 results were made otherwise (a: edit 1: cfg_text 7.5, now 5.0): give --redo" in refused.err
     assert tree("out") == before
     assert ip2p("chain", photos, *EDITS, "-o", "out", "--cfg-text", 5, "--redo").code == 0
     assert tree("out") == tree("new")
@@ -121,7 +125,7 @@ def test_the_drawn_seed_belongs_to_the_folder(ip2p: Run, photos: Path) -> None:
     both = ip2p("chain", photos, "--edit", "winter", "-o", "out")
     assert "as before in out" in both.err
     assert "1 of 2 photos edited, 1 done before" in both.err
-    seeds = {json.loads(p.read_text())["edits"][0]["seed"] for p in Path("out").rglob("chain.json")}
+    seeds = {json.loads(p.read_text())["edits"][0]["seed"] for p in Path("out").rglob("index.json")}
     assert len(seeds) == 1
 
 
@@ -130,8 +134,8 @@ def test_failures_are_noted_and_tried_again(ip2p: Run, photos: Path) -> None:
     done = ip2p("chain", photos, photos / "gone.png", *EDITS, "-o", "out")
     assert (done.code, "2 of 4 photos failed" in done.err) == (3, True), done.err
     failed = {name: one for name, one in entries("out").items() if one["state"] == "failed"}
-    assert sorted(failed) == ["bad/chain.json", "gone/chain.json"]
-    assert "bad.png" in str(failed["bad/chain.json"]["reason"])
+    assert sorted(failed) == ["bad", "gone"]
+    assert "bad.png" in str(failed["bad"]["reason"])
     some_photo(65, 65, shift=7).save(photos / "bad.png")
     done = ip2p("chain", photos, *EDITS, "-o", "out")
     assert (done.code, "1 of 3 photos edited, 2 done before" in done.err) == (0, True), done.err
@@ -154,18 +158,19 @@ def test_dry_run_tells_all_and_does_nothing(ip2p: Run, photos: Path, no_loading:
     assert "to do        65x65  photos/a.png -> out/a" in done.out
     assert "to do   unreadable  photos/bad.png -> out/bad" in done.out
     assert "best of seeds 1 to 3" in done.err
-    assert "3 of 3 photos to do, 2 edits and 1 results each: about" in done.err
+    assert "3 of 3 to do, in 3 batches: about" in done.err
     assert not Path("out").exists()
     said = [json.loads(line) for line in ip2p(*words, "--json").out.splitlines()]
     assert [one["size"] for one in said] == [[65, 65], [97, 65], None]
-    assert said[0]["edits"][1] == {"instruction": "night", "seeds": [1, 2, 3], "steps": 2}
+    second = said[0]["edits"][1]
+    assert (second["instruction"], second["seeds"], second["steps"]) == ("night", [1, 2, 3], 2)
 
 
 def test_dry_run_knows_what_is_done(ip2p: Run, photos: Path) -> None:
     ip2p("chain", photos / "a.png", *EDITS, "-o", "out")
     done = ip2p("chain", photos, *EDITS, "-o", "out", "--dry-run")
     assert "skip         65x65  photos/a.png -> out/a" in done.out
-    assert "1 of 2 photos to do" in done.err
+    assert "1 of 2 to do" in done.err
 
 
 def test_edit_and_chain_share_a_folder(ip2p: Run, photos: Path) -> None:
@@ -187,9 +192,9 @@ def test_the_cache_can_be_left_out_and_is_bounded(ip2p: Run, photos: Path, monke
     assert with_cache.code == 0
     used = set(Path("kept/.ip2p-chain").iterdir())
     assert len(used) == 4
-    from ip2p_cli.workflows import chain_batch
+    from ip2p_cli.editing.step_cache import StepCache
 
-    monkeypatch.setattr(chain_batch.prune_cache, "__defaults__", (0,))
+    monkeypatch.setattr(StepCache.prune, "__defaults__", (0,))
     assert ip2p("chain", photos / "a.png", *EDITS, "-o", "kept", "--cfg-text", 5, "--redo").code == 0
     left = set(Path("kept/.ip2p-chain").iterdir())
     assert len(left) == 4

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.colour import srgb_profile
 from ip2p_cli.looks import apply
 from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.registry import find_model
-from ip2p_cli.workflows.best_of import Judge
 from tests.cli.ip2p import Done, Run, pixels, some_photo
 from tests.models.test_clip import folder as folder  # a tiny CLIP
 
@@ -74,7 +74,7 @@ def test_other_formats(ip2p: Run, photo: Path, kind: str) -> None:
     words = ("chain", photo, *EDITS, "--format", kind, "--webp", "--gif", "--quality", 40)
     assert ip2p(*words).code == 0
     animated = "final-animated.webp" if kind == "webp" else "final.webp"
-    names = {f"01-winter.{kind}", f"02-night.{kind}", f"final.{kind}", "final.gif", animated, "strip.png", "chain.json"}
+    names = {f"01-winter.{kind}", f"02-night.{kind}", f"final.{kind}", "final.gif", animated, "strip.png", "index.json"}
     assert {p.name for p in Path("out/photo").iterdir()} == names
     with Image.open(f"out/photo/{animated}") as image:
         assert (image.size, image.n_frames) == ((97, 65), 21)  # type: ignore[attr-defined]
@@ -108,12 +108,11 @@ def test_a_replay_on_another_photo_says_so(ip2p: Run, photo: Path, tiny_folder: 
 
 
 def test_a_record_without_its_parents_cannot_be_replayed() -> None:
-    from ip2p_cli.workflows.chain_replay import read_chain
-    from ip2p_cli.workflows.replay import read_recorded
+    from ip2p_cli.editing.replay import read_recorded
 
     record = {"model": "nano", "instruction": "x", "chain": {"name": "mine", "edit": 3}, "parents": [{"edit": 1}]}
     with pytest.raises(InputError, match=r"does not hold all edits before it: make it again with ip2p chain \(mine\)"):
-        read_chain(read_recorded(Path("a.png"), record))
+        read_recorded(Path("a.png"), record)
 
 
 def test_best_of_keeps_the_seed_that_scores_best(ip2p: Run, photo: Path) -> None:
@@ -122,7 +121,7 @@ def test_best_of_keeps_the_seed_that_scores_best(ip2p: Run, photo: Path) -> None
     )
     done = ip2p("chain", photo, "r.yaml", "-o", "out", "--seed", 5, *NANO, tiny=False)
     assert done.code == 0, done.err
-    first, second = json.loads(Path("out/photo/chain.json").read_text())["edits"]
+    first, second = json.loads(Path("out/photo/index.json").read_text())["edits"]
     assert first["best_of"]["seeds"] == [5, 6, 7, 8]
     assert first["best_of"]["measure"] == "look: nearness to “winter”"
     scores = first["best_of"]["scores"]
@@ -146,9 +145,9 @@ def test_best_of_is_part_of_what_is_cached_and_of_what_is_checked(ip2p: Run, pho
     changed = ip2p("chain", photo, *EDITS, "--best-of", 3)
     assert "edit 1: best_of 2, now 3" in changed.err
     Path("out/photo/02-night.png").unlink()
-    notes = json.loads(Path("out/photo/chain.json").read_text())
+    notes = json.loads(Path("out/photo/index.json").read_text())
     assert ip2p("chain", photo, *EDITS, "--best-of", 2).code == 0  # out of the cache, and what it knew of the choice
-    assert json.loads(Path("out/photo/chain.json").read_text()) == notes
+    assert json.loads(Path("out/photo/index.json").read_text()) == notes
     assert notes["edits"][0]["best_of"]["measure"].startswith("offline")
     Path("r.yaml").write_text("name: x\nedits: [{instruction: a, best_of: 4}, {instruction: b, best_of: 0}]\n")
     wrong = ip2p("chain", "--check", "r.yaml")
@@ -160,7 +159,7 @@ def test_best_of_is_part_of_what_is_cached_and_of_what_is_checked(ip2p: Run, pho
 def test_clip_chooses_where_its_weights_are(ip2p: Run, photo: Path, folder: Path) -> None:
     words = ("chain", photo, *EDITS, "--best-of", 2, "--clip", folder)
     assert ip2p(*words).code == 0
-    found = json.loads(Path("out/photo/chain.json").read_text())["edits"][0]["best_of"]
+    found = json.loads(Path("out/photo/index.json").read_text())["edits"][0]["best_of"]
     assert found["measure"].startswith("clip: image+text")
     assert "0 of 1 photos edited, 1 done before" in ip2p(*words).err
     assert ip2p("chain", photo, *EDITS, "--best-of", 2).code == 2  # another measure may choose otherwise
@@ -173,7 +172,7 @@ def test_the_judge_knows_a_look_from_its_reverse() -> None:
         (apply("black_and_white", np.asarray(photo, np.float32) / 255) * 255).round().astype(np.uint8)
     )
     bright = photo.point([min(255, 2 * n) for n in range(256)] * 3)
-    chosen = Judge().best(editor, photo, [bright, grey, bright], "make it black and white")
+    chosen = Chooser().best(editor, photo, [bright, grey, bright], "make it black and white")
     assert chosen.index == 1
     assert chosen.scores[1] > max(chosen.scores[0], chosen.scores[2])
 

@@ -128,7 +128,7 @@ def test_what_memory_was_too_short_for_is_not_tried_again(
         ip2p("edit", photo, "winter", "-o", "out.png", "--seed", 7)
     assert calls[:2] == [3, 1]
     record = json.loads(ip2p("show", "out.png", "--json", tiny=False).out)
-    assert record["memory"] == {"max_rows": 1, "slicing": True, "tiling": False, "offload": "none"}
+    assert record["memory"] == {"max_rows": 1, "tiling": False, "offload": "none"}
     rows: list[int] = []
     monkeypatch.setattr(
         UNet2DConditionModel, "forward", lambda self, x, *a, **m: (rows.append(len(x)), forward(self, x, *a, **m))[1]

@@ -17,7 +17,7 @@ def names(folder: str) -> list[str]:
 
 
 def index(folder: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads(Path(folder, "variants.json").read_text())
+    found: dict[str, object] = json.loads(Path(folder, "index.json").read_text())
     return found
 
 
@@ -86,7 +86,7 @@ def test_ranked_the_best_are_told_and_all_stay(ip2p: Run, photo: Path) -> None:
     assert told[0]["measure"].startswith("offline:")
     assert all(6 <= one["cfg_text"] <= 9 and 1.2 <= one["cfg_image"] <= 1.8 for one in told)
     assert len(names("out")) == 3
-    assert [one["kept"] for one in index("out")["variants"]] == [True, True, False]  # type: ignore[index,union-attr]
+    assert [one["kept"] for one in index("out")["results"]] == [True, True, False]  # type: ignore[index,union-attr]
 
 
 def test_ranked_by_a_clip_of_a_folder(ip2p: Run, photo: Path) -> None:
@@ -104,13 +104,13 @@ def test_ranked_by_a_clip_of_a_folder(ip2p: Run, photo: Path) -> None:
 
 def test_what_a_user_put_beside_stays(ip2p: Run, photo: Path) -> None:
     Path("out").mkdir()
-    for name in ("contact-sheet.png", "variants.json", "report.html"):
+    for name in ("contact-sheet.png", "index.json", "report.html"):
         Path("out", name).write_text("mine")
     done = ip2p("variants", photo, "winter", "--seeds", 1, "-o", "out", "--report")
     assert done.code == 0, done.err
-    assert all(Path("out", n).read_text() == "mine" for n in ("contact-sheet.png", "variants.json", "report.html"))
+    assert all(Path("out", n).read_text() == "mine" for n in ("contact-sheet.png", "index.json", "report.html"))
     assert Path("out/contact-sheet-2.png").is_file()
-    assert Path("out/variants-2.json").is_file()
+    assert Path("out/index-2.json").is_file()
 
 
 def test_other_settings_are_refused(ip2p: Run, photo: Path) -> None:
