@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ip2p_cli.measures import small
+from ip2p_cli.measures import reduced
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.clip import Clip, load_clip, similarities
 from ip2p_cli.models.loader import Editor
@@ -82,4 +82,4 @@ def rounds(step: Step, pixels: int) -> list[list[int]]:
 
 
 def _tensor(image: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(small(image)).permute(2, 0, 1)[None]
+    return torch.from_numpy(reduced(image)).permute(2, 0, 1)[None]

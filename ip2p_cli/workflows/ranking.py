@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ip2p_cli.looks import apply
-from ip2p_cli.measures import NOTICEABLE, change_of, distance, lab_of, nearness, small
+from ip2p_cli.measures import NOTICEABLE, edit_score, lab_distance, measure_change, reduced, similarity, to_lab
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,20 +36,20 @@ def measure(photo: Image.Image, edits: Sequence[Image.Image], looks: Sequence[st
 
     The score is look's where a look is given, else offline's: the two are not comparable.
     """
-    before = small(photo)
+    before = reduced(photo)
     size = (before.shape[1], before.shape[0])
-    pictures = [small(edit, size) for edit in edits]
-    labs = [lab_of(picture) for picture in pictures]
+    pictures = [reduced(edit, size) for edit in edits]
+    labs = [to_lab(picture) for picture in pictures]
     found = []
     for index, (picture, look) in enumerate(zip(pictures, looks, strict=True)):
-        facts: dict[str, float | str] = dict(change_of(before, picture))
-        score = float(facts["structure"]) * (1 - nearness(float(facts["change"])))
+        facts: dict[str, float | str] = dict(measure_change(before, picture))
+        score = edit_score(float(facts["change"]), float(facts["structure"]))
         facts["measure"] = "offline: visible change x kept structure"
         if look is not None:
-            apart = distance(lab_of(apply(look, before)), labs[index])
+            apart = lab_distance(to_lab(apply(look, before)), labs[index])
             facts |= {"measure": f"look: nearness to “{look}”", "distance to the look": round(apart, 2)}
-            score = nearness(apart)
-        distances = [distance(labs[index], other) for other in labs]
+            score = similarity(apart)
+        distances = [lab_distance(labs[index], other) for other in labs]
         others = [apart for place, apart in enumerate(distances) if place != index]
         if others:
             facts["nearest other"] = round(min(others), 2)

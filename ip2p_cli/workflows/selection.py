@@ -21,7 +21,7 @@ from ip2p_cli.io.manifest import file_digest
 from ip2p_cli.io.names import numbered
 from ip2p_cli.io.output import encode_picture
 from ip2p_cli.io.report import Row, report
-from ip2p_cli.measures import small
+from ip2p_cli.measures import reduced
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.clip import load_clip, similarities
 from ip2p_cli.models.nano.look_matcher import closest
@@ -133,7 +133,7 @@ def _by_clip(
 
 
 def _tensor(image: Image.Image, size: tuple[int, int]) -> torch.Tensor:
-    return torch.from_numpy(small(image, size)).permute(2, 0, 1)[None]
+    return torch.from_numpy(reduced(image, size)).permute(2, 0, 1)[None]
 
 
 def write_overview(

@@ -1,11 +1,10 @@
-"""What an export's files hold: a function of the kept rows and the settings alone."""
+"""Plan an export: which pairs go into which file, as a function of the kept rows and the settings alone."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +21,14 @@ Layout = Literal["shards", "original", "parquet", "webdataset"]
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One file of an export (or, in the authors' layout, some folders): the kept pairs of some shards, of one split.
+    """The pairs of one file of an export, or, in the authors' layout, of some folders.
 
-    split: "" where the data is not split. number: of `of` in its split. first: how many triplets come before it.
+    Attributes:
+        split: "train", "test", or "" if the data are not split.
+        number: Of the part in its split.
+        of: How many parts the split has.
+        shards: Numbers of the shards whose kept pairs of this split the part has.
+        first: How many triplets of the split come before the part.
     """
 
     split: str
@@ -35,8 +39,18 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """An export of `data` into `out`. digests: of what each part is made from."""
+class ExportPlan:
+    """An export of a dataset.
+
+    Attributes:
+        data: The dataset's folder.
+        out: The export's folder.
+        layout: Of the export.
+        share: Share of the triplets that are held out as "test"; 0 splits nothing.
+        parts: All parts, in order.
+        digests: For each part, of what it is made from.
+        scores: Names of the scores that rows may have.
+    """
 
     data: Path
     out: Path
@@ -47,67 +61,86 @@ class Plan:
     scores: tuple[str, ...]
 
     def tasks(self) -> list[Task]:
-        """A task a part, of its number."""
+        """One task a part, with the part's index as its number."""
         return [Task(number=number, digest=digest) for number, digest in enumerate(self.digests)]
 
     def samples(self, part: Part) -> Iterator[Sample]:
-        """The part's pairs with their pictures; of the photo's path its name is left. Raises InputError."""
+        """Read a part's pairs. Of the path of a photo only its name is left. Raises InputError."""
         for number in part.shards:
             pairs = data_pairs(self.data, [number])
             for index in range(len(pairs)):
-                row = pairs.row(index)
-                if part.split and is_test(str(row["triplet"]), self.share) != (part.split == "test"):
+                if part.split and _split_of(pairs.row(index), self.share) != part.split:
                     continue
                 sample = pairs.sample(index)
                 photo = sample.row.get("image")
-                yield Sample(
-                    row={**sample.row, "image": Path(str(photo)).name if photo else None}, pictures=sample.pictures
-                )
+                row = {**sample.row, "image": Path(str(photo)).name if photo else None}
+                yield Sample(row=row, pictures=sample.pictures)
 
 
-def plan_export(data: Path, out: Path, layout: Layout, *, share: float, per_file: int) -> Plan:
-    """Divide what the filter kept into files of about `per_file` pairs. Reads the kept rows once, not the pictures.
+@dataclass(kw_only=True)
+class _Count:
+    """What a shard has of a split."""
 
-    Raises InputError where nothing is kept, UsageError where `out` is the dataset's own folder.
+    pairs: int = 0
+    triplets: int = 0
+
+
+def plan_export(data: Path, out: Path, layout: Layout, *, share: float, per_file: int) -> ExportPlan:
+    """Divide the pairs that the filter kept into files. The kept rows are read once, the pictures are not.
+
+    Args:
+        data: The dataset's folder.
+        out: The export's folder.
+        layout: Of the export.
+        share: Share of the triplets to hold out as "test".
+        per_file: About how many pairs a file gets.
+
+    Raises:
+        InputError: No pairs are kept.
+        UsageError: `out` is the dataset's folder.
     """
-    kept, pairs = Shards(folder=data / "kept"), Shards(folder=data / "pairs", kind="tar")
+    kept, pairs = Shards(folder=data / "kept"), Shards(folder=data / "pairs", format="tar")
     if out.resolve() == data.resolve():
         raise UsageError(f"-o {printable(out)} is the dataset itself: give a folder of its own")
-    there = {number: marker for number, marker in kept.done().items() if marker.rows}
-    if not there:
+    markers = {number: marker for number, marker in kept.done().items() if marker.rows}
+    if not markers:
         raise InputError(f"{printable(kept.folder)} holds no kept pairs: run ip2p gen-data filter first")
-    sources = {number: f"{pairs.marker(number).sha256}:{marker.sha256}" for number, marker in there.items()}
+    sources = {number: f"{pairs.marker(number).sha256}:{marker.sha256}" for number, marker in markers.items()}
     names: dict[str, None] = {}
-    counts: dict[str, dict[int, tuple[int, int]]] = {}
-    for number in there:
-        rows, triplets = Counter[str](), Counter[str]()
+    counts: dict[str, dict[int, _Count]] = {"": {}, "train": {}, "test": {}}
+    for number in markers:
         seen = set()
         for row in kept.rows(number):
             names |= dict.fromkeys(name for name in row if name not in ("key", "triplet", "kind"))
-            split = "" if not share else "test" if is_test(str(row["triplet"]), share) else "train"
-            rows[split] += 1
-            triplets[split] += row["triplet"] not in seen
+            count = counts[_split_of(row, share)].setdefault(number, _Count())
+            count.pairs += 1
+            count.triplets += row["triplet"] not in seen
             seen.add(row["triplet"])
-        for split in rows:
-            counts.setdefault(split, {})[number] = (rows[split], triplets[split])
-    parts = tuple(part for split in ("", "train", "test") for part in _divided(split, counts.get(split, {}), per_file))
-    said = json.dumps([layout, share, list(names)])
-    digests = tuple(_digest([said, repr(part), *(sources[number] for number in part.shards)]) for part in parts)
-    return Plan(data=data, out=out, layout=layout, share=share, parts=parts, digests=digests, scores=tuple(names))
+    parts = tuple(part for split, its_counts in counts.items() for part in _divided(split, its_counts, per_file))
+    settings = json.dumps([layout, share, list(names)])
+    digests = tuple(_digest([settings, repr(part), *(sources[number] for number in part.shards)]) for part in parts)
+    return ExportPlan(data=data, out=out, layout=layout, share=share, parts=parts, digests=digests, scores=tuple(names))
 
 
-def _divided(split: str, counts: dict[int, tuple[int, int]], per_file: int) -> list[Part]:
+def _split_of(row: Mapping[str, Any], share: float) -> str:
+    if not share:
+        return ""
+    return "test" if is_test(str(row["triplet"]), share) else "train"
+
+
+def _divided(split: str, counts: Mapping[int, _Count], per_file: int) -> list[Part]:
+    """The parts of a split: runs of shards that together have at most `per_file` pairs, or of one shard."""
     groups: list[tuple[list[int], int]] = []
-    rows = triplets = 0
-    for number, (more, named) in counts.items():
-        if not groups or rows + more > per_file:
+    pairs = triplets = 0
+    for number, count in counts.items():
+        if not groups or pairs + count.pairs > per_file:
             groups.append(([], triplets))
-            rows = 0
+            pairs = 0
         groups[-1][0].append(number)
-        rows, triplets = rows + more, triplets + named
+        pairs, triplets = pairs + count.pairs, triplets + count.triplets
     return [
-        Part(split=split, number=place, of=len(groups), shards=tuple(shards), first=first)
-        for place, (shards, first) in enumerate(groups)
+        Part(split=split, number=number, of=len(groups), shards=tuple(shards), first=first)
+        for number, (shards, first) in enumerate(groups)
     ]
 
 
