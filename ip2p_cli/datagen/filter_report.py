@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
-import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,12 @@ _MAX_KINDS = 24
 
 @dataclass(kw_only=True)
 class Summary:
-    """Counts of all scored pairs; its size does not grow with their number.
+    """Counts of all scored pairs, in memory that does not grow with their number.
 
     Attributes:
-        measure: "clip" or "offline".
-        gates: Those that pairs have to pass.
-        pairs: How many were scored.
-        triplets: How many triplets these have.
-        kept_triplets: How many triplets have a kept pair.
         kinds: Pairs by kind of edit.
-        passed: Pairs that pass a gate, "all gates" or are "kept", by kind.
+        passed: Pairs that pass a gate, pass "all gates" or are "kept", by kind.
         reasons: Dropped pairs by reason.
-        scores: Distribution of each score.
         examples: Some pairs that were kept (True) and dropped (False).
     """
 
@@ -58,13 +53,7 @@ class Summary:
         return self.passed["kept"].total()
 
     def add(self, row: Row, shard: int, why: str | None) -> None:
-        """Count a pair.
-
-        Args:
-            row: Its scores.
-            shard: The number of its shard.
-            why: Why it is dropped; None: it is kept.
-        """
+        """Count a pair of a shard. `why`: the reason why it is dropped; None: it is kept."""
         kind = str(row.get("kind") or "no kind")
         self.pairs += 1
         self.kinds[kind] += 1
@@ -77,7 +66,7 @@ class Summary:
         self.examples[why is None].offer(row, shard, why)
 
     def data(self) -> dict[str, Any]:
-        """The counts, and the share of pairs that passes each gate in all and by kind, as an object for --json."""
+        """The counts and the `rates` as an object for --json."""
         return {
             "measure": self.measure,
             "pairs": self.pairs,
@@ -85,33 +74,29 @@ class Summary:
             "triplets": self.triplets,
             "kept_triplets": self.kept_triplets,
             "dropped": dict(self.reasons.most_common()),
-            "rates": {row[0]: dict(zip(self.head()[1:], row[1:], strict=True)) for row in self.rates()},
+            "rates": self.rates(),
         }
 
-    def head(self) -> list[str]:
-        """The names of the columns of `rates`: those of the most frequent kinds come last."""
-        return ["gate", "all", *(name for name, _ in self.kinds.most_common(_MAX_KINDS))]
-
-    def rates(self) -> list[list[Any]]:
-        """For each gate, for all of them and for kept pairs the share of pairs, 0 to 1, in all and by kind."""
+    def rates(self) -> dict[str, dict[str, float]]:
+        """For each key of `passed` the share of pairs, 0 to 1, in all and for the most frequent kinds."""
         kinds = self.kinds.most_common(_MAX_KINDS)
-        rows = []
-        for name, counts in self.passed.items():
-            shares = [counts.total() / max(1, self.pairs), *(counts[kind] / total for kind, total in kinds)]
-            rows.append([name, *(round(share, 4) for share in shares)])
-        return rows
+        return {
+            name: {"all": round(counts.total() / max(1, self.pairs), 4)}
+            | {kind: round(counts[kind] / total, 4) for kind, total in kinds}
+            for name, counts in self.passed.items()
+        }
+
+    def table(self) -> Table:
+        """The `rates` as a table of percentages."""
+        rates = self.rates()
+        rows = [[name, *(f"{share:.1%}" for share in shares.values())] for name, shares in rates.items()]
+        return Table(title="Share that passes", head=["gate", *rates["kept"]], rows=rows)
 
 
 def summarise(select: SelectPairs, numbers: Sequence[int], measured: Mapping[str, Any]) -> Summary:
-    """Decide again about every pair of some shards, and count.
+    """Decide again about every pair of the shards with these numbers, and count.
 
-    Args:
-        select: What decides.
-        numbers: The numbers of the shards of scores.
-        measured: The settings that they were made with.
-
-    Raises:
-        InputError: A shard cannot be read.
+    `measured`: the settings of the scores. Raises InputError if a shard cannot be read.
     """
     summary = Summary(measure=str(measured.get("measure")), gates=select.gates)
     for number in numbers:
@@ -126,13 +111,7 @@ def summarise(select: SelectPairs, numbers: Sequence[int], measured: Mapping[str
 
 
 def report_page(data: Path, summary: Summary, keep: int) -> bytes:
-    """Write the report as HTML.
-
-    Args:
-        data: The dataset's folder.
-        summary: Of its pairs.
-        keep: How many pairs of a triplet are kept at most.
-    """
+    """Write the report on the dataset's folder `data` as HTML. `keep`: pairs of a triplet that are kept at most."""
     offline = " (without CLIP: it knows nothing of the words)" if summary.measure == "offline" else ""
     facts = {
         "measure": summary.measure + offline,
@@ -141,12 +120,8 @@ def report_page(data: Path, summary: Summary, keep: int) -> bytes:
         "triplets with a kept pair": f"{summary.kept_triplets} of {summary.triplets}",
         "at most of a triplet": keep,
     }
-    rates = [[row[0], *(f"{share:.1%}" for share in row[1:])] for row in summary.rates()]
     dropped = [[why, str(count)] for why, count in summary.reasons.most_common()]
-    tables = [
-        Table(title="Share that passes", head=summary.head(), rows=rates),
-        Table(title="Dropped", head=["reason", "pairs"], rows=dropped),
-    ]
+    tables = [summary.table(), Table(title="Dropped", head=["reason", "pairs"], rows=dropped)]
     histograms = [_histogram(name, score, summary.gates) for name, score in summary.scores.items()]
     sections = {title: summary.examples[kept].cards(data) for title, kept in (("Kept", True), ("Dropped", False))}
     return pairs_page("Filter report", sections, facts=facts, tables=tables, histograms=histograms)
@@ -164,17 +139,14 @@ class _Examples:
     """SHOWN rows drawn from all, in each run the same: those whose keys have the smallest hashes."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, str, int, str, Row]] = []  # a heap: the largest hash first
+        self._rows: list[tuple[bytes, str, int, str, Row]] = []
 
     def offer(self, row: Row, shard: int, why: str | None) -> None:
         """Let a row take part in the draw."""
         key = str(row["key"])
-        rank = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-        if len(self._rows) == SHOWN and -rank <= self._rows[0][0]:
-            return
-        heapq.heappush(self._rows, (-rank, key, shard, why or "", row))
-        if len(self._rows) > SHOWN:
-            heapq.heappop(self._rows)
+        digest = hashlib.sha256(key.encode()).digest()
+        bisect.insort(self._rows, (digest, key, shard, why or "", row), key=itemgetter(0))
+        del self._rows[SHOWN:]
 
     def cards(self, data: Path) -> list[Card]:
         """The drawn pairs with their pictures."""
@@ -188,4 +160,4 @@ class _Examples:
                     why, scores = rows[key]
                     facts = {name: value for name, value in scores.items() if name not in ("key", "triplet")}
                     cards[key] = Card(sample=pairs.sample(index), why=why, facts=facts)
-        return [cards[key] for _, key, *_ in sorted(self._rows, reverse=True) if key in cards]
+        return [cards[key] for key in rows if key in cards]

@@ -32,14 +32,7 @@ TrainingPair = tuple[Pixels, Pixels, str]  # before, after, instruction
 
 @dataclass(frozen=True, kw_only=True)
 class CropSpec:
-    """Size of the crops that are taken from a photo, in pixels.
-
-    Attributes:
-        height: Of a crop.
-        width: Of a crop.
-        side: The photo's shorter side before cropping.
-        per_photo: How many crops are taken from one painted photo.
-    """
+    """Crops of `height` x `width` pixels, `per_photo` of each painted photo, whose shorter side is `side` pixels."""
 
     height: int
     width: int
@@ -88,16 +81,7 @@ class LooksStream(Stream):
     """
 
     def __init__(self, photos: Sequence[Path], *, seed: int, emphasis: Mapping[str, float] | None = None) -> None:
-        """Set up the stream.
-
-        Args:
-            photos: At least one.
-            seed: Of everything that is drawn.
-            emphasis: How much more often than others a look is drawn, by its name.
-
-        Raises:
-            UsageError: `emphasis` names an unknown look.
-        """
+        """`emphasis`: how much more often than others a look is drawn. Raises UsageError for an unknown look."""
         super().__init__(seed)
         self.photos, self.names, emphasis = list(photos), tuple(looks()), emphasis or {}
         for name in emphasis:

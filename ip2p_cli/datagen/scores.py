@@ -51,16 +51,7 @@ Scorer = Callable[[Sequence[DecodedPair]], list[Scores]]
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerConfig:
-    """What pairs are scored with.
-
-    Attributes:
-        clip: Folder of a CLIP model. None: the offline measure.
-        dino: Folder of a DINO model.
-        safety: Folder of a safety checker or classifier.
-        judge: A vision language model behind an endpoint.
-        device: Of the models.
-        batch: How many pairs are scored at a time.
-    """
+    """What pairs are scored with: the folders of models, and a judge. Without `clip` the offline measure is used."""
 
     clip: Path | None = None
     dino: Path | None = None
@@ -120,24 +111,14 @@ class ScorePairs:
         return work
 
 
-def decode_pair(sample: Sample) -> DecodedPair:
-    """Decode both pictures. Raises InputError if one is missing or broken."""
-    key, pictures = sample.row.get("key", "a pair"), sample.pictures
-    missing = [name for name in PICTURES if name not in pictures]
-    if missing:
-        raise InputError(f"{key}: it has no {missing[0]}: paint its shard again")
-    original, edited = (decode_picture(pictures[name], f"{key}.{name}") for name in PICTURES)
-    return DecodedPair(sample=sample, original=original, edited=edited)
-
-
 def _decoded(samples: Iterator[Sample], drop: Callable[[str], None]) -> Iterator[DecodedPair]:
     for sample in samples:
         try:
-            pair = decode_pair(sample)
-        except InputError:
+            original, edited = (decode_picture(sample.pictures[name], name) for name in PICTURES)
+        except (InputError, KeyError):
             drop("damaged picture")
             continue
-        yield pair
+        yield DecodedPair(sample=sample, original=original, edited=edited)
 
 
 def _identified(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,20 +37,11 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """Bounds of the scores; those apply whose score was measured.
+    """Bounds of the scores, of which those apply that were measured, and how many pairs of a triplet to keep.
 
-    Attributes:
-        image: CLIP similarity of the two pictures, at least. This, `direction` and `text` are the paper's, for CLIP
-            ViT-L/14.
-        direction: CLIP similarity of the change of the pictures and the change of the captions, at least.
-        text: CLIP similarity of each picture and its caption, at least.
-        min_change: Mean CIELAB distance, at least. This, `max_change` and `structure` are for the offline measure.
-        max_change: Mean CIELAB distance, at most.
-        structure: Correlation of luminance, at least; two unrelated photos have 0.3 to 0.4, because of flat areas.
-        dino: DINO similarity of the two pictures, at least.
-        judge: The judge's score, at least.
-        unsafe: The safety checker's score, at most.
-        keep: How many pairs of a triplet are kept, at most.
+    `image`, `direction` and `text` are the paper's bounds of the similarities by CLIP ViT-L/14. The change (mean CIELAB
+    distance) and `structure` (correlation of luminance) belong to the offline measure: two unrelated photos have a
+    structure of 0.3 to 0.4, because of their flat areas. All bounds are lower ones, except `max_change` and `unsafe`.
     """
 
     image: float = 0.7
@@ -91,11 +82,9 @@ class Thresholds:
 
 
 def decide(rows: Sequence[Row], gates: Sequence[Gate], keep: int) -> list[str | None]:
-    """Decide which rows of a shard are kept.
+    """Give for each row of a shard the reason why it is dropped, or None if it is kept.
 
-    Returns:
-        For each row the reason why it is dropped: the first gate that it fails, or that `keep` others of its triplet
-        score higher. None: it is kept.
+    A row is dropped by the first gate that it fails, or if `keep` others of its triplet have a higher score.
     """
     reasons: list[str | None] = []
     passing: dict[Any, list[int]] = {}

@@ -22,14 +22,9 @@ MEASURED = 200  # pairs whose pictures' sizes are read
 
 
 def stats_of(path: Path) -> dict[str, Any]:
-    """Count what a dataset or an export holds.
+    """Count what a dataset or an export holds by stage, split and kind, with QUANTILES of every score, and sizes.
 
-    Returns:
-        Counts by stage, split and kind, QUANTILES of every score, sizes in pixels and bytes. For a dataset's folder
-        without pairs only the stages.
-
-    Raises:
-        InputError: There is neither a stage nor a pair.
+    A dataset's folder without pairs has stages only. Raises InputError if there are neither stages nor pairs.
     """
     stages = stage_counts(path)
     try:

@@ -14,15 +14,10 @@ from ip2p_cli.io.names import printable
 
 
 def decode_picture(data: bytes, name: str, side: int | None = None) -> Image.Image:
-    """Decode a picture as RGB.
-
-    Args:
-        data: The encoded picture.
-        name: What messages call it.
-        side: A JPEG may come out smaller, but no side of it below this many pixels.
+    """Decode a picture as RGB. With `side` a JPEG may come out smaller, but no side of it below so many pixels.
 
     Raises:
-        InputError: It is not a picture, is broken, or has too many pixels.
+        InputError: It is not a picture, is broken, or has too many pixels. The message begins with `name`.
     """
     shown = printable(name)
     with formats.as_input_error(shown):

@@ -53,18 +53,9 @@ def pairs_page(
     tables: Sequence[Table] = (),
     histograms: Sequence[Histogram] = (),
 ) -> bytes:
-    """Render the page.
+    """Render the page as UTF-8 HTML in which every text is escaped.
 
-    Args:
-        title: Of the page.
-        sections: Pairs by the section's title; at most MAX_CARDS of each are shown. Pairs whose pictures cannot be read
-            are left out.
-        facts: Names and values at the top of the page.
-        tables: Tables below the facts.
-        histograms: Histograms below the tables.
-
-    Returns:
-        UTF-8 HTML in which every text is escaped.
+    At most MAX_CARDS pairs of a section are shown; pairs whose pictures cannot be read are left out.
     """
     import jinja2
 
@@ -100,11 +91,11 @@ def _card(card: Card) -> dict[str, Any] | None:
 def _drawn(histogram: Histogram) -> dict[str, Any]:
     """The histogram's bars and lines in units of the drawing, _WIDTH by _HEIGHT."""
     highest, width = max([1, *histogram.heights]), _WIDTH / max(1, len(histogram.heights))
-    bars = []
-    for index, count in enumerate(histogram.heights):
-        height = round(_HEIGHT * count / highest, 1)
-        bar = {"x": round(index * width, 1), "y": _HEIGHT - height, "width": round(width * 0.9, 1), "height": height}
-        bars.append(bar)
+    heights = [round(_HEIGHT * count / highest, 1) for count in histogram.heights]
+    bars = [
+        {"x": round(index * width, 1), "y": _HEIGHT - height, "width": round(width * 0.9, 1), "height": height}
+        for index, height in enumerate(heights)
+    ]
     span = max(1e-9, histogram.high - histogram.low)
     lines = [round(_WIDTH * (bound - histogram.low) / span, 1) for bound in histogram.bounds]
     return {"label": histogram.label, "bars": bars, "lines": [x for x in lines if 0 <= x <= _WIDTH]}

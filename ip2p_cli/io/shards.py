@@ -19,7 +19,7 @@ import tarfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -39,16 +39,7 @@ _ADVICE = "delete its .done.json, then run the stage that writes it again"
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:
-    """What a finished shard holds.
-
-    Attributes:
-        number: The shard's number.
-        rows: How many rows it has.
-        sha256: Of the shard's bytes, in hex.
-        source: Digest of what the shard was made from.
-        counts: How many rows were dropped, by reason.
-        seconds: How long it took to make.
-    """
+    """What a finished shard holds: digests of its bytes and of its `source`, and `counts` of dropped rows by reason."""
 
     number: int
     rows: int
@@ -87,11 +78,7 @@ class Shards:
         return {marker.number: marker for marker in markers if marker and self.path(marker.number).is_file()}
 
     def begin(self, settings: Row, *, redo: bool = False) -> None:
-        """Make the folder and note the settings that its shards are made with.
-
-        Args:
-            settings: Anything that JSON can hold.
-            redo: Delete the shards that are there first.
+        """Make the folder and note the settings of its shards; with `redo` delete the shards that it has.
 
         Raises:
             UsageError: An earlier run used other settings, and `redo` is not set.
@@ -126,13 +113,7 @@ class Shards:
     def writing(self, number: int, source: str = "", *, keep: bool = False) -> Iterator[ShardWriter]:
         """Open a writer of a shard. The shard and its marker appear when the block ends without an exception.
 
-        Args:
-            number: The shard's number.
-            source: Digest of what it is made from, for its marker.
-            keep: As in `whole_file`.
-
-        Raises:
-            OutputError: The shard cannot be written.
+        Raises OutputError if the shard cannot be written; `keep` is that of `whole_file`.
         """
         began, path = time.monotonic(), self.path(number)
         for stale in self.folder.glob(f".{path.name}-*.tmp"):
@@ -217,9 +198,7 @@ class ShardWriter:
 def whole_file(path: Path, *, keep: bool = False) -> Iterator[IO[bytes]]:
     """Open a file that gets its name when the block ends without an exception.
 
-    Args:
-        path: The name. Missing folders are made.
-        keep: Leave a file of that name that has the same bytes, instead of replacing it.
+    Missing folders are made. A file of that name is replaced; with `keep` it stays if it has the same bytes.
 
     Raises:
         OutputError: The file cannot be written, or with `keep` one with other bytes has its name.
@@ -288,8 +267,6 @@ def _read_marker(path: Path) -> Marker | None:
 
 
 def _drop_stale(path: Path) -> None:
-    try:
+    with suppress(OSError):
         if time.time() - path.stat().st_mtime > _STALE_SECONDS:
             path.unlink()
-    except OSError:
-        return

@@ -23,8 +23,7 @@ def sharpen(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
 def tilt_shift(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     """A toy-like scene: one sharp band, the rest blurred, saturated colour."""
     away = np.abs(tones.row_position(image) - 0.55)
-    near = np.broadcast_to(tones.smoothstep(away, 0.06, 0.22), image.shape[:2])
-    far = np.broadcast_to(tones.smoothstep(away, 0.2, 0.42), image.shape[:2])
+    near, far = tones.smoothstep(away, 0.06, 0.22), tones.smoothstep(away, 0.2, 0.42)
     rich = tones.clip(tones.saturate(tones.curve(image, (0, 0), (0.3, 0.29), (0.7, 0.76), (1, 1)), 1 + 0.35 * amount))
     soft = tones.mix(tones.blur(rich, 3.0 * amount), tones.blur(rich, 7.0 * amount), far)
     return tones.clip(tones.mix(rich, soft, near))
@@ -102,10 +101,5 @@ def bokeh(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     spread = cv2.filter2D(small * weight, -1, disc, borderType=cv2.BORDER_REFLECT)
     spread /= cv2.filter2D(weight, -1, disc, borderType=cv2.BORDER_REFLECT)
     soft = cv2.resize(tones.saturate(spread, 1.25), (w, h), interpolation=cv2.INTER_LINEAR)
-    return tones.clip(
-        tones.mix(
-            image,
-            tones.curve(soft, (0, 0), (0.4, 0.44), (0.8, 0.92), (1, 1)),
-            tones.smoothstep(tones.radius(image), 0.45, 0.95),
-        )
-    )
+    soft = tones.curve(soft, (0, 0), (0.4, 0.44), (0.8, 0.92), (1, 1))
+    return tones.clip(tones.mix(image, soft, tones.smoothstep(tones.radius(image), 0.45, 0.95)))

@@ -14,12 +14,9 @@ def black_and_white(image: Pixels, amount: float, rng: np.random.Generator) -> P
 
 def sepia(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     """The brown of an old print."""
+    lum = tones.luminance(image)
     toned = tones.gradient(
-        tones.luminance(image),
-        (0, (0.10, 0.05, 0.02)),
-        (0.35, (0.43, 0.28, 0.14)),
-        (0.7, (0.80, 0.63, 0.40)),
-        (1, (1, 0.93, 0.77)),
+        lum, (0, (0.10, 0.05, 0.02)), (0.35, (0.43, 0.28, 0.14)), (0.7, (0.80, 0.63, 0.40)), (1, (1, 0.93, 0.77))
     )
     return tones.blend(image, toned, amount)
 
@@ -53,12 +50,9 @@ def invert(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
 
 def duotone(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     """Two inks: navy darks, peach lights."""
+    lum = tones.luminance(image)
     toned = tones.gradient(
-        tones.luminance(image),
-        (0, (0.04, 0.06, 0.24)),
-        (0.4, (0.36, 0.26, 0.46)),
-        (0.72, (0.95, 0.62, 0.52)),
-        (1, (1, 0.93, 0.80)),
+        lum, (0, (0.04, 0.06, 0.24)), (0.4, (0.36, 0.26, 0.46)), (0.72, (0.95, 0.62, 0.52)), (1, (1, 0.93, 0.80))
     )
     return tones.blend(image, toned, amount)
 

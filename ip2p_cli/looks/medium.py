@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ip2p_cli.looks import tones
-from ip2p_cli.looks.base import Pixels
+from ip2p_cli.looks.base import Pixels, Plane
 
 
 def pencil_sketch(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
@@ -24,9 +24,8 @@ def charcoal(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     tone = tones.mix(tone, tones.blur(tone, 3), 0.4)
     line = tones.outlines(lum, 1.5, 24 * max(amount, 1.0))
     mono = tone * (1 - 0.85 * line) + 0.1 * tones.smoothstep(lum - tones.blur(lum, 2), 0.02, 0.15)
-    return tones.blend(
-        image, tones.gradient(tones.f32(mono), (0, (0.04, 0.04, 0.045)), (1, (1.0, 0.985, 0.96))), amount
-    )
+    drawing = tones.gradient(tones.f32(mono), (0, (0.04, 0.04, 0.045)), (1, (1.0, 0.985, 0.96)))
+    return tones.blend(image, drawing, amount)
 
 
 def watercolour(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
@@ -69,22 +68,15 @@ def cartoon(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
 
 def poster(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     """A screen print in four flat inks."""
-    lum = _even(tones.luminance(image), 7)
-    out = _print(
-        tones.blur(lum, 0.5),
-        ((0.05, 0.17, 0.29), (0.80, 0.15, 0.14), (0.45, 0.64, 0.67), (0.97, 0.90, 0.68)),
-        (0.24, 0.46, 0.68),
-    )
-    return tones.blend(image, out, amount)
+    inks = ((0.05, 0.17, 0.29), (0.80, 0.15, 0.14), (0.45, 0.64, 0.67), (0.97, 0.90, 0.68))
+    return tones.blend(image, _print(tones.luminance(image), 7, inks, (0.24, 0.46, 0.68)), amount)
 
 
-def _even(lum: Pixels, size: float) -> Pixels:
-    """Add local contrast, so that a flat or hazy photo gets more than one ink, and smooth texture."""
-    return tones.flatten(tones.f32(lum + 0.4 * (lum - tones.blur(lum, 24))), size, 0.015)
-
-
-def _print(lum: Pixels, inks: tuple[tones.Colour, ...], cuts: tuple[float, ...]) -> Pixels:
-    """Print in flat inks, each where the luminance is above its cut."""
+def _print(lum: Plane, size: float, inks: tuple[tones.Colour, ...], cuts: tuple[float, ...]) -> Pixels:
+    """Print in flat inks, each where the luminance is above its cut, without texture finer than `size`."""
+    # Local contrast gives a flat or hazy photo more than one ink.
+    lum = tones.flatten(tones.f32(lum + 0.4 * (lum - tones.blur(lum, 24))), size, 0.015)
+    lum = tones.blur(lum, 0.5)
     print_ = np.ascontiguousarray(np.broadcast_to(tones.f32(inks[0]), (*lum.shape, 3)))
     for colour, cut in zip(inks[1:], cuts, strict=True):
         print_ = tones.mix(print_, colour, tones.smoothstep(lum, cut - 0.045, cut + 0.045))
@@ -113,13 +105,8 @@ def blueprint(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
 
 def pop_art(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     """Bold flat silkscreen colours."""
-    lum = _even(tones.luminance(image), 5)
-    out = _print(
-        tones.blur(lum, 0.5),
-        ((0.16, 0.04, 0.36), (0.92, 0.06, 0.50), (1.0, 0.82, 0.05), (0.10, 0.80, 0.82)),
-        (0.25, 0.47, 0.74),
-    )
-    return tones.blend(image, out, amount)
+    inks = ((0.16, 0.04, 0.36), (0.92, 0.06, 0.50), (1.0, 0.82, 0.05), (0.10, 0.80, 0.82))
+    return tones.blend(image, _print(tones.luminance(image), 5, inks, (0.25, 0.47, 0.74)), amount)
 
 
 def engraving(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
@@ -134,6 +121,5 @@ def engraving(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     first = tones.smoothstep(tones.f32(tone * 1.35 - across), -0.45, 0.35)
     second = tones.smoothstep(tones.f32(tone * 3.2 - slant), -0.45, 0.35)
     paper = first * second * (1 - 0.8 * tones.outlines(tones.luminance(image), 0.8, 20 * max(amount, 1.0)))
-    return tones.blend(
-        image, tones.gradient(tones.f32(paper), (0, (0.12, 0.10, 0.11)), (1, (0.97, 0.93, 0.83))), amount
-    )
+    engraved = tones.gradient(tones.f32(paper), (0, (0.12, 0.10, 0.11)), (1, (0.97, 0.93, 0.83)))
+    return tones.blend(image, engraved, amount)

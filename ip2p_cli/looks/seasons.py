@@ -64,10 +64,8 @@ def _flakes(image: Pixels, rng: np.random.Generator, count: int, size: float, so
     h, w = image.shape[:2]
     s = tones.scale_of(image)
     layer = np.zeros((h, w), dtype=np.float32)
-    n = max(1, round(count * h * w / (s * s * 65536)))
-    n = min(n, 4 * count)  # enough for a very long strip
-    places = rng.random((n, 3))
-    for x, y, r in places:
+    n = min(max(1, round(count * h * w / (s * s * 65536))), 4 * count)  # the latter is enough for a very long strip
+    for x, y, r in rng.random((n, 3)):
         at = (int(x * w * 16), int(y * h * 16))
         cv2.circle(layer, at, max(8, int(size * s * (0.6 + 0.8 * r) * 16)), 1.0, -1, cv2.LINE_8, 4)
     return tones.blur(layer, soft)
@@ -88,11 +86,7 @@ def fog(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     """White-grey fog, thicker toward the top, where distant things are."""
     thick = (0.80 - 0.30 * tones.smoothstep(tones.row_position(image), 0.2, 1.0)) * min(1.15, amount**0.7)
     soft = tones.mix(tones.saturate(image, 0.6), tones.blur(image, 3), 0.35)
-    return tones.clip(
-        tones.mix(
-            tones.mix(image, soft, min(1.0, amount)), (0.83, 0.845, 0.86), np.broadcast_to(thick, image.shape[:2])
-        )
-    )
+    return tones.clip(tones.mix(tones.mix(image, soft, min(1.0, amount)), (0.83, 0.845, 0.86), thick))
 
 
 def rain(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:

@@ -31,13 +31,8 @@ def sunset(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
         y, (0, (0.93, 0.26, 0.12)), (0.3, (1.0, 0.47, 0.13)), (0.6, (1.0, 0.68, 0.30)), (1, (0.5, 0.28, 0.42))
     )
     cover = (0.15 + 0.6 * tones.smoothstep(lum, 0.25, 0.85)) * (1 - tones.smoothstep(y, 0.1, 0.85))
-    return tones.grade(
-        image,
-        tones.clip(
-            tones.mix(out, tones.multiply(tones.f32(np.broadcast_to(sky, image.shape)), 0.55 + 0.5 * lum), cover)
-        ),
-        amount,
-    )
+    lit_sky = sky * tones.grey(0.55 + 0.5 * lum)
+    return tones.grade(image, tones.clip(tones.mix(out, lit_sky, cover)), amount)
 
 
 def sunrise(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
@@ -50,9 +45,7 @@ def sunrise(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     light = tones.gradient(
         tones.row_position(image), (0, (0.42, 0.16, 0.24)), (0.5, (0.40, 0.28, 0.12)), (1, (0.04, 0.02, 0.05))
     )
-    return tones.grade(
-        image, tones.clip(tones.screen(tones.clip(out), tones.f32(np.broadcast_to(light, image.shape) * 0.6))), amount
-    )
+    return tones.grade(image, tones.clip(tones.screen(tones.clip(out), light * 0.6)), amount)
 
 
 def golden_hour(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:

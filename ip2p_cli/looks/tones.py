@@ -106,8 +106,7 @@ def _curve_table(points: Points) -> npt.NDArray[np.float32]:
 
 @lru_cache(maxsize=256)
 def _gradient_table(stops: Stops) -> npt.NDArray[np.float32]:
-    xs = np.array([s[0] for s in stops], dtype=np.float64)
-    ys = np.array([s[1] for s in stops], dtype=np.float64)
+    xs, ys = (np.array(values, dtype=np.float64) for values in zip(*stops, strict=True))
     return f32(np.stack([_monotone(xs, ys[:, c]) for c in range(3)], axis=1))
 
 
@@ -202,8 +201,7 @@ def brush_strokes(image: Pixels, size: float) -> Pixels:
 
 def outlines(plane: Plane, width: float, strength: float) -> Plane:
     """Mask of dark outlines: where a plane is darker than its surroundings."""
-    fine = blur(plane, width)
-    wide = blur(plane, width * 2.2)
+    fine, wide = blur(plane, width), blur(plane, width * 2.2)
     return f32(np.clip(np.tanh(np.maximum(wide - fine - 0.006, 0) * strength), 0, 1))
 
 

@@ -110,8 +110,8 @@ def _select(data: Path, scores: Shards, thresholds: Thresholds, config: WorkerCo
     page = data / "report" / "filter.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     write_whole(page, report_page(data, summary, thresholds.keep), overwrite=True)
-    rows = [[str(row[0]), *(f"{share:.1%}" for share in row[1:])] for row in summary.rates()]
-    output.data(table_text(summary.head(), rows), {"stage": "filter", "output": str(page), **summary.data()})
+    table = summary.table()
+    output.data(table_text(table.head, table.rows), {"stage": "filter", "output": str(page), **summary.data()})
     output.say(f"{summary.kept} of {summary.pairs} pairs kept, measured by {summary.measure}: {page}")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import overload
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ip2p_cli.datagen.dataset.base import PairSet
+from ip2p_cli.datagen.dataset.columns import PICTURES
 from ip2p_cli.datagen.look_pairs import TRIES, CropSpec, Stream, TrainingPair, crop_both, to_side
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.encoded import decode_picture
@@ -81,10 +82,6 @@ class Originals(Sequence[Photo]):
             return Originals(self._pairs, self._indices[index])
         return partial(self._read, int(self._indices[index]))
 
-    def __iter__(self) -> Iterator[Photo]:
-        """All pictures, in order."""
-        return (self[index] for index in range(len(self)))
-
     def _read(self, index: int, side: int) -> Pixels:
         sample = self._pairs.sample(index)
         return to_side(np.asarray(decode_picture(sample.pictures["original.jpg"], str(sample.row["key"]))), side)
@@ -103,10 +100,8 @@ def split_indices(pairs: PairSet, hold_out_every: int) -> tuple[Indices, Indices
 
 
 def _both(sample: Sample, side: int) -> Pixels:
-    before, after = (
-        decode_picture(sample.pictures[f"{name}.jpg"], f"{sample.row.get('key')}.{name}.jpg")
-        for name in ("original", "edited")
-    )
+    key, pictures = sample.row.get("key"), sample.pictures
+    before, after = (decode_picture(pictures[name], f"{key}.{name}") for name in PICTURES)
     if after.size != before.size:
         after = after.resize(before.size)
     return np.concatenate([to_side(np.asarray(picture), side) for picture in (before, after)], axis=2)

@@ -23,15 +23,9 @@ class TarPairs(PairSet):
     """The pairs of some tars. In memory: 72 bytes a pair, for where its parts are."""
 
     def __init__(self, paths: Sequence[Path], *, layout: str, kept: Sequence[Path] | None = None) -> None:
-        """Read the headers of the tars.
+        """Read the headers of the tars. `kept`: for each tar the file of scores that lists the pairs that count.
 
-        Args:
-            paths: The tars.
-            layout: What the layout is called.
-            kept: For each tar the file of scores that lists which of its pairs count. None: all pairs count.
-
-        Raises:
-            InputError: A tar cannot be read.
+        Raises InputError if a tar cannot be read.
         """
         self.layout, self._paths, self._kept = layout, list(paths), kept
         places, groups = array("q"), array("Q")
@@ -77,12 +71,9 @@ class TarPairs(PairSet):
 
 
 def data_pairs(folder: Path, numbers: Sequence[int] | None = None, *, all_pairs: bool = False) -> TarPairs:
-    """Open the pairs of a dataset's folder that its filter kept, or all of them if it was not filtered.
+    """Open the pairs of a dataset's folder that its filter kept, or with `all_pairs` or without a filter all.
 
-    Args:
-        folder: The folder that all stages share.
-        numbers: The shards to read. None: all that are finished.
-        all_pairs: Also read pairs that the filter dropped, without scores.
+    `numbers`: the shards to read; None: all that are finished.
     """
     pairs, kept = Shards(folder=folder / "pairs", format="tar"), Shards(folder=folder / "kept")
     filtered = kept.done() if not all_pairs else {}

@@ -26,12 +26,7 @@ _MAX_KINDS = 100
 
 
 def card_of(plan: ExportPlan, files: Sequence[Mapping[str, Any]]) -> str:
-    """Write the card in Markdown: counts, settings of every stage, models, licences, measure and limits.
-
-    Args:
-        plan: The export.
-        files: The rows of its ledger.
-    """
+    """Write the card in Markdown: counts, settings, models, licences and limits. `files`: the rows of the ledger."""
     import jinja2
 
     abouts = {name: Shards(folder=plan.data / name).about() for name in STAGES}

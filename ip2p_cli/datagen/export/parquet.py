@@ -15,16 +15,7 @@ ROW_GROUP = 32  # rows: what has to be read to see one pair
 
 
 def write_parquet(file: IO[bytes], samples: Iterator[Sample], scores: Sequence[str]) -> int:
-    """Write a parquet file, with at most ROW_GROUP pairs in memory.
-
-    Args:
-        file: An open file.
-        samples: The pairs.
-        scores: Names of columns besides COLUMN_TYPES.
-
-    Returns:
-        The number of rows.
-    """
+    """Write pairs with the columns of COLUMN_TYPES and `scores`, with at most ROW_GROUP in memory; return how many."""
     pa, pq = pyarrow(), pyarrow(".parquet")
     types = COLUMN_TYPES | dict.fromkeys(scores, "float64")
     schema = _schema(pa, types)

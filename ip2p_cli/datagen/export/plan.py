@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +18,15 @@ from ip2p_cli.io.names import printable
 from ip2p_cli.io.shards import Sample, Shards
 
 Layout = Literal["shards", "original", "parquet", "webdataset"]
+Counts = dict[int, tuple[int, int]]  # shard -> (pairs, triplets)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """The pairs of one file of an export, or, in the authors' layout, of some folders.
 
-    Attributes:
-        split: "train", "test", or "" if the data are not split.
-        number: Of the part in its split.
-        of: How many parts the split has.
-        shards: Numbers of the shards whose kept pairs of this split the part has.
-        first: How many triplets of the split come before the part.
+    It is part `number` of `of` of its split ("train", "test", or "" if the data are not split), has the kept pairs of
+    these shards, and comes after `first` triplets of the split.
     """
 
     split: str
@@ -40,16 +38,9 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportPlan:
-    """An export of a dataset.
+    """An export of the dataset `data` into the folder `out`, which holds out a `share` of its triplets as "test".
 
-    Attributes:
-        data: The dataset's folder.
-        out: The export's folder.
-        layout: Of the export.
-        share: Share of the triplets that are held out as "test"; 0 splits nothing.
-        parts: All parts, in order.
-        digests: For each part, of what it is made from.
-        scores: Names of the scores that rows may have.
+    `digests`: for each part, of what it is made from. `scores`: the names of the scores that rows may have.
     """
 
     data: Path
@@ -77,23 +68,8 @@ class ExportPlan:
                 yield Sample(row=row, pictures=sample.pictures)
 
 
-@dataclass(kw_only=True)
-class _Count:
-    """What a shard has of a split."""
-
-    pairs: int = 0
-    triplets: int = 0
-
-
 def plan_export(data: Path, out: Path, layout: Layout, *, share: float, per_file: int) -> ExportPlan:
-    """Divide the pairs that the filter kept into files. The kept rows are read once, the pictures are not.
-
-    Args:
-        data: The dataset's folder.
-        out: The export's folder.
-        layout: Of the export.
-        share: Share of the triplets to hold out as "test".
-        per_file: About how many pairs a file gets.
+    """Divide the pairs that the filter kept into files of about `per_file`. Rows are read once, pictures are not.
 
     Raises:
         InputError: No pairs are kept.
@@ -107,15 +83,16 @@ def plan_export(data: Path, out: Path, layout: Layout, *, share: float, per_file
         raise InputError(f"{printable(kept.folder)} holds no kept pairs: run ip2p gen-data filter first")
     sources = {number: f"{pairs.marker(number).sha256}:{marker.sha256}" for number, marker in markers.items()}
     names: dict[str, None] = {}
-    counts: dict[str, dict[int, _Count]] = {"": {}, "train": {}, "test": {}}
+    counts: dict[str, Counts] = {"": {}, "train": {}, "test": {}}
     for number in markers:
-        seen = set()
+        pairs_of, triplets_of = Counter[str](), defaultdict[str, set[str]](set)
         for row in kept.rows(number):
             names |= dict.fromkeys(name for name in row if name not in ("key", "triplet", "kind"))
-            count = counts[_split_of(row, share)].setdefault(number, _Count())
-            count.pairs += 1
-            count.triplets += row["triplet"] not in seen
-            seen.add(row["triplet"])
+            split = _split_of(row, share)
+            pairs_of[split] += 1
+            triplets_of[split].add(row["triplet"])
+        for split, count in pairs_of.items():
+            counts[split][number] = (count, len(triplets_of[split]))
     parts = tuple(part for split, its_counts in counts.items() for part in _divided(split, its_counts, per_file))
     settings = json.dumps([layout, share, list(names)])
     digests = tuple(_digest([settings, repr(part), *(sources[number] for number in part.shards)]) for part in parts)
@@ -128,16 +105,16 @@ def _split_of(row: Mapping[str, Any], share: float) -> str:
     return "test" if is_test(str(row["triplet"]), share) else "train"
 
 
-def _divided(split: str, counts: Mapping[int, _Count], per_file: int) -> list[Part]:
+def _divided(split: str, counts: Counts, per_file: int) -> list[Part]:
     """The parts of a split: runs of shards that together have at most `per_file` pairs, or of one shard."""
     groups: list[tuple[list[int], int]] = []
     pairs = triplets = 0
-    for number, count in counts.items():
-        if not groups or pairs + count.pairs > per_file:
+    for number, (pair_count, triplet_count) in counts.items():
+        if not groups or pairs + pair_count > per_file:
             groups.append(([], triplets))
             pairs = 0
         groups[-1][0].append(number)
-        pairs, triplets = pairs + count.pairs, triplets + count.triplets
+        pairs, triplets = pairs + pair_count, triplets + triplet_count
     return [
         Part(split=split, number=number, of=len(groups), shards=tuple(shards), first=first)
         for number, (shards, first) in enumerate(groups)

@@ -67,14 +67,11 @@ def _begin(plan: ExportPlan) -> None:
     settings = {"format": plan.layout, "split": plan.share, "digest": digest, "parts": len(plan.parts)}
     if before not in (None, settings):
         raise OutputError(f"{printable(plan.out)} is an export of other data or settings: give a new folder")
-    # Another process that writes a part of this export may have made the ledger by now.
-    if before is None and plan.out.exists() and not (plan.out.is_dir() and _names(plan.out) <= {LEDGER}):
+    # The ledger may be there by now: other processes write other parts of this export.
+    is_free = not plan.out.exists() or (plan.out.is_dir() and {path.name for path in plan.out.iterdir()} <= {LEDGER})
+    if before is None and not is_free:
         raise OutputError(f"{printable(plan.out)} holds other files: give a new folder with -o")
     ledger.begin(settings)
-
-
-def _names(folder: Path) -> set[str]:
-    return {entry.name for entry in folder.iterdir()}
 
 
 def finish_export(plan: ExportPlan) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -100,10 +99,8 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         temporary.mkdir(parents=True)
         try:
             for name, data in files.items():
-                with (temporary / name).open("xb") as file:
+                with whole_file(temporary / name) as file:
                     file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

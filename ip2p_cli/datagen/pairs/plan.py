@@ -49,12 +49,7 @@ class PairPlan:
 
 
 def plan_pairs(make: MakePairs, triplets: int | None, workers: int) -> PairPlan:
-    """Paint two blocks, time the second one, and multiply.
-
-    Args:
-        make: The stage.
-        triplets: How many there are. None: as many as its folder has.
-        workers: How many share the work.
+    """Paint two blocks, time the second one, and multiply. `triplets`: None for as many as there are.
 
     Raises:
         InputError: There are no triplets, or none that the painter can paint.

@@ -24,21 +24,16 @@ class PairSettings:
     Defaults are those of the paper (appendix A.2), but for the number of candidates and steps.
 
     Attributes:
-        painter: What paints the pictures.
-        model: Name of the painter's model, with the digest of its `weights` and its `licence`.
         candidates: Pairs of each triplet.
         block: Candidates that are sampled together.
-        stop_after: A triplet ends after the block in which so many of its candidates pass. 0: never.
-        stop: The settings of what a candidate has to pass.
+        stop_after: A triplet ends after the block in which so many of its candidates pass; 0: never.
+        stop: The settings of what candidates have to pass.
         side: Pixels of a picture's side, for looks of its shorter side.
         share: Range of p, the share of steps with shared self-attention.
-        cfg: Range of the guidance scale.
-        strength: Range of the share of an anchored pair's steps that are taken, 0 to 1.
-        cross: Control of cross-attention, as in Prompt-to-Prompt.
+        strength: Range of the share of its steps that an anchored pair takes, 0 to 1.
         cross_until: Share of the steps in which cross-attention is controlled.
-        reweight: What the cross-attention to added words is multiplied by.
+        reweight: Factor of the cross-attention to added words.
         blend: Keep pairs alike outside the places of changed words.
-        quality: Of the pictures' JPEG, 1 to 100.
     """
 
     painter: PainterName

@@ -34,17 +34,9 @@ class Painter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class MakePairs:
-    """Makes workers that write shards of pairs.
+    """Makes workers that write shards of pairs, with the model `spec`, or without one looks.
 
-    Attributes:
-        triplets: The shards to read.
-        pairs: The shards to write.
-        settings: Of the stage.
-        spec: The painter's model. None: looks are painted.
-        device: Of the model.
-        dtype: Of the model.
-        vae: An autoencoder that replaces the model's.
-        make_check: Makes a worker's check of pairs, which `stop_after` needs.
+    `make_check` makes a worker's check of pairs, which `stop_after` needs.
     """
 
     triplets: Shards
