@@ -32,8 +32,7 @@ def reduced(image: Image.Image, size: tuple[int, int] | None = None) -> Pixels:
 
 def to_lab(picture: Pixels) -> Pixels:
     """Convert a picture to CIELAB: lightness in [0, 100], a and b in about [-128, 127]."""
-    lab: Pixels = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2Lab)
-    return lab
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2Lab))
 
 
 def lab_distance(first: Pixels, second: Pixels) -> float:
@@ -89,8 +88,7 @@ def _structure(before: Pixels, after: Pixels) -> float:
     x, y = (to_lab(picture)[..., 0] / 100 for picture in (before, after))
 
     def local_mean(plane: Pixels) -> Pixels:
-        blurred: Pixels = cv2.GaussianBlur(plane, (11, 11), 1.5)
-        return blurred
+        return np.asarray(cv2.GaussianBlur(plane, (11, 11), 1.5))
 
     mean_x, mean_y = local_mean(x), local_mean(y)
     variance_x, variance_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2

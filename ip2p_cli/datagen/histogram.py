@@ -22,16 +22,11 @@ class Distribution:
         """Count a value."""
         self.counts[round(value / self.step)] += 1
 
-    @property
-    def total(self) -> int:
-        """How many values were counted."""
-        return self.counts.total()
-
     def quantile(self, share: float) -> float | None:
         """The smallest value that at least `share`, 0 to 1, of the values do not exceed; None without values."""
         steps = sorted(self.counts)
         for step, count in zip(steps, accumulate(self.counts[step] for step in steps), strict=True):
-            if count >= share * self.total:
+            if count >= share * self.counts.total():
                 return round(step * self.step, 4)
         return None
 

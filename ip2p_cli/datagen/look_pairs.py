@@ -156,8 +156,7 @@ def to_side(picture: npt.NDArray[np.generic], side: int) -> Pixels:
     size = (max(side, round(picture.shape[1] * scale)), max(side, round(picture.shape[0] * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     resized = cv2.resize(np.ascontiguousarray(picture), size, interpolation=method)
-    rgb: Pixels = resized.astype(np.float32) / np.float32(255)
-    return rgb
+    return np.asarray(resized, np.float32) / np.float32(255)
 
 
 def crop_both(both: Pixels, crop: CropSpec, rng: random.Random) -> tuple[Pixels, Pixels]:

@@ -75,10 +75,8 @@ class ScorerConfig:
         """Load the scorers of a worker, which may have a GPU of its own. Raises ModelError if that fails."""
         device = device_of_worker(self.device, worker) if self.clip or self.dino or self.safety else "cpu"
         scorers: list[Scorer] = [_clip_scorer(self.clip, device) if self.clip else _offline_scores]
-        if self.dino is not None:
-            scorers.append(_dino_scorer(self.dino, device))
-        if self.safety is not None:
-            scorers.append(_safety_scorer(self.safety, device))
+        loaders = ((self.dino, _dino_scorer), (self.safety, _safety_scorer))
+        scorers += [load(folder, device) for folder, load in loaders if folder is not None]
         if self.judge is not None:
             scorers.append(_judge_scorer(self.judge))
         return scorers
@@ -100,11 +98,7 @@ class ScorePairs:
             with self.scores.writing(task.number, task.digest) as writer:
                 readable = _decoded(self.pairs.samples(task.source), writer.drop)
                 for batch in in_batches(readable, self.config.batch):
-                    rows = [_identified(pair.sample.row) for pair in batch]
-                    for scorer in scorers:
-                        for row, scores in zip(rows, scorer(batch), strict=True):
-                            row |= {name: None if value is None else round(value, 5) for name, value in scores.items()}
-                    for row in rows:
+                    for row in _scored(batch, scorers):
                         writer.add(row)
             return self.scores.marker(task.number)
 
@@ -121,9 +115,17 @@ def _decoded(samples: Iterator[Sample], drop: Callable[[str], None]) -> Iterator
         yield DecodedPair(sample=sample, original=original, edited=edited)
 
 
-def _identified(row: Mapping[str, Any]) -> dict[str, Any]:
-    triplet = row.get("triplet") or triplet_in(str(row["key"]))
-    return {"key": row["key"], "triplet": triplet, "kind": row.get("kind")}
+def _scored(pairs: Sequence[DecodedPair], scorers: Sequence[Scorer]) -> list[dict[str, Any]]:
+    """The rows of scores of some pairs."""
+    rows: list[dict[str, Any]] = []
+    for pair in pairs:
+        row = pair.sample.row
+        triplet = row.get("triplet") or triplet_in(str(row["key"]))
+        rows.append({"key": row["key"], "triplet": triplet, "kind": row.get("kind")})
+    for scorer in scorers:
+        for scored, scores in zip(rows, scorer(pairs), strict=True):
+            scored |= {name: None if value is None else round(value, 5) for name, value in scores.items()}
+    return rows
 
 
 def _identity(folder: Path) -> dict[str, str]:
@@ -142,8 +144,8 @@ def _offline_scores(pairs: Sequence[DecodedPair]) -> list[Scores]:
     for pair in pairs:
         before = reduced(pair.original)
         facts = measure_change(before, reduced(pair.edited, (before.shape[1], before.shape[0])))
-        names = {"change": "change", "changed_area": "changed area", "structure": "structure"}
-        scores.append({name: float(facts[fact]) for name, fact in names.items()})
+        names = ("change", "changed area", "structure")
+        scores.append({name.replace(" ", "_"): float(facts[name]) for name in names})
     return scores
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +83,16 @@ def draw_pairs(splits: Mapping[str, PairSet], count: int, seed: int) -> list[tup
 
 def _sizes(splits: Mapping[str, PairSet]) -> dict[str, Any]:
     """How often each size in pixels occurs among MEASURED pairs, and the mean bytes of a pair."""
-    sizes, total, measured, damaged = Counter[str](), 0, 0, 0
-    for pairs, index in draw_pairs(splits, MEASURED, 0):
-        try:
+    sizes, total, drawn = Counter[str](), 0, draw_pairs(splits, MEASURED, 0)
+    for pairs, index in drawn:
+        with suppress(InputError):
             pictures = pairs.sample(index).pictures
             sizes["{} x {}".format(*picture_size(pictures["original.jpg"], "original"))] += 1
-        except InputError:
-            damaged += 1
-            continue
-        total += sum(map(len, pictures.values()))
-        measured += 1
+            total += sum(map(len, pictures.values()))
+    measured = sizes.total()
     return {
         "measured": measured,
-        "damaged": damaged,
+        "damaged": len(drawn) - measured,
         "bytes_a_pair": round(total / max(1, measured)),
         "pixels": dict(sizes.most_common(10)),
     }

@@ -116,8 +116,10 @@ class Shards:
         Raises OutputError if the shard cannot be written; `keep` is that of `whole_file`.
         """
         began, path = time.monotonic(), self.path(number)
-        for stale in self.folder.glob(f".{path.name}-*.tmp"):
-            _drop_stale(stale)
+        for temporary in self.folder.glob(f".{path.name}-*.tmp"):
+            with suppress(OSError):
+                if time.time() - temporary.stat().st_mtime > _STALE_SECONDS:
+                    temporary.unlink()
         with whole_file(path, keep=keep) as file:
             writer = ShardWriter(file, self.format)
             yield writer
@@ -264,9 +266,3 @@ def _read_marker(path: Path) -> Marker | None:
         return Marker(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _drop_stale(path: Path) -> None:
-    with suppress(OSError):
-        if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-            path.unlink()

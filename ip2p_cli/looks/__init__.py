@@ -19,6 +19,7 @@ from ip2p_cli.looks.base import Look, Paint, Pixels
 __all__ = ["Look", "Paint", "Pixels", "apply", "looks"]
 
 _GROUPS = {"seasons": seasons, "time": time, "light": light, "colour": colour, "medium": medium, "camera": camera}
+_WORDINGS = ("wordings", "held_out", "slightly", "much")
 
 
 @cache
@@ -29,7 +30,7 @@ def looks() -> Mapping[str, Look]:
     for group, module in _GROUPS.items():
         for name, paint in vars(module).items():
             if isfunction(paint) and paint.__module__ == module.__name__ and not name.startswith("_"):
-                texts = {key: tuple(wordings.get(name, {}).get(key, ())) for key in Look.WORDINGS}
+                texts = {key: tuple(wordings.get(name, {}).get(key, ())) for key in _WORDINGS}
                 found[name] = Look(name=name, group=group, paint=paint, **texts)
     if wordings.keys() != found.keys():
         raise ValueError(f"looks with a painter or wordings, but not both: {sorted(wordings.keys() ^ found.keys())}")

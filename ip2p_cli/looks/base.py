@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,6 @@ class Look:
 
     The wordings `held_out` are never trained on: they measure whether a model generalises.
     """
-
-    WORDINGS: ClassVar = ("wordings", "held_out", "slightly", "much")
 
     name: str
     group: str

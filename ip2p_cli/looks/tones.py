@@ -1,7 +1,4 @@
-"""Building blocks of the looks: curves, gradients, masks, blurs.
-
-All lengths are in pixels of a photo whose shorter side has 256 pixels.
-"""
+"""Building blocks of the looks. All lengths are in pixels of a photo whose shorter side has 256 pixels."""
 
 from functools import lru_cache
 

@@ -27,7 +27,7 @@ def test_histogram(values: list[float]) -> None:
     for value in values:
         distribution.add(value)
     low, high, heights = distribution.histogram(7)
-    assert sum(heights) == distribution.total == len(values)
+    assert sum(heights) == distribution.counts.total() == len(values)
     assert low <= min(values) + 0.001
     assert high >= max(values) - 0.001
 

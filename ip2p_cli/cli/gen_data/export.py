@@ -30,7 +30,7 @@ def export(
     """
     from ip2p_cli.datagen.dataset.tables import pyarrow
     from ip2p_cli.datagen.export.plan import plan_export
-    from ip2p_cli.datagen.export.write import finish_export, ledger_of, run_export
+    from ip2p_cli.datagen.export.write import finish_export, run_export
 
     output, config = Output(json=json, quiet=quiet), hands_of(workers, engine, shard)
     if layout == "parquet":
@@ -48,10 +48,9 @@ def export(
                 continue
             tally.skipped += was_done
             tally.done += not was_done
-    if not finish_export(plan):
+    pairs = finish_export(plan)
+    if pairs is None:
         output.say("the card is written with the last part")
         return
-    ledger = ledger_of(out)
-    pairs = sum(row["pairs"] for number in ledger.done() for row in ledger.rows(number))
     facts = {"stage": "export", "output": str(out), "format": layout, "pairs": pairs, "files": len(plan.parts)}
     output.result(f"{out}: {pairs} pairs, {layout}; ip2p train --config RECIPE --data {out} --out RUN", facts)

@@ -196,4 +196,4 @@ def _print_plan(make: MakePairs, triplets: int | None, workers: int, output: Out
         "time": f"{plan.hours:,.2f} hours with {workers} worker{'s' if workers > 1 else ''} like this one",
         "measured": f"{plan.seconds:.3f} s and {plan.kilobytes:.0f} kB a pair",
     }
-    output.data("\n".join(f"{name:18}{value}" for name, value in lines.items()), plan.facts())
+    output.data("\n".join(f"{name:18}{value}" for name, value in lines.items()), vars(plan))

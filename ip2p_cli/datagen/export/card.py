@@ -9,8 +9,6 @@ from importlib import resources
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-import yaml
-
 from ip2p_cli.datagen.export.plan import ExportPlan
 from ip2p_cli.datagen.stats import STAGES, stage_counts
 from ip2p_cli.io.names import printable
@@ -35,18 +33,11 @@ def card_of(plan: ExportPlan, files: Sequence[Mapping[str, Any]]) -> str:
     splits = Counter[str]()
     for row in files:
         splits[row["split"] or "train"] += row["pairs"]
-    front_matter = {
-        "pretty_name": f"{printable(plan.data.resolve().name)}: instructed edits",
-        "task_categories": ["image-to-image"],
-        "language": ["en"],
-        "tags": ["instruct-pix2pix", "image-editing"],
-        "license": "other",
-    }
-    environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     environment.filters["cell"] = _cell
     template = resources.files(__package__).joinpath("card.md.j2").read_text("utf-8")
     return environment.from_string(template).render(
-        front_matter=yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True),
+        name=f"{printable(plan.data.resolve().name)}: instructed edits",
         layout=_LAYOUTS[plan.layout],
         splits=splits,
         kinds=_kinds(plan),

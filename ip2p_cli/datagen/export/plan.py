@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from ip2p_cli.datagen.dataset.base import is_test
 from ip2p_cli.datagen.dataset.tars import data_pairs
-from ip2p_cli.datagen.stages import Task
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.shards import Sample, Shards
@@ -50,10 +49,6 @@ class ExportPlan:
     parts: tuple[Part, ...]
     digests: tuple[str, ...]
     scores: tuple[str, ...]
-
-    def tasks(self) -> list[Task]:
-        """One task a part, with the part's index as its number."""
-        return [Task(number=number, digest=digest) for number, digest in enumerate(self.digests)]
 
     def samples(self, part: Part) -> Iterator[Sample]:
         """Read a part's pairs. Of the path of a photo only its name is left. Raises InputError."""

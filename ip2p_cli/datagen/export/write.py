@@ -38,7 +38,7 @@ class WriteParts:
 
     def __call__(self, number: int) -> Work:
         """Make worker `number`."""
-        ledger = ledger_of(self.plan.out)
+        ledger = _ledger_of(self.plan.out)
 
         def work(task: Task) -> Marker:
             part = self.plan.parts[task.number]
@@ -50,7 +50,7 @@ class WriteParts:
         return work
 
 
-def ledger_of(out: Path) -> Shards:
+def _ledger_of(out: Path) -> Shards:
     """The ledger of an export: rows with `file`, `pairs` and `split`."""
     return Shards(folder=out / LEDGER)
 
@@ -58,11 +58,12 @@ def ledger_of(out: Path) -> Shards:
 def run_export(plan: ExportPlan, config: WorkerConfig) -> Iterator[tuple[Task, Marker | Exception, bool]]:
     """Write the missing parts, as `run_stage` does. Raises OutputError if the folder holds anything else."""
     _begin(plan)
-    yield from run_stage(ledger_of(plan.out), plan.tasks(), WriteParts(plan=plan), config)
+    tasks = [Task(number=number, digest=digest) for number, digest in enumerate(plan.digests)]
+    yield from run_stage(_ledger_of(plan.out), tasks, WriteParts(plan=plan), config)
 
 
 def _begin(plan: ExportPlan) -> None:
-    ledger = ledger_of(plan.out)
+    ledger = _ledger_of(plan.out)
     before, digest = ledger.about(), hashlib.sha256("".join(plan.digests).encode()).hexdigest()
     settings = {"format": plan.layout, "split": plan.share, "digest": digest, "parts": len(plan.parts)}
     if before not in (None, settings):
@@ -74,15 +75,15 @@ def _begin(plan: ExportPlan) -> None:
     ledger.begin(settings)
 
 
-def finish_export(plan: ExportPlan) -> bool:
-    """Write the card, and in the authors' layout seeds.json, if all parts are written.
+def finish_export(plan: ExportPlan) -> int | None:
+    """Write the card, and in the authors' layout seeds.json, if all parts are written. Files that users changed stay.
 
     Returns:
-        Whether all parts are written. Files that the user has changed stay.
+        The number of pairs in the export, or None if parts are missing.
     """
-    ledger = ledger_of(plan.out)
+    ledger = _ledger_of(plan.out)
     if len(ledger.done()) < len(plan.parts):
-        return False
+        return None
     _remove_temporary(plan.out)
     files = [row for number in range(len(plan.parts)) for row in ledger.rows(number)]
     texts = {"README.md": card_of(plan, files)}
@@ -90,7 +91,7 @@ def finish_export(plan: ExportPlan) -> bool:
         texts |= _seeds(files)
     for name, text in texts.items():
         _replace_own(plan.out, name, text.encode())
-    return True
+    return sum(int(row["pairs"]) for row in files)
 
 
 def _remove_temporary(out: Path) -> None:

@@ -28,9 +28,7 @@ class LooksPainter:
             InputError: The triplet has no look or photo, or the photo cannot be read.
         """
         if triplet.look is None or triplet.look not in looks():
-            raise InputError(
-                f"{triplet.instruction!r} names no look that can be painted: write triplets with --looks-only"
-            )
+            raise InputError(f"{triplet.instruction!r} names no look to paint: write triplets with --looks-only")
         if triplet.image is None:
             raise InputError(f"the triplet {triplet.key} has no photo: make its captions from photos:FOLDER")
         photo = read_photo(Path(triplet.image), self._side)

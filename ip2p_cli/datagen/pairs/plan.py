@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ip2p_cli.datagen.pairs.settings import draw_candidate
 from ip2p_cli.datagen.pairs.write import MakePairs, encode_jpeg
@@ -24,7 +23,7 @@ _PROBE = Triplet(
 
 @dataclass(frozen=True, kw_only=True)
 class PairPlan:
-    """What the stage takes: rows through the UNet (`evaluations`), and `seconds` and `kilobytes` a pair."""
+    """What the stage takes: `seconds` and `kilobytes` for a pair, all else in all; `evaluations`: rows of the UNet."""
 
     triplets: int
     pairs: int
@@ -32,20 +31,8 @@ class PairPlan:
     seconds: float
     kilobytes: float
     workers: int
-
-    @property
-    def hours(self) -> float:
-        """Of all workers together at the measured speed."""
-        return self.pairs * self.seconds / 3600 / self.workers
-
-    @property
-    def gigabytes(self) -> float:
-        """Of the shards of pairs."""
-        return self.pairs * self.kilobytes / 1e6
-
-    def facts(self) -> dict[str, Any]:
-        """Everything, as an object for --json."""
-        return asdict(self) | {"hours": round(self.hours, 4), "gigabytes": round(self.gigabytes, 4)}
+    hours: float
+    gigabytes: float
 
 
 def plan_pairs(make: MakePairs, triplets: int | None, workers: int) -> PairPlan:
@@ -65,7 +52,7 @@ def plan_pairs(make: MakePairs, triplets: int | None, workers: int) -> PairPlan:
     began = time.perf_counter()
     pairs = painter.paint(triplet, block)
     sizes = [len(encode_jpeg(picture, settings.quality)) for pair in pairs for picture in pair]
-    seconds = (time.perf_counter() - began) / len(block)
+    seconds, kilobytes = (time.perf_counter() - began) / len(block), sum(sizes) / len(pairs) / 1000
     pair_count = count * settings.candidates
     steps = 0 if settings.painter == "looks" else settings.steps
     return PairPlan(
@@ -73,8 +60,10 @@ def plan_pairs(make: MakePairs, triplets: int | None, workers: int) -> PairPlan:
         pairs=pair_count,
         evaluations=pair_count * steps * _ROWS,
         seconds=seconds,
-        kilobytes=sum(sizes) / len(pairs) / 1000,
+        kilobytes=kilobytes,
         workers=workers,
+        hours=round(pair_count * seconds / 3600 / workers, 4),
+        gigabytes=round(pair_count * kilobytes / 1e6, 4),
     )
 
 
