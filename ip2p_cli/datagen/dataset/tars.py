@@ -71,7 +71,7 @@ class TarPairs(PairSet):
 
 
 def data_pairs(folder: Path, numbers: Sequence[int] | None = None, *, all_pairs: bool = False) -> TarPairs:
-    """Open the pairs of a dataset's folder that its filter kept, or with `all_pairs` or without a filter all.
+    """Open the kept pairs of a dataset's folder; with `all_pairs`, or if it was not filtered, all pairs.
 
     `numbers`: the shards to read; None: all that are finished.
     """
