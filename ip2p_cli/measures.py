@@ -1,6 +1,7 @@
-"""How much a picture changed, and how much of it is still there: measures that need no model and know no words.
+"""How much an edit changed a picture and how much of it is left, without a model and without regard to the words.
 
-Every measure is made on pictures of at most SIDE pixels.
+Pictures are float32 arrays (height, width, 3) of RGB values in [0, 1], at most SIDE pixels a side (`reduced`).
+Distances are in CIELAB: about 2.3 is just noticeable (Mahy et al. 1994).
 """
 
 from __future__ import annotations
@@ -13,70 +14,84 @@ import numpy.typing as npt
 from PIL import Image
 
 SIDE = 256
-# CIELAB distance: about 2.3 is just noticeable (Mahy et al. 1994). Nearer on average is called a near-duplicate.
-NOTICEABLE = 2.3
-_VISIBLE = 10.0  # a change of this size on average is plain to see
+NOTICEABLE = 2.3  # two pictures with a smaller mean distance count as near-duplicates
+_OBVIOUS = 10.0  # a mean distance that nobody overlooks
+_SSIM_C3 = 0.03**2 / 2  # SSIM's constant of the structure term, for values in [0, 1]
 
-Plane = npt.NDArray[Any]  # float32
+Pixels = npt.NDArray[Any]  # float32
 
 
-def change_of(before: Plane, after: Plane) -> dict[str, float | str]:
-    """How much changed (mean CIELAB distance), on which share of the picture, where, and how much structure is kept.
+def reduced(image: Image.Image, size: tuple[int, int] | None = None) -> Pixels:
+    """Convert a picture to pixels, reduced to at most SIDE a side, or resized to `size` (width, height)."""
+    if size is None:
+        scale = min(1.0, SIDE / max(image.size))
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    resized = image.convert("RGB").resize(size, Image.Resampling.BOX, reducing_gap=3.0)
+    return np.asarray(resized, dtype=np.float32) / 255
 
-    structure: the correlation of luminance in windows of 11 pixels (SSIM's structure term, Wang et al. 2004), -1 to 1.
+
+def to_lab(picture: Pixels) -> Pixels:
+    """Convert a picture to CIELAB: lightness in [0, 100], a and b in about [-128, 127]."""
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2Lab))
+
+
+def lab_distance(first: Pixels, second: Pixels) -> float:
+    """Mean distance of two pictures in CIELAB, both (height, width, 3)."""
+    return float(np.linalg.norm(first - second, axis=-1).mean())
+
+
+def similarity(distance: float) -> float:
+    """Map a CIELAB distance to a similarity in (0, 1]: 1 for equal pictures, near 0 for an obvious change."""
+    return float(np.exp(-distance / _OBVIOUS))
+
+
+def edit_score(change: float, structure: float) -> float:
+    """Score an edit: the product of visible change and kept structure, at most 1; higher is better.
+
+    Args:
+        change: Mean CIELAB distance.
+        structure: As in `measure_change`.
     """
-    apart = np.linalg.norm(lab_of(before) - lab_of(after), axis=-1)
-    rows, columns = (np.array_split(np.arange(n), 3) for n in apart.shape)
+    return structure * (1 - similarity(change))
+
+
+def measure_change(before: Pixels, after: Pixels) -> dict[str, float | str]:
+    """Measure how a picture of the same size differs from another one.
+
+    Returns:
+        `change`: mean CIELAB distance. `changed area`: the share of pixels, 0 to 1, that changed noticeably. `where`:
+        the cell of a 3 x 3 grid with the largest change ("top left"), or "everywhere", or "nowhere". `structure`:
+        the mean correlation of luminance in windows of 11 pixels, -1 to 1 (SSIM's structure term, Wang et al. 2004,
+        equation 10).
+    """
+    distances = np.linalg.norm(to_lab(before) - to_lab(after), axis=-1)
+    rows, columns = (np.array_split(np.arange(length), 3) for length in distances.shape)
     cells = {
-        f"{high} {wide}".replace("middle middle", "middle"): float(apart[np.ix_(r, c)].mean())
-        for high, r in zip(("top", "middle", "bottom"), rows, strict=True)
-        for wide, c in zip(("left", "middle", "right"), columns, strict=True)
-        if len(r) and len(c)
+        f"{vertical} {horizontal}".replace("middle middle", "middle"): float(distances[np.ix_(row, column)].mean())
+        for vertical, row in zip(("top", "middle", "bottom"), rows, strict=True)
+        for horizontal, column in zip(("left", "middle", "right"), columns, strict=True)
+        if len(row) and len(column)
     }
-    mean = float(apart.mean())
-    strongest = max(cells, key=lambda cell: cells[cell])
-    everywhere = mean == 0 or cells[strongest] < 1.5 * mean
+    mean = float(distances.mean())
+    where = max(cells, key=lambda cell: cells[cell])
+    if cells[where] < 1.5 * mean:
+        where = "everywhere"
     return {
         "change": round(mean, 2),
-        "changed area": round(float((apart > 2 * NOTICEABLE).mean()), 3),
-        "where": ("nowhere" if mean == 0 else "everywhere") if everywhere else strongest,
+        "changed area": round(float((distances > 2 * NOTICEABLE).mean()), 3),
+        "where": where if mean else "nowhere",
         "structure": round(_structure(before, after), 4),
     }
 
 
-def small(image: Image.Image, size: tuple[int, int] | None = None) -> Plane:
-    """(h, w, 3) in [0, 1], at most SIDE a side; of exactly `size` (width, height) where it is given."""
-    if size is None:
-        scale = min(1.0, SIDE / max(image.size))
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    made = image.convert("RGB").resize(size, Image.Resampling.BOX, reducing_gap=3.0)
-    return np.asarray(made, dtype=np.float32) / 255
+def _structure(before: Pixels, after: Pixels) -> float:
+    x, y = (to_lab(picture)[..., 0] / 100 for picture in (before, after))
 
+    def local_mean(plane: Pixels) -> Pixels:
+        return np.asarray(cv2.GaussianBlur(plane, (11, 11), 1.5))
 
-def nearness(change: float) -> float:
-    """1 for a CIELAB distance of 0, falling to 0 for what is plain to see."""
-    return float(np.exp(-change / _VISIBLE))
-
-
-def lab_of(picture: Plane) -> Plane:
-    """A picture (h, w, 3) in [0, 1] in CIELAB."""
-    lab: Plane = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2Lab)
-    return lab
-
-
-def distance(one: Plane, other: Plane) -> float:
-    """The mean distance of two pictures in CIELAB."""
-    return float(np.linalg.norm(one - other, axis=-1).mean())
-
-
-def _structure(before: Plane, after: Plane) -> float:
-    x, y = (lab_of(picture)[..., 0] / 100 for picture in (before, after))
-
-    def blurred(plane: Plane) -> Plane:
-        done: Plane = cv2.GaussianBlur(plane, (11, 11), 1.5)
-        return done
-
-    mean_x, mean_y = blurred(x), blurred(y)
-    deviation = np.sqrt(np.clip(blurred(x * x) - mean_x**2, 0, None) * np.clip(blurred(y * y) - mean_y**2, 0, None))
-    steady = 0.03**2 / 2  # SSIM's C3 for a range of 1
-    return float(((blurred(x * y) - mean_x * mean_y + steady) / (deviation + steady)).mean())
+    mean_x, mean_y = local_mean(x), local_mean(y)
+    variance_x, variance_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
+    deviations = np.sqrt(np.clip(variance_x, 0, None) * np.clip(variance_y, 0, None))
+    covariance = local_mean(x * y) - mean_x * mean_y
+    return float(((covariance + _SSIM_C3) / (deviations + _SSIM_C3)).mean())

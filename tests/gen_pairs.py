@@ -31,7 +31,7 @@ def two_pictures(seed: int, strength: float, size: tuple[int, int] = (48, 64)) -
 
 def make_pairs(data: Path, shards: int = 2, triplets: int = 3, candidates: int = 3, *, damaged: bool = False) -> Path:
     """DATA/pairs with candidates that change from not at all to much; `damaged`: one has a picture that is none."""
-    pairs = Shards(folder=data / "pairs", kind="tar")
+    pairs = Shards(folder=data / "pairs", format="tar")
     pairs.begin({"painter": "waves", "model": "none", "licence": "CC0"})
     for number in range(shards):
         with pairs.writing(number, f"source {number}") as writer:

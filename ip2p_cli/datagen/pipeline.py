@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from ip2p_cli.datagen.scores import Decoded, Measures
+from ip2p_cli.datagen.scores import DecodedPair, ScorerConfig
 from ip2p_cli.datagen.selection import Thresholds
 from ip2p_cli.io.shards import Sample
 from ip2p_cli.types import Triplet
@@ -18,7 +18,7 @@ from ip2p_cli.types import Triplet
 class MakeJudge:
     """Makes, in a worker's process, what tells whether a pair would pass the filter; for `--stop-after`."""
 
-    measures: Measures
+    measures: ScorerConfig
     bounds: Thresholds
 
     def settings(self) -> dict[str, Any]:
@@ -31,7 +31,7 @@ class MakeJudge:
         scorers, gates = self.measures.scorers(number), self.bounds.gates(self.measures.settings())
 
         def passes(triplet: Triplet, before: Image.Image, after: Image.Image) -> bool:
-            pair = Decoded(sample=Sample(row=asdict(triplet)), original=before, edited=after)
+            pair = DecodedPair(sample=Sample(row=asdict(triplet)), original=before, edited=after)
             row: dict[str, float | None] = {}
             for scorer in scorers:
                 row |= scorer([pair])[0]

@@ -1,39 +1,38 @@
-"""Scores of pairs: CLIP's four (paper, section 3.1.2), or, where no CLIP is at hand, measured change; and others.
+"""Score pairs: by CLIP's four scores (paper, section 3.1.2), or without CLIP by measured change; and by other models.
 
-All are kept, so that thresholds can be changed without scoring again.
+All scores are kept, so that thresholds can change without scoring again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ip2p_cli.datagen.dataset.base import triplet_in
+from ip2p_cli.datagen.dataset.base import in_batches, triplet_in
+from ip2p_cli.datagen.dataset.columns import PICTURES
 from ip2p_cli.datagen.judge import Judge
 from ip2p_cli.datagen.stages import Task, Work
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.encoded import decode_picture
 from ip2p_cli.io.shards import Marker, Sample, Shards
-from ip2p_cli.measures import change_of, small
+from ip2p_cli.measures import measure_change, reduced
 from ip2p_cli.models.device import device_of_worker
 from ip2p_cli.types import DeviceName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-OFFLINE_SCORES = ("change", "changed_area", "structure")
 _JUDGED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoded:
-    """A pair as it is scored: the row, the encoded and the decoded pictures."""
+class DecodedPair:
+    """A pair as it is scored: its row and encoded pictures, and the decoded pictures."""
 
     sample: Sample
     original: Image.Image
@@ -41,20 +40,18 @@ class Decoded:
 
     @property
     def captions(self) -> tuple[str, str] | None:
-        """Before and after; None where one is missing."""
-        row = self.sample.row
-        before, after = row.get("caption"), row.get("edited_caption")
+        """The captions before and after, or None if one is missing."""
+        before, after = self.sample.row.get("caption"), self.sample.row.get("edited_caption")
         return (str(before), str(after)) if before and after else None
 
 
-Item = TypeVar("Item")
 Scores = Mapping[str, float | None]
-Scorer = Callable[[Sequence[Decoded]], list[Scores]]
+Scorer = Callable[[Sequence[DecodedPair]], list[Scores]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measures:
-    """What pairs are scored with. clip: its folder; None: the offline measure. batch: pairs at a time."""
+class ScorerConfig:
+    """What pairs are scored with: the folders of models, and a judge. Without `clip` the offline measure is used."""
 
     clip: Path | None = None
     dino: Path | None = None
@@ -64,97 +61,75 @@ class Measures:
     batch: int = 16
 
     def settings(self) -> dict[str, Any]:
-        """What the scores depend on, for stage.json. Raises ModelError where a model's file cannot be read."""
-        said: dict[str, Any] = {"measure": "clip" if self.clip else "offline"}
+        """The settings that scores depend on, for stage.json. Raises ModelError if a model cannot be read."""
+        settings: dict[str, Any] = {"measure": "clip" if self.clip else "offline"}
         for name in ("clip", "dino", "safety"):
             folder = getattr(self, name)
             if folder is not None:
-                said[name] = _model_said(folder)
+                settings[name] = _identity(folder)
         if self.judge is not None:
-            said["judge"] = self.judge.model
-        return said
+            settings["judge"] = self.judge.model
+        return settings
 
-    def scorers(self, number: int) -> list[Scorer]:
-        """Load what is needed, for the worker of this number. Raises ModelError where that is not possible."""
-        made: list[Scorer] = []
-        device = device_of_worker(self.device, number) if self.clip or self.dino or self.safety else "cpu"
-        if self.clip is not None:
-            made.append(_clip_scorer(self.clip, device))
-        else:
-            made.append(_offline_scores)
-        if self.dino is not None:
-            made.append(_dino_scorer(self.dino, device))
-        if self.safety is not None:
-            made.append(_safety_scorer(self.safety, device))
+    def scorers(self, worker: int) -> list[Scorer]:
+        """Load the scorers of a worker, which may have a GPU of its own. Raises ModelError if that fails."""
+        device = device_of_worker(self.device, worker) if self.clip or self.dino or self.safety else "cpu"
+        scorers: list[Scorer] = [_clip_scorer(self.clip, device) if self.clip else _offline_scores]
+        loaders = ((self.dino, _dino_scorer), (self.safety, _safety_scorer))
+        scorers += [load(folder, device) for folder, load in loaders if folder is not None]
         if self.judge is not None:
-            made.append(_judge_scorer(self.judge))
-        return made
+            scorers.append(_judge_scorer(self.judge))
+        return scorers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scoring:
-    """Makes workers that score a shard of pairs; a pair that cannot be read is counted and left out."""
+class ScorePairs:
+    """Makes workers that score a shard of pairs. A pair that cannot be read is counted and left out."""
 
     pairs: Shards
     scores: Shards
-    measures: Measures
+    config: ScorerConfig
 
     def __call__(self, number: int) -> Work:
-        """The worker of this number."""
-        scorers = self.measures.scorers(number)
+        """Make worker `number`."""
+        scorers = self.config.scorers(number)
 
         def work(task: Task) -> Marker:
             with self.scores.writing(task.number, task.digest) as writer:
-                readable = _decoded(self.pairs, task.source, writer.drop)
-                for batch in in_batches(readable, self.measures.batch):
-                    rows: list[dict[str, Any]] = [_named(pair.sample.row) for pair in batch]
-                    for scorer in scorers:
-                        for row, scores in zip(rows, scorer(batch), strict=True):
-                            row |= {name: _rounded(value) for name, value in scores.items()}
-                    for row in rows:
+                readable = _decoded(self.pairs.samples(task.source), writer.drop)
+                for batch in in_batches(readable, self.config.batch):
+                    for row in _scored(batch, scorers):
                         writer.add(row)
             return self.scores.marker(task.number)
 
         return work
 
 
-def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """`size` items at a time; the last ones may be fewer."""
-    left = iter(items)
-    while batch := list(islice(left, size)):
-        yield batch
-
-
-def decode_pair(sample: Sample) -> Decoded:
-    """Both pictures decoded; InputError where one is missing or broken."""
-    key = sample.row.get("key", "a pair")
-    pictures = []
-    for name in ("original", "edited"):
-        data = sample.pictures.get(f"{name}.jpg")
-        if data is None:
-            raise InputError(f"{key}: it has no {name}.jpg: paint its shard again")
-        pictures.append(decode_picture(data, f"{key}.{name}.jpg"))
-    return Decoded(sample=sample, original=pictures[0], edited=pictures[1])
-
-
-def _decoded(pairs: Shards, number: int, drop: Callable[[str], None]) -> Iterator[Decoded]:
-    for sample in pairs.samples(number):
+def _decoded(samples: Iterator[Sample], drop: Callable[[str], None]) -> Iterator[DecodedPair]:
+    for sample in samples:
         try:
-            yield decode_pair(sample)
-        except InputError:
+            original, edited = (decode_picture(sample.pictures[name], name) for name in PICTURES)
+        except (InputError, KeyError):
             drop("damaged picture")
+            continue
+        yield DecodedPair(sample=sample, original=original, edited=edited)
 
 
-def _named(row: Mapping[str, Any]) -> dict[str, Any]:
-    triplet = row.get("triplet") or triplet_in(str(row["key"]))
-    return {"key": row["key"], "triplet": triplet, "kind": row.get("kind")}
+def _scored(pairs: Sequence[DecodedPair], scorers: Sequence[Scorer]) -> list[dict[str, Any]]:
+    """The rows of scores of some pairs."""
+    rows: list[dict[str, Any]] = []
+    for pair in pairs:
+        row = pair.sample.row
+        triplet = row.get("triplet") or triplet_in(str(row["key"]))
+        rows.append({"key": row["key"], "triplet": triplet, "kind": row.get("kind")})
+    for scorer in scorers:
+        for scored, scores in zip(rows, scorer(pairs), strict=True):
+            scored |= {name: None if value is None else round(value, 5) for name, value in scores.items()}
+    return rows
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 5)
-
-
-def _model_said(folder: Path) -> dict[str, str]:
+def _identity(folder: Path) -> dict[str, str]:
+    """A model's name and the digest of its files."""
     from ip2p_cli.models.fingerprint import files_fingerprint
 
     files = sorted(folder.glob("*.safetensors"))
@@ -164,14 +139,14 @@ def _model_said(folder: Path) -> dict[str, str]:
     return {"name": name, "fingerprint": files_fingerprint([folder / "config.json", *files])}
 
 
-def _offline_scores(pairs: Sequence[Decoded]) -> list[Scores]:
-    found: list[Scores] = []
+def _offline_scores(pairs: Sequence[DecodedPair]) -> list[Scores]:
+    scores: list[Scores] = []
     for pair in pairs:
-        before = small(pair.original)
-        facts = change_of(before, small(pair.edited, (before.shape[1], before.shape[0])))
-        values = (facts["change"], facts["changed area"], facts["structure"])
-        found.append({name: float(value) for name, value in zip(OFFLINE_SCORES, values, strict=True)})
-    return found
+        before = reduced(pair.original)
+        facts = measure_change(before, reduced(pair.edited, (before.shape[1], before.shape[0])))
+        names = ("change", "changed area", "structure")
+        scores.append({name.replace(" ", "_"): float(facts[name]) for name in names})
+    return scores
 
 
 def _clip_scorer(folder: Path, device: str) -> Scorer:
@@ -181,10 +156,9 @@ def _clip_scorer(folder: Path, device: str) -> Scorer:
 
     clip = load_clip(folder, device)
 
-    def scores(pairs: Sequence[Decoded]) -> list[Scores]:
+    def scores(pairs: Sequence[DecodedPair]) -> list[Scores]:
         before, after = (
-            torch.cat([square(_pixels(picture)[None], clip.side) for picture in pictures])
-            for pictures in ([pair.original for pair in pairs], [pair.edited for pair in pairs])
+            torch.cat([square(picture[None], clip.side) for picture in pictures]) for pictures in _tensors(pairs)
         )
         return list(pair_scores(clip, before, after, [pair.captions for pair in pairs]))
 
@@ -195,12 +169,7 @@ def _dino_scorer(folder: Path, device: str) -> Scorer:
     from ip2p_cli.models.vision import likeness, load_dino
 
     dino = load_dino(folder, device)
-
-    def scores(pairs: Sequence[Decoded]) -> list[Scores]:
-        before, after = [_pixels(pair.original) for pair in pairs], [_pixels(pair.edited) for pair in pairs]
-        return [{"dino": value} for value in likeness(dino, before, after)]
-
-    return scores
+    return lambda pairs: [{"dino": value} for value in likeness(dino, *_tensors(pairs))]
 
 
 def _safety_scorer(folder: Path, device: str) -> Scorer:
@@ -208,29 +177,32 @@ def _safety_scorer(folder: Path, device: str) -> Scorer:
 
     checker = load_safety(folder, device)
 
-    def scores(pairs: Sequence[Decoded]) -> list[Scores]:
-        shares = unsafe(checker, [_pixels(picture) for pair in pairs for picture in (pair.original, pair.edited)])
-        return [{"unsafe": max(both)} for both in zip(shares[::2], shares[1::2], strict=True)]
+    def scores(pairs: Sequence[DecodedPair]) -> list[Scores]:
+        before, after = _tensors(pairs)
+        unsafety = unsafe(checker, [*before, *after])
+        return [{"unsafe": max(both)} for both in zip(unsafety[: len(pairs)], unsafety[len(pairs) :], strict=True)]
 
     return scores
 
 
 def _judge_scorer(judge: Judge) -> Scorer:
-    def one(pair: Decoded) -> Scores:
-        row, pictures = pair.sample.row, pair.sample.pictures
-        said = judge.score(str(row.get("instruction") or ""), pictures["original.jpg"], pictures["edited.jpg"])
-        return {"judge": said}
+    def score(pair: DecodedPair) -> Scores:
+        original, edited = (pair.sample.pictures[name] for name in PICTURES)
+        return {"judge": judge.score(str(pair.sample.row.get("instruction") or ""), original, edited)}
 
-    def scores(pairs: Sequence[Decoded]) -> list[Scores]:
+    def scores(pairs: Sequence[DecodedPair]) -> list[Scores]:
         with ThreadPoolExecutor(_JUDGED_AT_ONCE) as pool:
-            return list(pool.map(one, pairs))
+            return list(pool.map(score, pairs))
 
     return scores
 
 
-def _pixels(picture: Image.Image) -> Tensor:
-    """(3, H, W) in [0, 1]."""
+def _tensors(pairs: Sequence[DecodedPair]) -> tuple[list[Tensor], list[Tensor]]:
+    """The pictures before and after, each (3, H, W) in [0, 1]."""
     import numpy as np
     import torch
 
-    return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255).permute(2, 0, 1)
+    def tensor(picture: Image.Image) -> Tensor:
+        return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255).permute(2, 0, 1)
+
+    return [tensor(pair.original) for pair in pairs], [tensor(pair.edited) for pair in pairs]

@@ -7,15 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ip2p_cli.datagen.stages import Task, Work
-from ip2p_cli.io.shards import Marker, Shards
-from ip2p_cli.measures import NOTICEABLE, nearness
-
-Row = Mapping[str, Any]
+from ip2p_cli.io.shards import Marker, Row, Shards
+from ip2p_cli.measures import NOTICEABLE, edit_score
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A bound on a score: at least `bound`, or, where `most`, at most. What was not scored does not pass."""
+    """A bound on a score: at least `bound`, or with `most` at most. A pair without the score does not pass."""
 
     score: str
     bound: float
@@ -27,23 +25,23 @@ class Gate:
         return value is not None and (value <= self.bound if self.most else value >= self.bound)
 
     def why_not(self, row: Row) -> str:
-        """The reason to count a row that does not pass by."""
+        """Why a row does not pass, in the words under which it is counted."""
         if row.get(self.score) is None:
             return f"no {self.score}"
         return f"{self.score} {'above' if self.most else 'below'} {self.bound:g}"
 
     def __str__(self) -> str:
-        """As tables and pages show it."""
+        """The gate as tables show it."""
         return f"{self.score} {'≤' if self.most else '≥'} {self.bound:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """The bounds, each for the measures that are there; keep: pairs of a triplet at most.
+    """Bounds of the scores, of which those apply that were measured, and how many pairs of a triplet to keep.
 
-    image, direction and text are the paper's for CLIP ViT-L/14. change (mean CIELAB distance) and structure
-    (correlation of luminance) are for the offline measure: two photos that have nothing to do with each other have a
-    structure of 0.3 to 0.4, because of their flat areas. dino, judge and unsafe are for what is asked for.
+    `image`, `direction` and `text` are the paper's bounds of the similarities by CLIP ViT-L/14. The change (mean CIELAB
+    distance) and `structure` (correlation of luminance) belong to the offline measure: two unrelated photos have a
+    structure of 0.3 to 0.4, because of their flat areas. All bounds are lower ones, except `max_change` and `unsafe`.
     """
 
     image: float = 0.7
@@ -58,57 +56,59 @@ class Thresholds:
     keep: int = 4
 
     def gates(self, measured: Mapping[str, Any]) -> tuple[Gate, ...]:
-        """The gates for scores that were made with the settings `measured` (of scores/stage.json)."""
-        gates = [
+        """The gates for scores that were made with the settings `measured`, of scores/stage.json."""
+        offline = (
             Gate(score="change", bound=self.min_change),
             Gate(score="change", bound=self.max_change, most=True),
             Gate(score="structure", bound=self.structure),
-        ]
-        if measured.get("measure") == "clip":
-            gates = [
-                Gate(score="clip_image", bound=self.image),
-                Gate(score="clip_direction", bound=self.direction),
-                Gate(score="clip_text_original", bound=self.text),
-                Gate(score="clip_text_edited", bound=self.text),
-            ]
+        )
+        clip = (
+            Gate(score="clip_image", bound=self.image),
+            Gate(score="clip_direction", bound=self.direction),
+            Gate(score="clip_text_original", bound=self.text),
+            Gate(score="clip_text_edited", bound=self.text),
+        )
         more = {
             "dino": Gate(score="dino", bound=self.dino),
             "judge": Gate(score="judge", bound=self.judge),
             "safety": Gate(score="unsafe", bound=self.unsafe, most=True),
         }
+        gates = clip if measured.get("measure") == "clip" else offline
         return (*gates, *(gate for name, gate in more.items() if name in measured))
 
     def settings(self, measured: Mapping[str, Any]) -> dict[str, Any]:
-        """What the kept rows depend on, for stage.json."""
+        """The settings that the kept rows depend on, for stage.json."""
         return {"gates": [asdict(gate) for gate in self.gates(measured)], "keep": self.keep, "scores": dict(measured)}
 
 
 def decide(rows: Sequence[Row], gates: Sequence[Gate], keep: int) -> list[str | None]:
-    """For each row of a shard why it is dropped, None where it is kept: the first gate, or that better ones are."""
-    why: list[str | None] = []
-    for row in rows:
+    """Give for each row of a shard the reason why it is dropped, or None if it is kept.
+
+    A row is dropped by the first gate that it fails, or if `keep` others of its triplet have a higher score.
+    """
+    reasons: list[str | None] = []
+    passing: dict[Any, list[int]] = {}
+    for index, row in enumerate(rows):
         failed = next((gate for gate in gates if not gate.passes(row)), None)
-        why.append(None if failed is None else failed.why_not(row))
-    triplets: dict[Any, list[int]] = {}
-    for place, row in enumerate(rows):
-        if why[place] is None:
-            triplets.setdefault(row["triplet"], []).append(place)
-    for places in triplets.values():
-        places.sort(key=lambda place: (-worth(rows[place]), place))
-        for place in places[keep:]:
-            why[place] = f"more than {keep} of a triplet"
-    return why
+        reasons.append(failed.why_not(row) if failed else None)
+        if failed is None:
+            passing.setdefault(row["triplet"], []).append(index)
+    for indices in passing.values():
+        indices.sort(key=lambda index: -score_of(rows[index]))
+        for index in indices[keep:]:
+            reasons[index] = f"more than {keep} of a triplet"
+    return reasons
 
 
-def worth(row: Row) -> float:
-    """What the pairs of a triplet are ordered by: CLIP's direction, or offline visible change times structure."""
+def score_of(row: Row) -> float:
+    """The score that the pairs of a triplet are ordered by: CLIP's direction, or offline `edit_score`."""
     if row.get("clip_direction") is not None:
         return float(row["clip_direction"])
-    return float(row.get("structure") or 0.0) * (1 - nearness(float(row.get("change") or 0.0)))
+    return edit_score(float(row.get("change") or 0.0), float(row.get("structure") or 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeping:
+class SelectPairs:
     """Makes workers that write which pairs of a shard are kept."""
 
     scores: Shards
@@ -117,7 +117,7 @@ class Keeping:
     keep: int
 
     def __call__(self, number: int) -> Work:
-        """The worker of this number."""
+        """Make worker `number`."""
 
         def work(task: Task) -> Marker:
             with self.kept.writing(task.number, task.digest) as writer:
@@ -131,6 +131,6 @@ class Keeping:
         return work
 
     def decided(self, number: int) -> Iterator[tuple[Row, str | None]]:
-        """The rows of a shard of scores, each with why it is dropped."""
+        """The rows of a shard of scores, each with the reason why it is dropped, or None."""
         rows = list(self.scores.rows(number))
         yield from zip(rows, decide(rows, self.gates, self.keep), strict=True)

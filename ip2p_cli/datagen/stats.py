@@ -1,117 +1,98 @@
-"""What a dataset holds: its stages, pairs, kinds, scores and sizes. Memory does not grow with it."""
+"""What a dataset holds: stages, pairs, kinds, scores and sizes, in memory that does not grow with it."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ip2p_cli.datagen.dataset.base import PairSet
 from ip2p_cli.datagen.dataset.opening import open_dataset
-from ip2p_cli.datagen.dataset.tables import TEXTS
-from ip2p_cli.datagen.histogram import Spread, spread_of
+from ip2p_cli.datagen.histogram import Distributions
 from ip2p_cli.datagen.stages import total_counts
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.encoded import picture_size
-from ip2p_cli.io.shards import Kind, Shards
+from ip2p_cli.io.shards import Shards
 
-STAGES: Mapping[str, Kind] = {
-    "captions": "jsonl",
-    "triplets": "jsonl",
-    "pairs": "tar",
-    "scores": "jsonl",
-    "kept": "jsonl",
-}
+STAGES = ("captions", "triplets", "pairs", "scores", "kept")
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 MEASURED = 200  # pairs whose pictures' sizes are read
-# Numbers of a row that are no scores.
-_NOT_SCORES = frozenset({"candidate", "seed", "seeds", "key", "triplet", "kind", *TEXTS.values()})
 
 
 def stats_of(path: Path) -> dict[str, Any]:
-    """Counts by stage, split and kind, quantiles of every score, bytes. Raises InputError where there is nothing.
+    """Count what a dataset or an export holds by stage, split and kind, with QUANTILES of every score, and sizes.
 
-    Of a dataset's folder whose stages have not come to pairs yet, the stages alone.
+    A dataset's folder without pairs has stages only. Raises InputError if there are neither stages nor pairs.
     """
-    stages = _stages(path)
+    stages = stage_counts(path)
     try:
         splits = open_dataset(path)
     except InputError:
         if not stages:
             raise
         return {"path": str(path), "layout": "data", "stages": stages}
-    kinds, spreads, instructions = Counter[str](), dict[str, Spread](), 0
+    kinds, scores, instructions = Counter[str](), Distributions(), 0
     for pairs in splits.values():
         for index in range(len(pairs)):
             row = pairs.row(index)
             kinds[str(row.get("kind") or "no kind")] += 1
             instructions += bool(row.get("instruction"))
-            for name, value in row.items():
-                if is_score(name, value):
-                    spreads.setdefault(name, spread_of(name)).add(value)
-    found: dict[str, Any] = {
+            scores.add_row(row)
+    stats: dict[str, Any] = {
         "path": str(path),
         "layout": next(iter(splits.values())).layout,
         "pairs": {split: len(pairs) for split, pairs in splits.items()},
         "triplets": sum(len(set(pairs.groups().tolist())) for pairs in splits.values()),
         "instructions": instructions,
         "kinds": dict(kinds.most_common()),
-        "scores": {name: [spread.quantile(share) for share in QUANTILES] for name, spread in sorted(spreads.items())},
+        "scores": {name: [score.quantile(share) for share in QUANTILES] for name, score in sorted(scores.items())},
         "sizes": _sizes(splits),
     }
-    return found | ({"stages": stages} if stages else {})
+    return stats | ({"stages": stages} if stages else {})
 
 
-def is_score(name: str, value: Any) -> bool:
-    """Whether a field of a row is a score, or another number that says how the pair was drawn."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and name not in _NOT_SCORES
-
-
-def drawn(splits: Mapping[str, PairSet], count: int, seed: int) -> list[tuple[PairSet, int]]:
-    """`count` pairs drawn without repetition, in the dataset's order."""
-    sets = list(splits.values())
-    total = sum(map(len, sets))
-    chosen = sorted(random.Random(seed).sample(range(total), min(count, total)))
-    found, start = [], 0
-    for pairs in sets:
-        found += [(pairs, place - start) for place in chosen if start <= place < start + len(pairs)]
-        start += len(pairs)
-    return found
-
-
-def _stages(path: Path) -> dict[str, Any]:
-    found = {}
-    for name, kind in STAGES.items():
-        shards = Shards(folder=path / name, kind=kind)
-        markers = list(shards.done().values()) if shards.folder.is_dir() else []
+def stage_counts(data: Path) -> dict[str, Any]:
+    """Count the shards, rows, bytes and dropped rows of each stage that a dataset's folder has."""
+    counts = {}
+    for name in STAGES:
+        shards = Shards(folder=data / name, format="tar" if name == "pairs" else "jsonl")
+        markers = list(shards.done().values())
         if markers:
-            size = sum(shards.path(marker.number).stat().st_size for marker in markers)
-            found[name] = {
+            counts[name] = {
                 "shards": len(markers),
                 "rows": sum(marker.rows for marker in markers),
-                "bytes": size,
+                "bytes": sum(shards.path(marker.number).stat().st_size for marker in markers),
                 "dropped": dict(total_counts(markers)),
             }
-    return found
+    return counts
+
+
+def draw_pairs(splits: Mapping[str, PairSet], count: int, seed: int) -> list[tuple[PairSet, int]]:
+    """Draw at most `count` different pairs, and list them in the dataset's order."""
+    total = sum(map(len, splits.values()))
+    chosen = sorted(random.Random(seed).sample(range(total), min(count, total)))
+    drawn, start = [], 0
+    for pairs in splits.values():
+        drawn += [(pairs, index - start) for index in chosen if start <= index < start + len(pairs)]
+        start += len(pairs)
+    return drawn
 
 
 def _sizes(splits: Mapping[str, PairSet]) -> dict[str, Any]:
-    """Of some pairs: how often each size occurs, and the mean of a pair's bytes."""
-    sizes, total, measured, damaged = Counter[str](), 0, 0, 0
-    for pairs, index in drawn(splits, MEASURED, 0):
-        try:
+    """How often each size in pixels occurs among MEASURED pairs, and the mean bytes of a pair."""
+    sizes, total, drawn = Counter[str](), 0, draw_pairs(splits, MEASURED, 0)
+    for pairs, index in drawn:
+        with suppress(InputError):
             pictures = pairs.sample(index).pictures
             sizes["{} x {}".format(*picture_size(pictures["original.jpg"], "original"))] += 1
-        except InputError:
-            damaged += 1
-            continue
-        total += sum(map(len, pictures.values()))
-        measured += 1
+            total += sum(map(len, pictures.values()))
+    measured = sizes.total()
     return {
         "measured": measured,
-        "damaged": damaged,
+        "damaged": len(drawn) - measured,
         "bytes_a_pair": round(total / max(1, measured)),
         "pixels": dict(sizes.most_common(10)),
     }

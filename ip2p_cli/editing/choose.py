@@ -13,7 +13,7 @@ from PIL import Image
 
 from ip2p_cli.editing.ranking import Measured, measure, order
 from ip2p_cli.editing.tree import Step
-from ip2p_cli.measures import small
+from ip2p_cli.measures import reduced
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.clip import Clip, load_clip, similarities
 from ip2p_cli.models.loader import Editor
@@ -157,4 +157,4 @@ def _looks(editor: Editor | Adapter, instructions: Sequence[str]) -> dict[str, s
 
 
 def _tensor(image: Image.Image, size: tuple[int, int]) -> torch.Tensor:
-    return torch.from_numpy(small(image, size)).permute(2, 0, 1)[None]
+    return torch.from_numpy(reduced(image, size)).permute(2, 0, 1)[None]

@@ -1,8 +1,9 @@
-"""Which variants of an edit are best, as far as a measure can say: CLIP's, a known look's, or an offline one.
+"""Measures of edits, and their order.
 
-Every measure is made on pictures of at most `change.SIDE` pixels, and each has a name: nobody takes one for another.
+Every measure is made on pictures of at most `measures.SIDE` pixels, and has a name, so that nobody takes one for
+another:
 
-- clip: how far the edit goes where the words go, plus how near it stays to the photo (paper, section 3.1.2 and 4).
+- clip: how far the edit goes where the words go, plus how near it stays to the photo (paper, sections 3.1.2 and 4).
 - look: for nano and an instruction it knows, how near the edit comes to the look's own function.
 - offline: visible change times kept structure. It knows nothing of the words.
 """
@@ -15,15 +16,17 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ip2p_cli.looks import apply
-from ip2p_cli.measures import NOTICEABLE, change_of, distance, lab_of, nearness, small
+from ip2p_cli.measures import NOTICEABLE, edit_score, lab_distance, measure_change, reduced, similarity, to_lab
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One variant's measures.
+    """The measures of one edit.
 
-    score: what it is ranked by, higher is better. facts: the measures by name, for people. like: the index of an
-    earlier variant that hardly differs from it, or None.
+    Attributes:
+        score: What it is ranked by; higher is better.
+        facts: The measures by name, for people.
+        like: The index of an earlier edit that hardly differs from it, or None.
     """
 
     score: float
@@ -32,32 +35,39 @@ class Measured:
 
 
 def measure(photo: Image.Image, edits: Sequence[Image.Image], looks: Sequence[str | None]) -> list[Measured]:
-    """The offline measures of `edits` of `photo`, all of any size; looks: the look that was asked for, if known.
+    """Measure edits of a photo without a model.
 
-    The score is look's where a look is given, else offline's: the two are not comparable.
+    Args:
+        photo: The photo, of any size.
+        edits: Its edits, of any size.
+        looks: For each edit the look that was asked for, if it is known. Its score is then the look's measure,
+            otherwise the offline one; the two are not comparable.
+
+    Returns:
+        The measures, in the order of `edits`.
     """
-    before = small(photo)
+    before = reduced(photo)
     size = (before.shape[1], before.shape[0])
-    pictures = [small(edit, size) for edit in edits]
-    labs = [lab_of(picture) for picture in pictures]
-    found = []
+    pictures = [reduced(edit, size) for edit in edits]
+    labs = [to_lab(picture) for picture in pictures]
+    measured = []
     for index, (picture, look) in enumerate(zip(pictures, looks, strict=True)):
-        facts: dict[str, float | str] = dict(change_of(before, picture))
-        score = float(facts["structure"]) * (1 - nearness(float(facts["change"])))
+        facts: dict[str, float | str] = dict(measure_change(before, picture))
+        score = edit_score(float(facts["change"]), float(facts["structure"]))
         facts["measure"] = "offline: visible change x kept structure"
         if look is not None:
-            apart = distance(lab_of(apply(look, before)), labs[index])
-            facts |= {"measure": f"look: nearness to “{look}”", "distance to the look": round(apart, 2)}
-            score = nearness(apart)
-        distances = [distance(labs[index], other) for other in labs]
-        others = [apart for place, apart in enumerate(distances) if place != index]
+            distance = lab_distance(to_lab(apply(look, before)), labs[index])
+            facts |= {"measure": f"look: nearness to “{look}”", "distance to the look": round(distance, 2)}
+            score = similarity(distance)
+        distances = [lab_distance(labs[index], other) for other in labs]
+        others = [distance for place, distance in enumerate(distances) if place != index]
         if others:
             facts["nearest other"] = round(min(others), 2)
         like = next((place for place in range(index) if distances[place] < NOTICEABLE), None)
-        found.append(Measured(score=round(score, 4), facts=facts, like=like))
-    return found
+        measured.append(Measured(score=round(score, 4), facts=facts, like=like))
+    return measured
 
 
 def order(scores: Sequence[float]) -> list[int]:
-    """Indices, the best first; of equals the earlier first."""
+    """Return indices, the best score first; of equal scores the earlier one first."""
     return sorted(range(len(scores)), key=lambda index: (-scores[index], index))

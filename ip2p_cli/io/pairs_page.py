@@ -1,4 +1,4 @@
-"""A page about pairs for the browser: tables, histograms and small pictures in one HTML file that fetches nothing."""
+"""An HTML page about pairs: tables, histograms and small pictures in one file that fetches nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDTH, _HEIGHT = 400, 120
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of cells under a head; the first cell of a row names it."""
+    """A table of text; the first cell of a row names the row."""
 
     title: str
     head: Sequence[str]
@@ -27,7 +27,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """Counts of equal parts of the range from `low` to `high`; bounds: values to mark."""
+    """Counts in equal bins of the range from `low` to `high`, with vertical lines at `bounds`."""
 
     label: str
     low: float
@@ -38,7 +38,7 @@ class Histogram:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A pair to show. why: for what reason it was dropped."""
+    """A pair to show, with the reason why it was dropped, if it was."""
 
     sample: Sample
     why: str = ""
@@ -53,53 +53,49 @@ def pairs_page(
     tables: Sequence[Table] = (),
     histograms: Sequence[Histogram] = (),
 ) -> bytes:
-    """The page as UTF-8 HTML. Every text is escaped; each section shows at most MAX_CARDS pairs.
+    """Render the page as UTF-8 HTML in which every text is escaped.
 
-    A pair whose pictures cannot be read is left out.
+    At most MAX_CARDS pairs of a section are shown; pairs whose pictures cannot be read are left out.
     """
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(resources.files(__package__).joinpath("pairs.html.j2").read_text("utf-8"))
-    shown = [
-        {"title": name, "cards": [made for card in cards[:MAX_CARDS] if (made := _card(card)) is not None]}
-        for name, cards in sections.items()
-    ]
-    html = template.render(
-        title=printable(title),
-        facts={name: printable(str(value)) for name, value in facts.items()},
-        tables=[
-            {"title": one.title, "head": one.head, "rows": [[printable(cell) for cell in row] for row in one.rows]}
-            for one in tables
-        ],
-        histograms=[_histogram(one) for one in histograms],
-        sections=shown,
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,
     )
-    return html.encode("utf-8")
+    template = environment.from_string(resources.files(__package__).joinpath("pairs.html.j2").read_text("utf-8"))
+    shown = {name: [made for card in cards[:MAX_CARDS] if (made := _card(card))] for name, cards in sections.items()}
+    drawn = map(_drawn, histograms)
+    return template.render(title=title, facts=facts, tables=tables, histograms=list(drawn), sections=shown).encode()
 
 
 def _card(card: Card) -> dict[str, Any] | None:
-    row = card.sample.row
+    row, pictures = card.sample.row, card.sample.pictures
     try:
-        pictures = {name: data_uri(card.sample.pictures[f"{name}.jpg"], name) for name in ("original", "edited")}
+        original, edited = (data_uri(pictures[f"{name}.jpg"], name) for name in ("original", "edited"))
     except (InputError, KeyError):
         return None
+    title = str(row.get("instruction") or row.get("key") or "")
+    caption = str(row.get("caption") or "no caption")
     return {
-        **pictures,
-        "title": printable(str(row.get("instruction") or row.get("key") or "")),
-        "caption": printable(str(row.get("caption") or "no caption")),
-        "why": printable(card.why),
-        "facts": {name: printable(str(value)) for name, value in card.facts.items()},
+        "original": original,
+        "edited": edited,
+        "title": title,
+        "caption": caption,
+        "why": card.why,
+        "facts": card.facts,
     }
 
 
-def _histogram(one: Histogram) -> dict[str, Any]:
-    highest, width, span = max([1, *one.heights]), _WIDTH / max(1, len(one.heights)), max(1e-9, one.high - one.low)
-    bars = []
-    for place, count in enumerate(one.heights):
-        height = round(_HEIGHT * count / highest, 1)
-        bars.append(
-            {"x": round(place * width, 1), "y": _HEIGHT - height, "width": round(width * 0.9, 1), "height": height}
-        )
-    lines = [round(_WIDTH * (bound - one.low) / span, 1) for bound in one.bounds]
-    return {"label": printable(one.label), "bars": bars, "lines": [x for x in lines if 0 <= x <= _WIDTH]}
+def _drawn(histogram: Histogram) -> dict[str, Any]:
+    """The histogram's bars and lines in units of the drawing, _WIDTH by _HEIGHT."""
+    highest, width = max([1, *histogram.heights]), _WIDTH / max(1, len(histogram.heights))
+    heights = [round(_HEIGHT * count / highest, 1) for count in histogram.heights]
+    bars = [
+        {"x": round(index * width, 1), "y": _HEIGHT - height, "width": round(width * 0.9, 1), "height": height}
+        for index, height in enumerate(heights)
+    ]
+    span = max(1e-9, histogram.high - histogram.low)
+    lines = [round(_WIDTH * (bound - histogram.low) / span, 1) for bound in histogram.bounds]
+    return {"label": histogram.label, "bars": bars, "lines": [x for x in lines if 0 <= x <= _WIDTH]}

@@ -1,12 +1,15 @@
-"""Numbered shards: how the stages of data generation hand on their rows, and know what is done.
+"""Shards: the numbered files of rows that the stages of data generation write and read.
 
-A shard is a file of JSON lines, or, where rows have pictures, a tar in WebDataset's layout (`{key}.original.jpg`,
-`{key}.edited.jpg`, `{key}.json`). Its marker `NNNNN.done.json` is written last: a shard without one is not there, so
-that a process may die at any moment. The same rows give the same bytes.
+A shard is one file, `NNNNN.jsonl` with a JSON object a line, or, where rows have pictures, `NNNNN.tar` in WebDataset's
+layout (`{key}.original.jpg`, `{key}.edited.jpg`, `{key}.json`). Its marker `NNNNN.done.json` is written last: a shard
+without a marker counts as missing, so a process may be killed at any time. The same rows give the same bytes.
+
+The option `--shard I/N` is something else: it gives a process its part of the work.
 """
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import io
 import json
@@ -16,26 +19,27 @@ import tarfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.errors import InputError, OutputError, UsageError
 from ip2p_cli.io.files import as_output_error, write_whole
 from ip2p_cli.io.names import printable, reason
 
-Kind = Literal["jsonl", "tar"]
+ShardFormat = Literal["jsonl", "tar"]
 Row = Mapping[str, Any]
 
-_ABOUT = "stage.json"
-_STALE_SECONDS = 3600  # a temporary file that nobody wrote to for so long was left by a process that died
-_MAX_ROW = 64 << 20  # bytes of a line or of a picture
+MAX_PART = 64 << 20  # bytes of a row or of a picture
+_SETTINGS = "stage.json"
+_STALE_SECONDS = 3600  # a temporary file that was not written to for so long belongs to a process that died
+_ADVICE = "delete its .done.json, then run the stage that writes it again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:
-    """What a whole shard holds. source: the sha256 of what it was made from. counts: of what was dropped, by reason."""
+    """What a finished shard holds: digests of its bytes and of its `source`, and `counts` of dropped rows by reason."""
 
     number: int
     rows: int
@@ -47,7 +51,7 @@ class Marker:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A row and its pictures, by name ("original.jpg"), as encoded bytes."""
+    """A row and its pictures as encoded bytes, by name ("original.jpg")."""
 
     row: Row
     pictures: Mapping[str, bytes] = field(default_factory=dict)
@@ -58,77 +62,68 @@ class Shards:
     """The shards of one stage, in a folder of their own."""
 
     folder: Path
-    kind: Kind = "jsonl"
+    format: ShardFormat = "jsonl"
 
     def path(self, number: int) -> Path:
-        """Where shard `number` is, or would be."""
-        return self.folder / f"{number:05d}.{self.kind}"
+        """Path of a shard, whether or not it exists."""
+        return self.folder / f"{number:05d}.{self.format}"
 
     def marker_path(self, number: int) -> Path:
-        """Where its marker is, or would be."""
+        """Path of a shard's marker, whether or not it exists."""
         return self.folder / f"{number:05d}.done.json"
 
     def done(self) -> dict[int, Marker]:
-        """The markers of the whole shards, in order."""
-        found = {}
-        for path in sorted(self.folder.glob("*.done.json")):
-            marker = _read_marker(path)
-            if marker is not None and self.path(marker.number).is_file():
-                found[marker.number] = marker
-        return found
+        """Markers of the finished shards, by number, in order."""
+        markers = map(_read_marker, sorted(self.folder.glob("*.done.json")))
+        return {marker.number: marker for marker in markers if marker and self.path(marker.number).is_file()}
 
     def begin(self, settings: Row, *, redo: bool = False) -> None:
-        """Make the folder, and note what its shards are made with.
+        """Make the folder and note the settings of its shards; with `redo` delete the shards that it has.
 
-        Raises UsageError where an earlier run used other settings; with `redo` its shards are deleted first.
+        Raises:
+            UsageError: An earlier run used other settings, and `redo` is not set.
+            OutputError: The folder cannot be written.
         """
-        about = self.about()
-        said = json.loads(json.dumps(settings))
-        if about == said and not redo:
+        before, now = self.about(), json.loads(json.dumps(settings))
+        if before == now and not redo:
             return
-        if about is not None and not redo:
-            changed = sorted(key for key in {*about, *said} if about.get(key) != said.get(key))
-            shown = ", ".join(f"{key} {about.get(key)!r}, now {said.get(key)!r}" for key in changed[:3])
+        if before is not None and not redo:
+            changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+            shown = ", ".join(f"{key} {before.get(key)!r}, now {now.get(key)!r}" for key in changed[:3])
             raise UsageError(
-                f"{printable(self.folder)} was made with other settings ({shown}): --redo makes it anew, or give "
+                f"{printable(self.folder)} was made with other settings ({shown}): make it again with --redo, or give "
                 "another folder"
             )
         for number in self.done() if redo else ():
-            self.marker_path(number).unlink(missing_ok=True)  # first: what has no marker is not there
+            self.marker_path(number).unlink(missing_ok=True)  # first: a shard without a marker counts as missing
             self.path(number).unlink(missing_ok=True)
         with as_output_error(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / _ABOUT, (json.dumps(said, indent=2) + "\n").encode(), overwrite=True)
+        write_whole(self.folder / _SETTINGS, (json.dumps(now, indent=2) + "\n").encode(), overwrite=True)
 
     def about(self) -> dict[str, Any] | None:
-        """The settings that `begin` noted; None where there are none."""
+        """The settings that `begin` noted, or None."""
         try:
-            found = json.loads((self.folder / _ABOUT).read_text("utf-8"))
+            settings = json.loads((self.folder / _SETTINGS).read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return settings if isinstance(settings, dict) else None
 
     @contextmanager
-    def writing(self, number: int, source: str = "") -> Iterator[ShardWriter]:
-        """A writer of shard `number`; it gets its name, then its marker, when the block ends without an exception.
+    def writing(self, number: int, source: str = "", *, keep: bool = False) -> Iterator[ShardWriter]:
+        """Open a writer of a shard. The shard and its marker appear when the block ends without an exception.
 
-        Raises OutputError where that is not possible.
+        Raises OutputError if the shard cannot be written; `keep` is that of `whole_file`.
         """
         began, path = time.monotonic(), self.path(number)
-        self._sweep(number)
-        temporary = self.folder / f".{path.name}-{secrets.token_hex(4)}.tmp"
-        with as_output_error(path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                with temporary.open("xb") as file:
-                    writer = ShardWriter(file, self.kind)
-                    yield writer
-                    writer.finish()
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        for temporary in self.folder.glob(f".{path.name}-*.tmp"):
+            with suppress(OSError):
+                if time.time() - temporary.stat().st_mtime > _STALE_SECONDS:
+                    temporary.unlink()
+        with whole_file(path, keep=keep) as file:
+            writer = ShardWriter(file, self.format)
+            yield writer
+            writer.finish()
         marker = Marker(
             number=number,
             rows=writer.rows,
@@ -140,60 +135,46 @@ class Shards:
         write_whole(self.marker_path(number), (json.dumps(asdict(marker)) + "\n").encode(), overwrite=True)
 
     def marker(self, number: int) -> Marker:
-        """The marker of a shard; InputError where the shard is not whole."""
+        """Read a shard's marker. Raises InputError if the shard is not finished."""
         marker = _read_marker(self.marker_path(number))
         if marker is None:
-            raise InputError(f"{printable(self.path(number))} is not whole: run the stage that writes it again")
+            raise InputError(f"{printable(self.path(number))} is not finished: run the stage that writes it again")
         return marker
 
     def rows(self, number: int) -> Iterator[dict[str, Any]]:
-        """The rows of a shard, without their pictures. Raises InputError where it cannot be read."""
-        yield from (dict(sample.row) for sample in self.samples(number, pictures=False))
+        """Iterate over a shard's rows, without pictures. Raises InputError if it cannot be read."""
+        return (dict(sample.row) for sample in self.samples(number, pictures=False))
 
     def samples(self, number: int, *, pictures: bool = True) -> Iterator[Sample]:
-        """The rows of a shard with their pictures, one at a time. Raises InputError where it cannot be read."""
+        """Iterate over a shard's rows with their pictures. Raises InputError if it cannot be read."""
         path = self.path(number)
-        try:
-            if self.kind == "jsonl":
-                with path.open("rb") as file:
-                    for line in file:
-                        yield Sample(row=json.loads(line))
-            else:
+        with reading(path, _ADVICE):
+            if self.format == "tar":
                 yield from _tar_samples(path, pictures)
-        except OSError as error:
-            raise InputError(f"{printable(path)}: {reason(error)}: run the stage that writes it again") from error
-        except (ValueError, tarfile.TarError) as error:
-            raise InputError(f"{printable(path)} is damaged: delete its .done.json and run its stage again") from error
-
-    def _sweep(self, number: int) -> None:
-        """Drop what a process that died left of this shard."""
-        for path in self.folder.glob(f".{self.path(number).name}-*.tmp"):
-            try:
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                    path.unlink()
-            except OSError:
-                continue
+                return
+            with path.open("rb") as file:
+                for line in file:
+                    yield Sample(row=json.loads(line))
 
 
 class ShardWriter:
-    """Takes the rows of a shard; see `Shards.writing`."""
+    """Writes the rows of a shard to an open file; see `Shards.writing`."""
 
-    def __init__(self, file: IO[bytes], kind: Kind) -> None:
+    def __init__(self, file: IO[bytes], shard_format: ShardFormat) -> None:
         self.rows, self.counts = 0, Counter[str]()
-        self._file, self._hash = file, hashlib.sha256()
-        sink: Any = _Hashed(file, self._hash)
-        self._tar = tarfile.TarFile.open(fileobj=sink, mode="w|") if kind == "tar" else None
+        self._file = _HashedFile(file)
+        sink: Any = self._file
+        self._tar = tarfile.TarFile.open(fileobj=sink, mode="w|") if shard_format == "tar" else None
 
     @property
     def sha256(self) -> str:
-        """Of the bytes so far, in hex."""
-        return self._hash.hexdigest()
+        """Digest of the bytes written so far, in hex."""
+        return self._file.digest.hexdigest()
 
     def add(self, row: Row, pictures: Mapping[str, bytes] | None = None) -> None:
-        """Append a row; with pictures it needs a `key` without dots and slashes."""
+        """Append a row. In a tar it needs a `key` without dots and slashes."""
         text = json.dumps(row, ensure_ascii=False, sort_keys=self._tar is not None).encode()
         if self._tar is None:
-            self._hash.update(text + b"\n")
             self._file.write(text + b"\n")
         else:
             key = str(row["key"])
@@ -206,23 +187,60 @@ class ShardWriter:
         self.rows += 1
 
     def drop(self, why: str, count: int = 1) -> None:
-        """Count a row that is not written."""
+        """Count rows that are not written."""
         self.counts[why] += count
 
     def finish(self) -> None:
-        """Write what a tar ends with."""
+        """Write the end of a tar."""
         if self._tar is not None:
             self._tar.close()
 
 
-class _Hashed:
-    """A file to write to whose bytes are hashed on their way."""
+@contextmanager
+def whole_file(path: Path, *, keep: bool = False) -> Iterator[IO[bytes]]:
+    """Open a file that gets its name when the block ends without an exception.
 
-    def __init__(self, file: IO[bytes], digest: Any) -> None:
-        self._file, self._digest = file, digest
+    Missing folders are made. A file of that name is replaced; with `keep` it stays if it has the same bytes.
+
+    Raises:
+        OutputError: The file cannot be written, or with `keep` one with other bytes has its name.
+    """
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}.tmp")
+    with as_output_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if not (keep and path.exists()):
+                temporary.replace(path)
+            elif not filecmp.cmp(temporary, path, shallow=False):
+                raise OutputError(f"{printable(path)} exists already and is another file: move it away")
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(path: Path, advice: str = "check the dataset") -> Iterator[None]:
+    """Turn whatever reading a file of a dataset raises into an InputError of one line that ends with `advice`."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{printable(path)}: {reason(error)}: {advice}") from error
+        why = printable((str(error).splitlines() or [type(error).__name__])[0][:150])
+        raise InputError(f"{printable(path)} is damaged ({why}): {advice}") from error
+
+
+class _HashedFile:
+    """A file to write to that hashes what is written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.digest = file, hashlib.sha256()
 
     def write(self, data: bytes) -> int:
-        self._digest.update(data)
+        self.digest.update(data)
         return self._file.write(data)
 
 
@@ -233,12 +251,12 @@ def _tar_samples(path: Path, pictures: bool) -> Iterator[Sample]:
             key, _, name = Path(member.name).name.partition(".")
             if not member.isfile() or (not pictures and name != "json"):
                 continue
-            if member.size > _MAX_ROW:
+            if member.size > MAX_PART:
                 raise ValueError(f"{key} is too large")
             content = tar.extractfile(member)
             assert content is not None
             files[name] = content.read()
-            if name == "json":  # the last of its row
+            if name == "json":  # the last file of a row
                 yield Sample(row=json.loads(files.pop("json")), pictures=files)
                 files = {}
 

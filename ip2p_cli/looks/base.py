@@ -1,4 +1,4 @@
-"""What a look is: a named, pure photographic edit and the ways people ask for it."""
+"""What a look is: a named photographic edit, how it is painted, and how people ask for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,19 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Image = npt.NDArray[np.float32]  # (H, W, 3), RGB, display-referred sRGB values in [0, 1]
-Plane = npt.NDArray[np.float32]  # (H, W): a mask or a luminance
-Paint = Callable[[Image, float, np.random.Generator], Image]
+Pixels = npt.NDArray[np.float32]  # (H, W, 3): display-referred sRGB values in [0, 1]
+Plane = npt.NDArray[np.float32]  # (H, W): a mask or a luminance, in [0, 1]
+Paint = Callable[[Pixels, float, np.random.Generator], Pixels]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """One edit: how to paint it, and how it is worded."""
+    """A photographic edit: its painter, and its wordings at full strength, slightly and much.
+
+    The wordings `held_out` are never trained on: they measure whether a model generalises.
+    """
 
     name: str
     group: str
     paint: Paint
     wordings: tuple[str, ...]
-    held_out: tuple[str, ...]  # never trained on: they measure whether wordings generalise
+    held_out: tuple[str, ...]
     slightly: tuple[str, ...]
     much: tuple[str, ...]

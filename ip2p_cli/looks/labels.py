@@ -1,4 +1,4 @@
-"""The wordings as labelled texts, for a text encoder to learn from."""
+"""The wordings as labelled texts, from which a text encoder learns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from ip2p_cli.looks import looks
 
 
 def labelled_wordings() -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """(trained, held out) wordings with a class: one for each look and strength; the empty wording has its own."""
+    """List (trained, held out) wordings, each with the number of its class.
+
+    Each look at each strength is a class, and the empty wording is one too.
+    """
     trained, held_out, classes = [("", 0)], [], 1
     for look in looks().values():
         held_out += [(text, classes) for text in look.held_out]

@@ -1,4 +1,4 @@
-"""How people vary one wording: politeness, capitals, other names for the photo, a full stop."""
+"""Vary a wording as people do: politeness, capitals, other words for “photo”, a full stop."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import re
 _OPENINGS = ("please ", "can you ", "could you ", "i want you to ", "now ", "just ", "try to ")
 _ENDINGS = (".", "!", " please", ", please", " for me", " now")
 _NAMES = ("image", "photo", "picture", "photograph", "shot")
-_NAMED = re.compile(r"\b(image|photo|picture|photograph|shot)\b")
+_NAME = re.compile(r"\b(image|photo|picture|photograph|shot)\b")
 
 
 def vary(wording: str, rng: random.Random) -> str:
-    """One of the ways of saying `wording`; half of the time unchanged."""
+    """Vary a wording at random; half of the time it stays as it is."""
     if rng.random() < 0.5 or not wording:
         return wording
-    text = _NAMED.sub(rng.choice(_NAMES), wording) if rng.random() < 0.5 else wording
+    text = _NAME.sub(rng.choice(_NAMES), wording) if rng.random() < 0.5 else wording
     if rng.random() < 0.3:
         text = rng.choice(_OPENINGS) + text
     if rng.random() < 0.3:

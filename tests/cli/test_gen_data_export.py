@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ip2p_cli.datagen.dataset.base import samples_of
 from ip2p_cli.datagen.dataset.opening import open_dataset
 from ip2p_cli.io.shards import Sample, Shards
 from tests.cli.ip2p import Run
@@ -52,7 +51,7 @@ def expected(data: Path) -> list[Sample]:
     """The kept pairs with their scores, read the plain way."""
     kept = Shards(folder=data / "kept")
     scores = {row["key"]: row for number in kept.done() for row in kept.rows(number)}
-    pairs = Shards(folder=data / "pairs", kind="tar")
+    pairs = Shards(folder=data / "pairs", format="tar")
     return [
         Sample(row={**sample.row, **scores[sample.row["key"]]}, pictures=sample.pictures)
         for number in pairs.done()
@@ -71,7 +70,8 @@ def test_the_same_pairs_come_back(ip2p: Run, data: Path, layout: str) -> None:
     out = exported(ip2p, data, layout, "--per-file", 7)
     splits = open_dataset(out)
     assert {name: pairs.layout for name, pairs in splits.items()} == {"train": layout}
-    found, wanted = by_seed(list(samples_of(splits["train"]))), by_seed(expected(data))
+    pairs = splits["train"]
+    found, wanted = by_seed([pairs.sample(index) for index in range(len(pairs))]), by_seed(expected(data))
     assert list(found) == list(wanted)
     assert len(found) == 17
     for seed, sample in found.items():
@@ -285,6 +285,6 @@ def test_view(ip2p: Run, data: Path, layout: str) -> None:
 
 def test_no_dataset(ip2p: Run, tmp_path: Path) -> None:
     (tmp_path / "some.parquet").write_bytes(b"no parquet")
-    for path, said in ((tmp_path, "cannot be read as parquet"), (tmp_path / "none", "no such dataset")):
+    for path, said in ((tmp_path, "some.parquet is damaged"), (tmp_path / "none", "no such dataset")):
         done = ip2p("gen-data", "stats", path, tiny=False)
         assert (done.code, said in done.err) == (3, True), done.err

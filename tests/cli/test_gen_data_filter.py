@@ -90,7 +90,7 @@ def test_clip(ip2p: Run, tmp_path: Path) -> None:
     assert again["dropped"] == {"clip_image below 1.1": 17, "damaged picture": 1}
     done = ip2p("gen-data", "filter", data, "--clip", clip, "--dino", save_dino(tmp_path / "dino"), tiny=False)
     assert done.code == 2
-    assert "--redo makes it anew" in done.err
+    assert "make it again with --redo" in done.err
 
 
 def test_more_gates(ip2p: Run, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_changed_pairs_are_noticed(ip2p: Run, tmp_path: Path) -> None:
     data = make_pairs(tmp_path / "data")
     filtered(ip2p, data)
     original, edited = two_pictures(9, 60)
-    with Shards(folder=data / "pairs", kind="tar").writing(1) as writer:
+    with Shards(folder=data / "pairs", format="tar").writing(1) as writer:
         row = {"key": "t-0", "triplet": "t", "instruction": "x"}
         writer.add(row, {"original.jpg": original, "edited.jpg": edited})
     done = ip2p("gen-data", "filter", data, tiny=False)

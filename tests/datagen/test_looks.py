@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ip2p_cli.looks import Image, apply, looks
+from ip2p_cli.looks import Pixels, apply, looks
 
 NAMES = list(looks())
 RANDOM = {"snow", "rain", "film_grain"}
@@ -17,7 +17,7 @@ GRADED = [
 ]  # fmt: skip
 
 
-def picture(height: int, width: int) -> Image:
+def picture(height: int, width: int) -> Pixels:
     """A made-up landscape: sky, hill, meadow, coloured things; drawn large, then reduced."""
     rng = np.random.default_rng(5)
     big = np.zeros((768, 1024, 3), np.float32)
@@ -38,7 +38,7 @@ SMALL = picture(192, 256)
 LARGE = picture(384, 512)
 
 
-def psnr(a: Image, b: Image) -> float:
+def psnr(a: Pixels, b: Pixels) -> float:
     return float(-10 * np.log10(max(np.mean((a - b) ** 2), 1e-9)))
 
 

@@ -95,8 +95,8 @@ def test_seeds_that_are_none(tmp_path: Path, listed: str) -> None:
 
 
 def test_no_pairs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no pairs there that ip2p knows"):
+    with pytest.raises(InputError, match="no known dataset of pairs"):
         open_dataset(tmp_path)
     (tmp_path / "seeds.json").write_text("[]")
-    with pytest.raises(InputError, match="there are no pairs in it"):
+    with pytest.raises(InputError, match="the dataset has no pairs"):
         open_dataset(tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ip2p_cli.datagen.selection import Gate, Thresholds, decide, worth
+from ip2p_cli.datagen.selection import Gate, Thresholds, decide, score_of
 
 CLIP = Thresholds().gates({"measure": "clip"})
 SCORE = st.none() | st.floats(-1, 1)
@@ -26,8 +26,8 @@ def test_kept_pairs_pass_and_are_the_best(rows: list[dict[str, Any]], keep: int)
     passing = [row for row in rows if all(gate.passes(row) for gate in CLIP)]
     for triplet in "abc":
         kept = [row for row, reason in zip(rows, why, strict=True) if reason is None and row["triplet"] == triplet]
-        there = sorted((worth(row) for row in passing if row["triplet"] == triplet), reverse=True)
-        assert sorted(map(worth, kept), reverse=True) == there[:keep]
+        there = sorted((score_of(row) for row in passing if row["triplet"] == triplet), reverse=True)
+        assert sorted(map(score_of, kept), reverse=True) == there[:keep]
     for row, reason in zip(rows, why, strict=True):
         assert row in passing or reason != f"more than {keep} of a triplet"
 
@@ -48,4 +48,4 @@ def test_reasons() -> None:
 
 def test_offline_order_is_visible_change_times_structure() -> None:
     strong, weak, lost = ({"change": c, "structure": s} for c, s in ((30.0, 0.9), (3.0, 0.99), (60.0, 0.3)))
-    assert worth(strong) > worth(lost) > worth(weak)
+    assert score_of(strong) > score_of(lost) > score_of(weak)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from ip2p_cli.datagen import look_pairs
 from ip2p_cli.datagen.look_pairs import CropSpec, LooksStream, list_photos, read_photo, split_photos
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.looks import Image, Look, looks, stream
+from ip2p_cli.looks import Look, Pixels, looks
 from ip2p_cli.looks.labels import labelled_wordings
 from ip2p_cli.looks.phrasing import vary
 from ip2p_cli.training.data import Batches, TensorBatch
@@ -33,11 +34,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def negative(monkeypatch: pytest.MonkeyPatch) -> None:
     """One look that can be undone exactly."""
 
-    def paint(image: Image, amount: float, rng: np.random.Generator) -> Image:
+    def paint(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
         return 1 - image
 
     look = Look(name="negative", group="test", paint=paint, wordings=("negate",), held_out=(), slightly=(), much=())
-    monkeypatch.setattr(stream, "looks", lambda: {"negative": look})
+    monkeypatch.setattr(look_pairs, "looks", lambda: {"negative": look})
 
 
 @pytest.mark.parametrize("cut", [PART, WHOLE])
@@ -118,11 +119,11 @@ def test_photos_held_out_are_never_drawn(folder: Path, monkeypatch: pytest.Monke
     assert held_out == [photos[2]]
     read: Counter[Path] = Counter()
 
-    def watch(path: Path, side: int) -> Image:
+    def watch(path: Path, side: int) -> Pixels:
         read[path] += 1
         return read_photo(path, side)
 
-    monkeypatch.setattr(stream, "read_photo", watch)
+    monkeypatch.setattr(look_pairs, "read_photo", watch)
     source = LooksStream(training, seed=0)
     for step in range(20):
         source.batch(step, 4, PART)
@@ -131,7 +132,7 @@ def test_photos_held_out_are_never_drawn(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_only_so_many_photos_are_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "REMEMBERED_BYTES", 0)
+    monkeypatch.setattr(look_pairs, "REMEMBERED_BYTES", 0)
     photos = list_photos(folder)
     without = LooksStream(photos, seed=0).batch(0, 4, PART)
     monkeypatch.undo()

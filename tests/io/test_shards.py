@@ -23,9 +23,9 @@ def write(shards: Shards, number: int = 0, source: str = "") -> None:
         writer.drop("too short", 2)
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "tar"])
-def test_rows_come_back(tmp_path: Path, kind: str) -> None:
-    shards = Shards(folder=tmp_path / "new" / "captions", kind=kind)  # type: ignore[arg-type]
+@pytest.mark.parametrize("shard_format", ["jsonl", "tar"])
+def test_rows_come_back(tmp_path: Path, shard_format: str) -> None:
+    shards = Shards(folder=tmp_path / "new" / "captions", format=shard_format)  # type: ignore[arg-type]
     write(shards, 7, "abc")
     assert list(shards.rows(7)) == ROWS
     marker = shards.marker(7)
@@ -35,7 +35,7 @@ def test_rows_come_back(tmp_path: Path, kind: str) -> None:
 
 
 def test_pictures_come_back_and_the_bytes_are_the_same(tmp_path: Path) -> None:
-    one, two = (Shards(folder=tmp_path / name, kind="tar") for name in ("one", "two"))
+    one, two = (Shards(folder=tmp_path / name, format="tar") for name in ("one", "two"))
     write(one)
     write(two)
     assert one.path(0).read_bytes() == two.path(0).read_bytes()
@@ -52,7 +52,7 @@ def test_what_fails_is_not_there(tmp_path: Path) -> None:
         writer.add(ROWS[0] | {"key": ROWS[0]["no such"]})
     assert list(tmp_path.iterdir()) == []
     assert shards.done() == {}
-    with pytest.raises(InputError, match=r"00000\.jsonl is not whole"):
+    with pytest.raises(InputError, match=r"00000\.jsonl is not finished"):
         shards.marker(0)
 
 
@@ -76,9 +76,9 @@ def test_other_settings_are_refused_or_redone(tmp_path: Path) -> None:
     assert shards.about() == {"seed": 2}
 
 
-@pytest.mark.parametrize(("kind", "data"), [("jsonl", b"{nonsense\n"), ("tar", b"no tar at all" * 100)])
-def test_damage_is_said(tmp_path: Path, kind: str, data: bytes) -> None:
-    shards = Shards(folder=tmp_path, kind=kind)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("shard_format", "data"), [("jsonl", b"{nonsense\n"), ("tar", b"no tar at all" * 100)])
+def test_damage_is_said(tmp_path: Path, shard_format: str, data: bytes) -> None:
+    shards = Shards(folder=tmp_path, format=shard_format)  # type: ignore[arg-type]
     write(shards)
     shards.path(0).write_bytes(data)
     with pytest.raises(InputError, match="is damaged"):
@@ -92,7 +92,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_key_that_would_be_cut(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="cannot be a key"), Shards(folder=tmp_path, kind="tar").writing(0) as writer:
+    with pytest.raises(ValueError, match="cannot be a key"), Shards(folder=tmp_path, format="tar").writing(0) as writer:
         writer.add({"key": "a.b"})
 
 

@@ -12,9 +12,9 @@ import yaml
 from ip2p_cli.datagen.dataset.opening import open_for_training
 from ip2p_cli.datagen.dataset.stream import PairStream
 from ip2p_cli.datagen.export.plan import Layout, plan_export
-from ip2p_cli.datagen.export.stage import finish_export, run_export
-from ip2p_cli.datagen.scores import Measures, Scoring
-from ip2p_cli.datagen.selection import Keeping, Thresholds
+from ip2p_cli.datagen.export.write import finish_export, run_export
+from ip2p_cli.datagen.scores import ScorePairs, ScorerConfig
+from ip2p_cli.datagen.selection import SelectPairs, Thresholds
 from ip2p_cli.datagen.stages import WorkerConfig, run_stage, tasks_of
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io.shards import Shards
@@ -34,10 +34,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs, scored and filtered."""
     folder = make_pairs(tmp_path_factory.mktemp("pairs") / "data")
     pairs, scores, kept = (
-        Shards(folder=folder / name, kind="tar" if name == "pairs" else "jsonl") for name in ("pairs", "scores", "kept")
+        Shards(folder=folder / name, format="tar" if name == "pairs" else "jsonl")
+        for name in ("pairs", "scores", "kept")
     )
-    scoring = Scoring(pairs=pairs, scores=scores, measures=Measures())
-    keeping = Keeping(scores=scores, kept=kept, gates=Thresholds().gates({"measure": "offline"}), keep=4)
+    scoring = ScorePairs(pairs=pairs, scores=scores, config=ScorerConfig())
+    keeping = SelectPairs(scores=scores, kept=kept, gates=Thresholds().gates({"measure": "offline"}), keep=4)
     for shards, before, make in ((scores, pairs, scoring), (kept, scores, keeping)):
         assert all(
             not isinstance(made, Exception) for _, made, _ in run_stage(shards, tasks_of(before), make, WorkerConfig())

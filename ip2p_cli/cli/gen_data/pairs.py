@@ -1,4 +1,4 @@
-"""`ip2p gen-data pairs DATA`: pictures before and after, from triplets."""
+"""`ip2p gen-data pairs DATA`: paint pictures before and after from triplets."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from ip2p_cli.datagen.pairs.settings import PairSettings
-    from ip2p_cli.datagen.pairs.stage import MakePairs
+    from ip2p_cli.datagen.pairs.write import MakePairs
     from ip2p_cli.types import ModelSpec
 
 Painter = Annotated[
     str | None,
     typer.Option(
-        help="prompt2prompt: a text-to-image model; anchored: the same from the captions' photos; looks: procedural "
-        "looks on the photos. Default: looks, or prompt2prompt with --model."
+        help="prompt2prompt: a text-to-image model; anchored: the same, starting from the captions' photos; looks: "
+        "photographic looks on the photos. Default: looks, or prompt2prompt with --model."
     ),
 ]
 PaintModel = Annotated[
@@ -34,28 +33,23 @@ Effort = Annotated[
     str | None,
     typer.Option("--preset", help="paper: 100 candidates of 100 steps; balanced (default): 30 of 25; draft: 4 of 20."),
 ]
-Candidates = Annotated[int | None, typer.Option(min=1, help="Pairs for each triplet. Default of looks: 1.")]
+Candidates = Annotated[int | None, typer.Option(min=1, help="Pairs for each triplet. Default for looks: 1.")]
 Block = Annotated[int, typer.Option(min=1, help="Candidates that are sampled together.")]
 StopAfter = Annotated[
-    int,
-    typer.Option(
-        min=0, help="End a triplet once so many candidates pass the filter: fewer to choose the best from. 0: never."
-    ),
+    int, typer.Option(min=0, help="End a triplet when so many of its candidates pass the filter's bounds; 0: never.")
 ]
-Side = Annotated[int | None, typer.Option("--resolution", help="Of the pictures. Default: 512, of looks 256.")]
-Share = Annotated[str, typer.Option("--p", help="The range of p, the share of steps with shared self-attention.")]
-Cfg = Annotated[str, typer.Option("--cfg-text", help="The range of the guidance scale.")]
-Strength = Annotated[str, typer.Option(help="How much of the photo's way anchored pairs go: a range in 0..1.")]
+Side = Annotated[int | None, typer.Option("--resolution", help="Pixels a side. Default: 512, for looks 256.")]
+Share = Annotated[str, typer.Option("--p", help="Range of p, the share of steps with shared self-attention.")]
+Cfg = Annotated[str, typer.Option("--cfg-text", help="Range of the guidance scale.")]
+Strength = Annotated[str, typer.Option(help="Range, 0..1, of how far anchored pairs move away from the photo.")]
 Cross = Annotated[Literal["none", "replace", "refine"], typer.Option(help="Also control cross-attention.")]
-Reweight = Annotated[
-    float, typer.Option(min=0, help="With --cross: what the maps of words that the edit adds are multiplied by.")
-]
-Blend = Annotated[bool, typer.Option("--blend", help="Keep pairs alike outside of the places of changed words.")]
-PerShard = Annotated[int, typer.Option("--triplets-per-shard", min=1, help="Triplets in a shard of pairs.")]
+Reweight = Annotated[float, typer.Option(min=0, help="With --cross: factor of the attention to words that are added.")]
+Blend = Annotated[bool, typer.Option("--blend", help="Keep pairs alike outside the places of changed words.")]
+PerShard = Annotated[int, typer.Option("--triplets-per-shard", min=1, help="Triplets in one file of pairs.")]
 Plan = Annotated[
-    bool, typer.Option("--plan", help="Paint a few pairs to measure, print what the whole would take, write nothing.")
+    bool, typer.Option("--plan", help="Paint a few pairs to measure, print what all would take, write nothing.")
 ]
-Planned = Annotated[int | None, typer.Option("--triplets", min=1, help="Of --plan: so many, instead of those in DATA.")]
+Planned = Annotated[int | None, typer.Option("--triplets", min=1, help="For --plan: how many, instead of DATA's.")]
 
 
 def pairs(
@@ -96,12 +90,13 @@ def pairs(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Paint pictures before and after for each triplet: ip2p gen-data pairs DATA --model FOLDER"""
+    """Paint pictures before and after for each triplet: ip2p gen-data pairs DATA --model FOLDER."""
     from dataclasses import asdict, replace
 
-    from ip2p_cli.datagen.pairs.stage import MakePairs
+    from ip2p_cli.datagen.pairs.settings import PairSettings
+    from ip2p_cli.datagen.pairs.write import MakePairs
     from ip2p_cli.datagen.pipeline import MakeJudge
-    from ip2p_cli.datagen.scores import Measures
+    from ip2p_cli.datagen.scores import ScorerConfig
     from ip2p_cli.datagen.selection import Thresholds
     from ip2p_cli.datagen.stages import tasks_of
     from ip2p_cli.io.range_args import read_range
@@ -109,42 +104,45 @@ def pairs(
     from ip2p_cli.models.clip import find_clip
 
     output = Output(json=json, quiet=quiet)
-    name = painter or ("prompt2prompt" if model else "looks")
-    spec = _spec(name, model)
-    asked = {
-        "candidates": candidates,
-        "steps": steps,
-        "side": resolution,
-        "sampler": sampler,
-        "share": read_range(share, "--p"),
-        "cfg": read_range(cfg_text, "--cfg-text"),
-        "strength": read_range(strength, "--strength"),
-        "reweight": reweight,
-    }
-    judge = None
+    painter = painter or ("prompt2prompt" if model else "looks")
+    spec = _spec(painter, model)
+    settings = PairSettings(
+        **_preset(preset, painter, candidates=candidates, steps=steps, side=resolution, sampler=sampler),
+        share=read_range(share, "--p"),
+        cfg=read_range(cfg_text, "--cfg-text"),
+        strength=read_range(strength, "--strength"),
+        reweight=reweight,
+        block=block,
+        stop_after=stop_after,
+        cross=cross,
+        blend=blend,
+        seed=seed,
+        quality=quality,
+        triplets_per_shard=triplets_per_shard,
+    )
+    check = None
     if stop_after:
         bounds = Thresholds(image=min_image, direction=min_direction, text=min_text, min_change=min_change)
-        judge = MakeJudge(measures=Measures(clip=find_clip(clip), device=device), bounds=bounds)
-    settings = _settings(name, preset, asked, block=block, stop_after=stop_after, cross=cross, blend=blend, seed=seed)
-    settings = replace(settings, stop=judge.settings() if judge else None)
-    settings = _with_model(settings, spec, vae, quality=quality, triplets_per_shard=triplets_per_shard)
-    triplets, made = Shards(folder=data / "triplets"), Shards(folder=data / "pairs", kind="tar")
+        check = MakeJudge(measures=ScorerConfig(clip=find_clip(clip), device=device), bounds=bounds)
+        settings = replace(settings, stop=check.settings())
+    if spec is not None:
+        settings = replace(settings, **_model_settings(spec, vae, settings.sampler))
     make = MakePairs(
-        triplets=triplets,
-        pairs=made,
+        triplets=Shards(folder=data / "triplets"),
+        pairs=Shards(folder=data / "pairs", format="tar"),
         settings=settings,
         spec=spec,
         device=device,
         dtype=dtype,
         vae=vae,
-        make_judge=judge,
+        make_check=check,
     )
     if plan:
         _print_plan(make, planned, workers or 1, output)
         return
-    tasks = tasks_of(triplets, settings.triplets_per_shard)
-    made.begin(asdict(settings), redo=redo)
-    run_shown(made, tasks, make, hands_of(workers, engine, shard), output, redo=redo)
+    tasks = tasks_of(make.triplets, triplets_per_shard)
+    make.pairs.begin(asdict(settings), redo=redo)
+    run_shown(make.pairs, tasks, make, hands_of(workers, engine, shard), output, redo=redo)
 
 
 def _spec(painter: str, model: str | None) -> ModelSpec | None:
@@ -163,39 +161,33 @@ def _spec(painter: str, model: str | None) -> ModelSpec | None:
     return loading.find(model)
 
 
-def _settings(painter: str, preset: str | None, asked: dict[str, Any], **more: Any) -> PairSettings:
-    from ip2p_cli.datagen.pairs.settings import PRESETS, PairSettings
+def _preset(preset: str | None, painter: str, **chosen: Any) -> dict[str, Any]:
+    """The preset's settings, replaced by those that the user chose."""
+    from ip2p_cli.datagen.pairs.settings import PRESETS
     from ip2p_cli.suggest import did_you_mean
 
     if preset is not None and preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}.{did_you_mean(preset, PRESETS)} Presets: {', '.join(PRESETS)}")
-    base: dict[str, Any] = dict(PRESETS[preset or "balanced"])
-    if painter == "looks":
-        base |= {"candidates": 1, "side": 256}
-    given = {key: value for key, value in asked.items() if value is not None}
-    return PairSettings(**{"painter": painter, **base, **given, **more})
+    looks = {"candidates": 1, "side": 256} if painter == "looks" else {}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return {"painter": painter, **PRESETS[preset or "balanced"], **looks, **given}
 
 
-def _with_model(settings: PairSettings, spec: ModelSpec | None, vae: str | None, **more: Any) -> PairSettings:
-    """The settings with the model's name and its weights' hash: other weights make other pairs."""
-    from dataclasses import replace
-
-    if spec is None:
-        return replace(settings, **more)
+def _model_settings(spec: ModelSpec, vae: str | None, sampler: str) -> dict[str, Any]:
+    """The model's name, licence and the digest of its weights, since other weights make other pairs."""
     from ip2p_cli.diffusion.samplers import find_sampler
     from ip2p_cli.models.fingerprint import fingerprint
 
-    find_sampler(settings.sampler)
-    weights = fingerprint(spec, (), vae)
+    find_sampler(sampler)
     name = Path(spec.name).name if Path(spec.name).is_absolute() else spec.name
-    return replace(settings, model=name, weights=weights, licence=spec.licence, **more)
+    return {"model": name, "weights": fingerprint(spec, (), vae), "licence": spec.licence}
 
 
 def _print_plan(make: MakePairs, triplets: int | None, workers: int, output: Output) -> None:
-    from ip2p_cli.datagen.pairs.plan import plan_of
+    from ip2p_cli.datagen.pairs.plan import plan_pairs
 
     output.say("painting a few pairs to measure")
-    plan = plan_of(make, triplets, workers)
+    plan = plan_pairs(make, triplets, workers)
     lines = {
         "triplets": f"{plan.triplets:,}",
         "pairs": f"{plan.pairs:,}",
@@ -204,4 +196,4 @@ def _print_plan(make: MakePairs, triplets: int | None, workers: int, output: Out
         "time": f"{plan.hours:,.2f} hours with {workers} worker{'s' if workers > 1 else ''} like this one",
         "measured": f"{plan.seconds:.3f} s and {plan.kilobytes:.0f} kB a pair",
     }
-    output.data("\n".join(f"{name:18}{value}" for name, value in lines.items()), plan.facts())
+    output.data("\n".join(f"{name:18}{value}" for name, value in lines.items()), vars(plan))

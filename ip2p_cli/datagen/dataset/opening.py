@@ -1,4 +1,4 @@
-"""Finding out what a dataset is: a folder of all stages, or an export in any of the four formats."""
+"""Open a dataset: a folder of all stages, or an export in any of the four layouts."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ SPLITS = ("train", "test")
 
 
 def open_dataset(path: Path) -> dict[str, PairSet]:
-    """The dataset's splits by name; what is not split is "train". Raises InputError where there is none."""
+    """Open a dataset's splits, by name; without splits it is "train". Raises InputError if there are no pairs."""
     splits = _splits(path.expanduser())
     if not any(map(len, splits.values())):
-        raise InputError(f"{printable(path)}: there are no pairs in it")
+        raise InputError(f"{printable(path)}: the dataset has no pairs: run the stages that make them")
     return splits
 
 
 def open_for_training(path: Path) -> PairSet:
-    """The pairs to train on: of a dataset with splits "train". Raises InputError where there are none."""
+    """Open the pairs to train on, those of the split "train". Raises InputError if there are none."""
     splits = open_dataset(path)
-    found = splits.get("train") or next(iter(splits.values()))
-    if not len(found):
-        raise InputError(f"{printable(path)}: there are no pairs to train on in it")
-    return found
+    pairs = splits.get("train") or next(iter(splits.values()))
+    if not len(pairs):
+        raise InputError(f"{printable(path)}: the dataset has no pairs to train on: give one with a split “train”")
+    return pairs
 
 
 def _splits(path: Path) -> dict[str, PairSet]:
@@ -42,37 +42,30 @@ def _splits(path: Path) -> dict[str, PairSet]:
         raise InputError(f"{printable(path)}: no such dataset: give a folder of ip2p gen-data, or an export")
     if (path / "pairs").is_dir():
         return {"train": data_pairs(path)}
-    for name in ("", *SPLITS):
-        if (path / name / SEEDS).is_file():
-            return {split: OriginalPairs(folder) for split, folder in _folders(path, SEEDS).items()}
+    folders = [("train", path), *((split, path / split) for split in SPLITS)]
+    original = {split: folder for split, folder in folders if (folder / SEEDS).is_file()}
+    if original:
+        return {split: OriginalPairs(folder) for split, folder in original.items()}
     tables = sorted((path / "data").glob("*.parquet")) or sorted(path.glob("*.parquet"))
     if tables:
         return {split: ParquetPairs(files) for split, files in _by_split(tables).items()}
-    shards = {
-        split: [files.path(number) for number in sorted(files.done())]
-        for split, files in ((split, Shards(folder=path / split, kind="tar")) for split in ("", *SPLITS))
-    }
-    if any(shards.values()):
-        return {split or "train": TarPairs(files, layout="shards") for split, files in shards.items() if files}
+    shards = [(split, Shards(folder=folder, format="tar")) for split, folder in folders]
+    finished = {split: [files.path(number) for number in files.done()] for split, files in shards if files.done()}
+    if finished:
+        return {split: TarPairs(files, layout="shards") for split, files in finished.items()}
     tars = sorted(path.glob("*.tar"))
     if tars:
         return {split: TarPairs(files, layout="webdataset") for split, files in _by_split(tars).items()}
     raise InputError(
-        f"{printable(path)}: no pairs there that ip2p knows: give a folder of ip2p gen-data, its export, parquet with "
-        "the columns original_image, edit_prompt, edited_image, or WebDataset tars"
+        f"{printable(path)}: no known dataset of pairs: give a folder of ip2p gen-data, its export, parquet with the "
+        "columns original_image, edit_prompt, edited_image, or WebDataset tars"
     )
 
 
-def _folders(path: Path, file: str) -> dict[str, Path]:
-    if (path / file).is_file():
-        return {"train": path}
-    return {split: path / split for split in SPLITS if (path / split / file).is_file()}
-
-
 def _by_split(files: Iterable[Path]) -> dict[str, list[Path]]:
-    """By the word before the first "-" in a file's name, where that is a split's."""
-    found: dict[str, list[Path]] = {}
+    """Files by the word before the first "-" in their names, if that is a split's."""
+    splits: dict[str, list[Path]] = {}
     for file in files:
         name = file.name.split("-")[0]
-        found.setdefault(name if name in SPLITS else "train", []).append(file)
-    return found
+        splits.setdefault(name if name in SPLITS else "train", []).append(file)
+    return splits

@@ -1,4 +1,8 @@
-"""Pairs in the authors' layout: a folder a triplet with prompt.json and {seed}_0.jpg, {seed}_1.jpg; seeds.json."""
+"""Pairs in the layout of the authors' code: a folder a triplet, and seeds.json, which lists them.
+
+A folder holds prompt.json, the pictures {seed}_0.jpg and {seed}_1.jpg, and, in data that the authors filtered,
+metadata.jsonl.
+"""
 
 from __future__ import annotations
 
@@ -10,111 +14,78 @@ from typing import Any
 
 import numpy as np
 
-from ip2p_cli.datagen.dataset.base import Groups, group_of
-from ip2p_cli.datagen.dataset.tars import MAX_PART
+from ip2p_cli.datagen.dataset.base import Groups, PairSet, groups_of
+from ip2p_cli.datagen.dataset.columns import METADATA_NAMES, PICTURES, PROMPT_NAMES
 from ip2p_cli.errors import InputError
-from ip2p_cli.io.names import printable, reason
-from ip2p_cli.io.shards import Sample
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import MAX_PART, Sample, reading
 
 SEEDS, PROMPT, METADATA = "seeds.json", "prompt.json", "metadata.jsonl"
-# The authors' names for what we call otherwise: in metadata.jsonl both stand.
-THEIR_NAMES = {
-    "p": "p2p_threshold",
-    "cfg_text": "cfg_scale",
-    "clip_text_original": "clip_sim_0",
-    "clip_text_edited": "clip_sim_1",
-    "clip_direction": "clip_sim_dir",
-    "clip_image": "clip_sim_image",
-}
 
 
-class OriginalPairs:
-    """The pairs that a seeds.json lists: 16 bytes of memory each, and a name a triplet."""
+class OriginalPairs(PairSet):
+    """The pairs that a seeds.json lists. In memory: 16 bytes a pair, and a name a triplet."""
 
     layout = "original"
 
     def __init__(self, root: Path) -> None:
-        """Raises InputError where seeds.json cannot be read."""
+        """Raises InputError if seeds.json cannot be read."""
         self._root = root
         self._folders: list[str] = []
         folders, seeds = array("q"), array("q")
-        for name, listed in _listed(root / SEEDS):
-            folders.extend([len(self._folders)] * len(listed))
-            seeds.extend(listed)
+        for name, its_seeds in _listed(root / SEEDS):
+            folders.extend([len(self._folders)] * len(its_seeds))
+            seeds.extend(its_seeds)
             self._folders.append(name)
-        self._place, self._seeds = np.array(folders, np.int64), np.array(seeds, np.int64)
+        self._folder_of, self._seeds = np.array(folders, np.int64), np.array(seeds, np.int64)
 
     def __len__(self) -> int:
         """How many pairs there are."""
         return len(self._seeds)
 
     def groups(self) -> Groups:
-        """(N,) a number for each pair's triplet."""
-        names = [self._triplet(place) for place in range(len(self._folders))]
-        found: Groups = np.array([group_of(name) for name in names], np.uint64)[self._place]
-        return found
+        """A number for each pair's triplet, (N,)."""
+        groups: Groups = groups_of(map(self._triplet, self._folders))[self._folder_of]
+        return groups
 
-    def row(self, index: int) -> dict[str, Any]:
-        """A pair without its pictures; InputError where it cannot be read."""
-        folder, seed = self._where(index)
-        prompt = _json(folder / PROMPT)
-        theirs = set(THEIR_NAMES.values())
-        said: dict[str, Any] = {"key": f"{folder.name}-{seed}", "triplet": folder.name, "seed": seed}
-        for row in _metadata(folder / METADATA):
-            if row.get("seed") == seed:
-                ours = {name: row[their] for name, their in THEIR_NAMES.items() if their in row}
-                said |= ours | {name: value for name, value in row.items() if name not in theirs}
-        before = prompt.get("input", prompt.get("caption"))
-        return said | {"caption": before, "instruction": prompt.get("edit"), "edited_caption": prompt.get("output")}
+    def _read(self, index: int, *, pictures: bool) -> Sample:
+        folder, seed = self._root / self._folders[int(self._folder_of[index])], int(self._seeds[index])
+        row: dict[str, Any] = {"key": f"{folder.name}-{seed}", "triplet": folder.name, "seed": seed}
+        for metadata in _metadata(folder / METADATA):
+            if metadata.get("seed") == seed:
+                row |= {ours: metadata[theirs] for ours, theirs in METADATA_NAMES.items() if theirs in metadata}
+                row |= {name: value for name, value in metadata.items() if name not in METADATA_NAMES.values()}
+        with reading(folder / PROMPT):
+            prompt = json.loads(_bytes(folder / PROMPT))
+            prompt.setdefault("input", prompt.get("caption"))  # its name in other data of the authors
+        row |= {ours: prompt.get(theirs) for ours, theirs in PROMPT_NAMES.items()}
+        files = {name: folder / f"{seed}_{number}.jpg" for number, name in enumerate(PICTURES)} if pictures else {}
+        return Sample(row=row, pictures={name: _bytes(path) for name, path in files.items()})
 
-    def sample(self, index: int) -> Sample:
-        """A pair with its pictures; InputError where it cannot be read."""
-        folder, seed = self._where(index)
-        names = {"original.jpg": f"{seed}_0.jpg", "edited.jpg": f"{seed}_1.jpg"}
-        return Sample(row=self.row(index), pictures={name: _bytes(folder / file) for name, file in names.items()})
-
-    def _where(self, index: int) -> tuple[Path, int]:
-        return self._root / self._folders[int(self._place[index])], int(self._seeds[index])
-
-    def _triplet(self, place: int) -> str:
-        """The triplet's own name, where we wrote the folder; else the folder's."""
-        name = self._folders[place]
-        rows = _metadata(self._root / name / METADATA)
-        return str(rows[0].get("triplet") or name) if rows else name
+    def _triplet(self, folder: str) -> str:
+        """The name that we gave a triplet, if we wrote the folder, else the folder's name."""
+        rows = _metadata(self._root / folder / METADATA)
+        return str(rows[0].get("triplet") or folder) if rows else folder
 
 
 def _listed(path: Path) -> list[tuple[str, list[int]]]:
-    try:
-        found = [(str(name), [int(seed) for seed in seeds]) for name, seeds in _json(path)]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{printable(path)} is no list of [folder, [seeds]]: make it again") from error
-    for name, _ in found:
+    with reading(path, "make it again, as a list of [folder, [seeds]]"):
+        listed = [(str(name), [int(seed) for seed in seeds]) for name, seeds in json.loads(path.read_bytes())]
+    for name, _ in listed:
         if not re.fullmatch(r"[\w-]+", name):
-            raise InputError(f"{printable(path)}: {printable(name)} is no name of a folder beside it")
-    return found
+            raise InputError(f"{printable(path)}: {printable(name)} is not the name of a folder beside it")
+    return listed
 
 
 def _metadata(path: Path) -> list[dict[str, Any]]:
-    """The rows; none where there is no such file: the authors' filtered data has it, others may not."""
     if not path.is_file():
         return []
-    try:
+    with reading(path):
         return [row for row in map(json.loads, _bytes(path).splitlines()) if isinstance(row, dict)]
-    except ValueError as error:
-        raise InputError(f"{printable(path)} is damaged: make it again") from error
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(_bytes(path))
-    except ValueError as error:
-        raise InputError(f"{printable(path)} is damaged: make it again") from error
 
 
 def _bytes(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_PART and path.name != SEEDS:
+    with reading(path):
+        if path.stat().st_size > MAX_PART:
             raise InputError(f"{printable(path)} is too large: is this a dataset of pairs?")
         return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{printable(path)}: {reason(error)}: check the dataset") from error

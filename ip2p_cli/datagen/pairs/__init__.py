@@ -1,1 +1,1 @@
-"""Pairs: from triplets to pictures before and after, by interchangeable painters."""
+"""Pairs: paint pictures before and after from triplets, with one of several painters."""

@@ -1,18 +1,16 @@
-"""What the pairs' stage would take: from its settings, and from a short run of it that is measured."""
+"""Estimate what the pairs' stage takes, from its settings and a short measured run."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from ip2p_cli.datagen.pairs.settings import draw
-from ip2p_cli.datagen.pairs.stage import MakePairs, encoded
+from ip2p_cli.datagen.pairs.settings import draw_candidate
+from ip2p_cli.datagen.pairs.write import MakePairs, encode_jpeg
 from ip2p_cli.errors import InputError
 from ip2p_cli.types import Triplet
 
-# Two pictures, each with and without the caption.
-_ROWS = 4
+_ROWS = 4  # of the UNet's batch for a pair: two pictures, each with and without the caption
 _PROBE = Triplet(
     key="probe",
     caption="a photo of a lake in summer",
@@ -25,7 +23,7 @@ _PROBE = Triplet(
 
 @dataclass(frozen=True, kw_only=True)
 class PairPlan:
-    """evaluations: rows through the UNet. seconds, kilobytes: measured, a pair. hours: with all workers."""
+    """What the stage takes: `seconds` and `kilobytes` for a pair, all else in all; `evaluations`: rows of the UNet."""
 
     triplets: int
     pairs: int
@@ -33,53 +31,44 @@ class PairPlan:
     seconds: float
     kilobytes: float
     workers: int
-
-    @property
-    def hours(self) -> float:
-        """Of all workers together at the measured pace."""
-        return self.pairs * self.seconds / 3600 / self.workers
-
-    @property
-    def gigabytes(self) -> float:
-        """Of the pairs' shards."""
-        return self.pairs * self.kilobytes / 1e6
-
-    def facts(self) -> dict[str, Any]:
-        """All of it, for --json."""
-        return asdict(self) | {"hours": round(self.hours, 4), "gigabytes": round(self.gigabytes, 4)}
+    hours: float
+    gigabytes: float
 
 
-def plan_of(make: MakePairs, triplets: int | None, workers: int) -> PairPlan:
-    """Paint two blocks, time the second, and multiply. triplets: None for those that are there.
+def plan_pairs(make: MakePairs, triplets: int | None, workers: int) -> PairPlan:
+    """Paint two blocks, time the second one, and multiply. `triplets`: None for as many as there are.
 
-    Raises InputError where there are none, or where looks have no triplet that they could paint.
+    Raises:
+        InputError: There are no triplets, or none that the painter can paint.
     """
-    settings, first = make.settings, _first(make)
-    there = sum(marker.rows for marker in make.triplets.done().values())
-    count = triplets or there
+    settings, triplet = make.settings, _paintable(make)
+    count = triplets or sum(marker.rows for marker in make.triplets.done().values())
     if not count:
         raise InputError(f"{make.triplets.folder}: holds no triplets: run that stage first, or give --triplets N")
     painter = make.painter(1)
-    block = [draw(settings, first.key, number) for number in range(min(settings.block, settings.candidates))]
-    painter.paint(first, block)  # the first one also loads and compiles
+    numbers = range(min(settings.block, settings.candidates))
+    block = [draw_candidate(settings, triplet.key, number) for number in numbers]
+    painter.paint(triplet, block)  # the first time also loads and compiles
     began = time.perf_counter()
-    pairs = painter.paint(first, block)
-    sizes = [len(encoded(picture, settings.quality)) for pair in pairs for picture in pair]
-    seconds = (time.perf_counter() - began) / len(block)
-    painted = count * settings.candidates
+    pairs = painter.paint(triplet, block)
+    sizes = [len(encode_jpeg(picture, settings.quality)) for pair in pairs for picture in pair]
+    seconds, kilobytes = (time.perf_counter() - began) / len(block), sum(sizes) / len(pairs) / 1000
+    pair_count = count * settings.candidates
     steps = 0 if settings.painter == "looks" else settings.steps
     return PairPlan(
         triplets=count,
-        pairs=painted,
-        evaluations=painted * steps * _ROWS,
+        pairs=pair_count,
+        evaluations=pair_count * steps * _ROWS,
         seconds=seconds,
-        kilobytes=sum(sizes) / len(pairs) / 1000,
+        kilobytes=kilobytes,
         workers=workers,
+        hours=round(pair_count * seconds / 3600 / workers, 4),
+        gigabytes=round(pair_count * kilobytes / 1e6, 4),
     )
 
 
-def _first(make: MakePairs) -> Triplet:
-    """A triplet to measure with: the first that the painter can paint."""
+def _paintable(make: MakePairs) -> Triplet:
+    """The first triplet that the painter can paint."""
     needs_photo = make.settings.painter != "prompt2prompt"
     for number in make.triplets.done():
         for row in make.triplets.rows(number):

@@ -1,4 +1,4 @@
-"""What a run of the pairs' stage is made with, and what each candidate draws from its seed."""
+"""Settings of the pairs' stage, and what each candidate draws from its seed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,21 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings:
-    """Settings of the pairs' stage; they decide its shards.
+    """Settings of the pairs' stage, which decide the bytes of its shards.
 
-    candidates: pairs a triplet. block: candidates that are sampled together; after each block `stop_after` passing ones
-    end a triplet (0: never); stop: what passing means. side: the picture's (looks: its shorter side's) pixels. share,
-    cfg, strength: ranges that p, the guidance scale and the start of an anchored pair are drawn from. cross, blend:
-    Prompt-to-Prompt's further controls. Defaults as in the paper (appendix A.2), but for the number of candidates and
-    steps.
+    Defaults are those of the paper (appendix A.2), but for the number of candidates and steps.
+
+    Attributes:
+        candidates: Pairs of each triplet.
+        block: Candidates that are sampled together.
+        stop_after: A triplet ends after the block in which so many of its candidates pass; 0: never.
+        stop: The settings of what candidates have to pass.
+        side: Pixels of a picture's side, for looks of its shorter side.
+        share: Range of p, the share of steps with shared self-attention.
+        strength: Range of the share of its steps that an anchored pair takes, 0 to 1.
+        cross_until: Share of the steps in which cross-attention is controlled.
+        reweight: Factor of the cross-attention to added words.
+        blend: Keep pairs alike outside the places of changed words.
     """
 
     painter: PainterName
@@ -51,7 +59,7 @@ class PairSettings:
     triplets_per_shard: int = 10
 
     def __post_init__(self) -> None:
-        """Raise UsageError for what is not possible."""
+        """Raise UsageError for impossible values."""
         check_painter(self.painter)
         for name in ("candidates", "steps", "block", "triplets_per_shard"):
             if getattr(self, name) < 1:
@@ -67,13 +75,13 @@ class PairSettings:
 
 
 def check_painter(name: str) -> None:
-    """UsageError, with the nearest, for a name that no painter has."""
+    """Raise UsageError, with the nearest name, if there is no such painter."""
     names = get_args(PainterName)
     if name not in names:
         raise UsageError(f"unknown painter {name!r}.{did_you_mean(name, names)} Painters: {', '.join(names)}")
 
 
-# The paper's own, and cheaper ones; the authors say that 25 steps suffice.
+# The paper's preset, and cheaper ones; the authors say that 25 steps suffice.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "paper": {"candidates": 100, "steps": 100},
@@ -85,7 +93,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """What one candidate of a triplet is painted with; all of it follows from its seed."""
+    """What one candidate of a triplet is painted with; share, cfg and strength follow from the seed."""
 
     number: int
     seed: int
@@ -94,9 +102,9 @@ class Candidate:
     strength: float
 
 
-def draw(settings: PairSettings, triplet: str, number: int) -> Candidate:
-    """Candidate `number`, from 0, of the triplet with this key: a function of (run's seed, triplet, candidate)."""
+def draw_candidate(settings: PairSettings, triplet: str, number: int) -> Candidate:
+    """Draw candidate `number`, from 0, of the triplet with this key: a function of these and the run's seed."""
     seed = seed_of(settings.seed, triplet, number)
     rng = random.Random(seed)
-    share, cfg, strength = (rng.uniform(*of) for of in (settings.share, settings.cfg, settings.strength))
-    return Candidate(number=number, seed=seed, share=round(share, 4), cfg=round(cfg, 4), strength=round(strength, 4))
+    share, cfg, strength = (round(rng.uniform(*of), 4) for of in (settings.share, settings.cfg, settings.strength))
+    return Candidate(number=number, seed=seed, share=share, cfg=cfg, strength=strength)

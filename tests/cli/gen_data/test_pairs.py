@@ -61,7 +61,7 @@ def test_looks_and_a_rerun(ip2p: Run, data: Path) -> None:
 def test_prompt2prompt(ip2p: Run, data: Path, painter: Path) -> None:
     done = ip2p("gen-data", "pairs", data, "--model", painter, *QUICK, tiny=False)
     assert done.code == 0, done.err
-    rows = list(Shards(folder=data / "pairs", kind="tar").rows(0))
+    rows = list(Shards(folder=data / "pairs", format="tar").rows(0))
     assert len(rows) == 8
     assert {row["model"] for row in rows} == {painter.name}
     about = Shards(folder=data / "pairs").about() or {}
@@ -147,14 +147,14 @@ def test_a_triplet_ends_once_enough_pass(ip2p: Run, data: Path, painter: Path) -
     words = ("gen-data", "pairs", data, "--model", painter, *QUICK, "--candidates", 6, "--block", 1, "--stop-after", 2)
     done = ip2p(*words, "--min-change", 0, tiny=False)
     assert done.code == 0, done.err
-    rows = list(Shards(folder=data / "pairs", kind="tar").rows(0))
+    rows = list(Shards(folder=data / "pairs", format="tar").rows(0))
     assert 4 <= len(rows) < 12
     gates = (Shards(folder=data / "pairs").about() or {})["stop"]["gates"]
     assert gates[0] == {"score": "change", "bound": 0.0, "most": False}
     # Other bounds paint other candidates: they are not mixed.
     assert ip2p(*words, "--min-change", 50, tiny=False).code == 2
     assert ip2p(*words, "--min-change", 1000, "--redo", tiny=False).code == 0
-    assert Shards(folder=data / "pairs", kind="tar").marker(0).rows == 12
+    assert Shards(folder=data / "pairs", format="tar").marker(0).rows == 12
 
 
 def test_stop_after_goes_by_clip_where_there_is_one(ip2p: Run, data: Path, painter: Path, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_stop_after_goes_by_clip_where_there_is_one(ip2p: Run, data: Path, paint
     words = ("gen-data", "pairs", data, "--model", painter, *QUICK, "--stop-after", 1, "--clip", clip)
     loose = ("--min-image", -1, "--min-direction", -1, "--min-text", -1, "--block", 1)
     assert ip2p(*words, *loose, tiny=False).code == 0
-    assert Shards(folder=data / "pairs", kind="tar").marker(0).rows == 2
+    assert Shards(folder=data / "pairs", format="tar").marker(0).rows == 2
 
 
 @pytest.mark.slow

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ip2p_cli.datagen.look_pairs import read_photo
-from ip2p_cli.datagen.pairs.settings import PairSettings, draw
-from ip2p_cli.datagen.pairs.stage import MakePairs
+from ip2p_cli.datagen.pairs.settings import PairSettings, draw_candidate
+from ip2p_cli.datagen.pairs.write import MakePairs
 from ip2p_cli.datagen.stages import WorkerConfig, run_stage, tasks_of
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io.shards import Shards
@@ -63,7 +63,7 @@ def triplets(tmp_path: Path) -> Shards:
 
 
 def make(triplets: Shards, name: str, settings: PairSettings, spec: ModelSpec | None = None, **more: Any) -> Shards:
-    pairs = Shards(folder=triplets.folder.parent / name, kind="tar")
+    pairs = Shards(folder=triplets.folder.parent / name, format="tar")
     worker = MakePairs(triplets=triplets, pairs=pairs, settings=settings, spec=spec, device="cpu")
     for _, result, _ in run_stage(pairs, tasks_of(triplets, settings.triplets_per_shard), worker, WorkerConfig(**more)):
         if isinstance(result, Exception):
@@ -91,7 +91,7 @@ def test_prompt2prompt(triplets: Shards, painter: ModelSpec) -> None:
     ]
     row = samples[1].row
     assert (row["triplet"], row["candidate"], row["painter"], row["steps"]) == ("keywinter", 1, "prompt2prompt", 2)
-    drawn = draw(QUICK, "keywinter", 1)
+    drawn = draw_candidate(QUICK, "keywinter", 1)
     assert (row["seed"], row["p"], row["cfg_text"]) == (drawn.seed, drawn.share, drawn.cfg)
     assert 0.1 <= row["p"] <= 0.9
     assert 7.5 <= row["cfg_text"] <= 15
@@ -181,9 +181,9 @@ def test_what_cannot_be_painted_is_counted(triplets: Shards, tmp_path: Path) -> 
 
 def test_a_triplet_ends_when_enough_pass(triplets: Shards, painter: ModelSpec) -> None:
     settings = replace(QUICK, candidates=5, block=1, stop_after=2)
-    pairs = Shards(folder=triplets.folder.parent / "early", kind="tar")
+    pairs = Shards(folder=triplets.folder.parent / "early", format="tar")
     worker = MakePairs(
-        triplets=triplets, pairs=pairs, settings=settings, spec=painter, device="cpu", make_judge=lambda _: _even
+        triplets=triplets, pairs=pairs, settings=settings, spec=painter, device="cpu", make_check=lambda _: _even
     )
     list(run_stage(pairs, tasks_of(triplets, 2), worker, WorkerConfig()))
     painted = [row["candidate"] for row in pairs.rows(0) if row["triplet"] == "keywinter"]
@@ -197,11 +197,11 @@ def _even(triplet: Triplet, before: Image.Image, after: Image.Image) -> bool:
 @given(st.integers(0, 2**31), st.text(min_size=1), st.integers(0, 999))
 def test_candidates_follow_from_their_seed(seed: int, key: str, number: int) -> None:
     settings = replace(QUICK, seed=seed)
-    one = draw(settings, key, number)
-    assert one == draw(settings, key, number)
+    one = draw_candidate(settings, key, number)
+    assert one == draw_candidate(settings, key, number)
     assert 0.1 <= one.share <= 0.9
     assert 7.5 <= one.cfg <= 15
-    assert one.seed != draw(settings, key, number + 1).seed
+    assert one.seed != draw_candidate(settings, key, number + 1).seed
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_killed_at_any_moment_the_rerun_gives_the_same(triplets: Shards, painter
     command += ["--candidates", "12", "--steps", "2", "--block", "2", "--resolution", "64", "--triplets-per-shard", "1"]
     environment = {**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "IP2P_OFFLINE": "1"}
     environment["PYTHONPATH"] = str(Path(__file__).parents[3])
-    pairs, rng = Shards(folder=tmp_path / "data" / "pairs", kind="tar"), random.Random(1)
+    pairs, rng = Shards(folder=tmp_path / "data" / "pairs", format="tar"), random.Random(1)
     for _ in range(4):
         process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         while not pairs.folder.is_dir() and process.poll() is None:

@@ -1,4 +1,4 @@
-"""The stage itself: a shard of pairs from a few triplets, all candidates of a triplet together."""
+"""Write shards of pairs: each from a few triplets, with all candidates of a triplet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ip2p_cli.datagen.pairs.settings import Candidate, PairSettings, draw
+from ip2p_cli.datagen.pairs.diffused import DiffusionPainter
+from ip2p_cli.datagen.pairs.painted import LooksPainter
+from ip2p_cli.datagen.pairs.settings import Candidate, PairSettings, draw_candidate
 from ip2p_cli.datagen.stages import Task, Work
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.output import encode_picture
@@ -19,20 +21,23 @@ from ip2p_cli.models.device import device_of_worker, pick_dtype
 from ip2p_cli.models.loader import load_editor
 from ip2p_cli.types import DeviceName, DtypeName, ModelSpec, Triplet
 
-# Whether a pair (before, after) of a triplet passes the filter, for `stop_after`.
-Judge = Callable[[Triplet, Image.Image, Image.Image], bool]
+# (triplet, picture before, picture after) -> whether the pair passes the filter.
+PairCheck = Callable[[Triplet, Image.Image, Image.Image], bool]
 
 
 class Painter(Protocol):
-    """Paints candidates of a triplet; InputError for a triplet that it cannot paint."""
+    """Paints candidates of a triplet."""
 
     def paint(self, triplet: Triplet, candidates: Sequence[Candidate]) -> list[tuple[Image.Image, Image.Image]]:
-        """The pictures (before, after) of each candidate."""
+        """Paint the pictures (before, after) of each candidate. Raises InputError if the triplet does not allow it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MakePairs:
-    """Makes workers of the stage, in their own processes. make_judge: makes what `stop_after` goes by."""
+    """Makes workers that write shards of pairs, with the model `spec`, or without one looks.
+
+    `make_check` makes a worker's check of pairs, which `stop_after` needs.
+    """
 
     triplets: Shards
     pairs: Shards
@@ -41,36 +46,32 @@ class MakePairs:
     device: DeviceName = "auto"
     dtype: DtypeName = "auto"
     vae: str | None = None
-    make_judge: Callable[[int], Judge] | None = None
+    make_check: Callable[[int], PairCheck] | None = None
 
     def __call__(self, number: int) -> Work:
-        """The worker of this number, from 1: with several GPUs each takes its own."""
+        """Make worker `number`, from 1: with several GPUs each has its own."""
         painter = self.painter(number)
-        judge = self.make_judge(number) if self.make_judge is not None and self.settings.stop_after else None
+        check = self.make_check(number) if self.make_check is not None and self.settings.stop_after else None
 
         def work(task: Task) -> Marker:
             rows = islice(self.triplets.rows(task.source), task.start, task.stop)
             with self.pairs.writing(task.number, task.digest) as writer:
                 for row in rows:
-                    self._paint(painter, Triplet(**row), writer, judge)
+                    self._paint(painter, Triplet(**row), writer, check)
             return self.pairs.marker(task.number)
 
         return work
 
     def painter(self, number: int) -> Painter:
-        """The painter of worker `number`, loaded."""
-        from ip2p_cli.datagen.pairs.painted import LooksPainter
-
+        """Load the painter of worker `number`."""
         if self.spec is None:
             return LooksPainter(self.settings)
-        from ip2p_cli.datagen.pairs.diffused import DiffusionPainter
-
         device = device_of_worker(self.device, number)
         dtype = pick_dtype(self.dtype, device.split(":")[0], self.spec).name
         editor = load_editor(self.spec, device=device, dtype=dtype, use="paint", vae=self.vae)
         return DiffusionPainter(editor, self.settings)
 
-    def _paint(self, painter: Painter, triplet: Triplet, writer: ShardWriter, judge: Judge | None) -> None:
+    def _paint(self, painter: Painter, triplet: Triplet, writer: ShardWriter, check: PairCheck | None) -> None:
         passed = 0
         for block in self._blocks(triplet):
             try:
@@ -79,22 +80,21 @@ class MakePairs:
                 writer.drop(_reason(error, triplet), self.settings.candidates)
                 return
             for candidate, (before, after) in zip(block, pairs, strict=True):
-                self._write(writer, triplet, candidate, before, after)
-                passed += judge is not None and judge(triplet, before, after)
-            if judge is not None and passed >= self.settings.stop_after:
+                pictures = {"original.jpg": before, "edited.jpg": after}
+                encoded = {name: encode_jpeg(picture, self.settings.quality) for name, picture in pictures.items()}
+                writer.add(self._row(triplet, candidate), encoded)
+                passed += check is not None and check(triplet, before, after)
+            if check is not None and passed >= self.settings.stop_after:
                 return
 
     def _blocks(self, triplet: Triplet) -> Iterator[list[Candidate]]:
-        settings = self.settings
-        for start in range(0, settings.candidates, settings.block):
-            numbers = range(start, min(start + settings.block, settings.candidates))
-            yield [draw(settings, triplet.key, number) for number in numbers]
+        numbers = iter(range(self.settings.candidates))
+        while block := list(islice(numbers, self.settings.block)):
+            yield [draw_candidate(self.settings, triplet.key, number) for number in block]
 
-    def _write(
-        self, writer: ShardWriter, triplet: Triplet, candidate: Candidate, before: Image.Image, after: Image.Image
-    ) -> None:
+    def _row(self, triplet: Triplet, candidate: Candidate) -> dict[str, Any]:
         settings = self.settings
-        row: dict[str, Any] = asdict(triplet) | {
+        row = asdict(triplet) | {
             "key": f"{triplet.key}-{candidate.number:03d}",
             "triplet": triplet.key,
             "candidate": candidate.number,
@@ -107,17 +107,16 @@ class MakePairs:
             row |= {"sampler": settings.sampler, "cross": settings.cross}
         if settings.painter == "anchored":
             row["strength"] = candidate.strength
-        files = {"original.jpg": before, "edited.jpg": after}
-        writer.add(row, {name: encoded(picture, settings.quality) for name, picture in files.items()})
+        return row
 
 
-def encoded(picture: Image.Image, quality: int) -> bytes:
-    """A picture as it lies in a shard: JPEG."""
+def encode_jpeg(picture: Image.Image, quality: int) -> bytes:
+    """Encode a picture as shards of pairs hold it."""
     return encode_picture(picture, Path("picture.jpg"), quality=quality)
 
 
 def _reason(error: InputError, triplet: Triplet) -> str:
-    """Why a triplet is dropped, as it is counted."""
+    """Why a triplet is dropped, in the words under which it is counted."""
     if triplet.image is None:
         return "no photo"
     return "photo unreadable" if str(triplet.image) in str(error) else "no look"

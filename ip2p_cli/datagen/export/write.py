@@ -1,0 +1,126 @@
+"""Write an export: its parts, each by whichever worker takes it, then the card and the list of folders.
+
+The folder `.export` in the export is its ledger: shards, one a part, with a row for each file that was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ip2p_cli.datagen.dataset.opening import SPLITS
+from ip2p_cli.datagen.dataset.original import SEEDS
+from ip2p_cli.datagen.export.card import card_of
+from ip2p_cli.datagen.export.plan import ExportPlan
+from ip2p_cli.datagen.export.writers import write_part
+from ip2p_cli.datagen.stages import Task, Work, WorkerConfig, run_stage
+from ip2p_cli.errors import OutputError
+from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import Marker, Shards
+
+# What `whole_file` and the writer of folders call files that are not finished.
+_TEMPORARY = r"\.(\d{5}\.tar|(train|test)-[\w.-]+|\d{7})-[0-9a-f]{8}\.tmp"
+LEDGER = ".export"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteParts:
+    """Makes workers that write the files of a part, then its shard of the ledger."""
+
+    plan: ExportPlan
+
+    def __call__(self, number: int) -> Work:
+        """Make worker `number`."""
+        ledger = _ledger_of(self.plan.out)
+
+        def work(task: Task) -> Marker:
+            part = self.plan.parts[task.number]
+            with ledger.writing(task.number, task.digest) as writer:
+                for row in write_part(self.plan, part):
+                    writer.add({**row, "split": part.split})
+            return ledger.marker(task.number)
+
+        return work
+
+
+def _ledger_of(out: Path) -> Shards:
+    """The ledger of an export: rows with `file`, `pairs` and `split`."""
+    return Shards(folder=out / LEDGER)
+
+
+def run_export(plan: ExportPlan, config: WorkerConfig) -> Iterator[tuple[Task, Marker | Exception, bool]]:
+    """Write the missing parts, as `run_stage` does. Raises OutputError if the folder holds anything else."""
+    _begin(plan)
+    tasks = [Task(number=number, digest=digest) for number, digest in enumerate(plan.digests)]
+    yield from run_stage(_ledger_of(plan.out), tasks, WriteParts(plan=plan), config)
+
+
+def _begin(plan: ExportPlan) -> None:
+    ledger = _ledger_of(plan.out)
+    before, digest = ledger.about(), hashlib.sha256("".join(plan.digests).encode()).hexdigest()
+    settings = {"format": plan.layout, "split": plan.share, "digest": digest, "parts": len(plan.parts)}
+    if before not in (None, settings):
+        raise OutputError(f"{printable(plan.out)} is an export of other data or settings: give a new folder")
+    # The ledger may be there by now: other processes write other parts of this export.
+    is_free = not plan.out.exists() or (plan.out.is_dir() and {path.name for path in plan.out.iterdir()} <= {LEDGER})
+    if before is None and not is_free:
+        raise OutputError(f"{printable(plan.out)} holds other files: give a new folder with -o")
+    ledger.begin(settings)
+
+
+def finish_export(plan: ExportPlan) -> int | None:
+    """Write the card, and in the authors' layout seeds.json, if all parts are written. Files that users changed stay.
+
+    Returns:
+        The number of pairs in the export, or None if parts are missing.
+    """
+    ledger = _ledger_of(plan.out)
+    if len(ledger.done()) < len(plan.parts):
+        return None
+    _remove_temporary(plan.out)
+    files = [row for number in range(len(plan.parts)) for row in ledger.rows(number)]
+    texts = {"README.md": card_of(plan, files)}
+    if plan.layout == "original":
+        texts |= _seeds(files)
+    for name, text in texts.items():
+        _replace_own(plan.out, name, text.encode())
+    return sum(int(row["pairs"]) for row in files)
+
+
+def _remove_temporary(out: Path) -> None:
+    """Remove what processes that were killed left; nobody writes any more when all parts are there."""
+    for folder in (out, *(out / name for name in ("data", *SPLITS))):
+        for path in folder.glob(".*.tmp"):
+            if not re.fullmatch(_TEMPORARY, path.name):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _seeds(files: list[dict[str, Any]]) -> dict[str, str]:
+    """The seeds.json of each split, which the authors' EditDataset reads: a list of [folder, its seeds]."""
+    splits: dict[str, list[Any]] = {}
+    for row in files:
+        splits.setdefault(row["split"], []).append([Path(row["file"]).name, row["seeds"]])
+    return {str(Path(split) / SEEDS): json.dumps(folders) + "\n" for split, folders in splits.items()}
+
+
+def _replace_own(out: Path, name: str, data: bytes) -> None:
+    """Write a file, unless something else has its name than what an earlier run wrote."""
+    path, digest_path = out / name, out / LEDGER / (Path(name).as_posix().replace("/", "-") + ".sha256")
+    if path.exists():
+        current = path.read_bytes()
+        own = digest_path.read_text("utf-8").strip() if digest_path.exists() else ""
+        if current == data or hashlib.sha256(current).hexdigest() != own:
+            return
+    write_whole(digest_path, (hashlib.sha256(data).hexdigest() + "\n").encode(), overwrite=True)
+    write_whole(path, data, overwrite=True)
