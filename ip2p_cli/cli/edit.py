@@ -108,7 +108,7 @@ class _Requests:
         file = self._place.file
         if file is not None and len(photos) > 1:
             raise UsageError(
-                f"{self._saving.out}: {len(photos)} photos need a folder: give one that exists, or end it with /."
+                f"-o {self._saving.out} names a file, and these are {len(photos)} photos: name a folder, e.g. -o out"
             )
         resolve(self._flags, self._choices().spec, self._preset)  # raises before anything is written
         self._place.begin([photo.path for photo in photos], dry_run=self._running.dry_run)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ip2p_cli.jobs.item import Request
     from ip2p_cli.jobs.plan import Plan
 
+# Bytes of a file's name: most systems take 255, and "-compare.png.json" may come behind it.
+MAX_NAME = 230
+
 
 @dataclass(frozen=True, kw_only=True)
 class EditJob:
@@ -143,6 +146,7 @@ def command_line(command: str, flags: Mapping[str, object], words: Sequence[str]
 
 def output_name(source: Path, instruction: str, ending: str, folder: PurePath) -> PurePath:
     """Return the name of an edit that the user did not name, after the photo and the instruction."""
-    from ip2p_cli.io.names import slug
+    from ip2p_cli.io.names import shortened, slug
 
-    return PurePath(folder, f"{source.stem}-{slug(instruction)}{ending}")
+    rest = f"-{slug(instruction)}{ending}"
+    return PurePath(folder, shortened(source.stem, MAX_NAME - len(rest)) + rest)

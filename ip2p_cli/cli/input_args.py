@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ip2p_cli.cli.output import Output
     from ip2p_cli.io.inputs import InputPhoto
     from ip2p_cli.jobs.manifest import Manifest
+
+
+_QUOTES = "“”„‟\"'‘’«»"  # what word processors and web pages put around an instruction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +41,19 @@ class InputArgs:
             if self.words:
                 raise UsageError("--jobs names photos and instructions in its rows: give neither beside it.")
             return
+        check_words(self.words)
         *inputs, instruction = self.words or [""]
         if not inputs:
             raise UsageError('give a photo and an instruction: ip2p edit in.jpg "make it winter" -o out.jpg')
-        if instruction == "-" or os.path.exists(instruction):  # noqa: PTH110 - Path.exists raises for a long text
-            raise UsageError(f"{instruction} is a file: the instruction comes last, in quotes, after the photos.")
+        if instruction == "-" or _has_photo_ending(instruction):
+            raise UsageError(f"{instruction} is a photo: the instruction comes last, in quotes, after the photos.")
         if not instruction.strip():
             raise UsageError('the instruction is empty: say what to change, e.g. "make it winter".')
+        unquoted = [word for word in inputs if not _may_be_photo(word)]
+        if unquoted:
+            start = next(place for place, word in enumerate(self.words) if word in unquoted)
+            quoted = shlex.join([*self.words[:start], " ".join(word.strip(_QUOTES) for word in self.words[start:])])
+            raise UsageError(f"{unquoted[0]} is no file: put the instruction in quotes: ip2p edit {quoted}")
 
     @property
     def instruction(self) -> str:
@@ -53,6 +63,28 @@ class InputArgs:
     def photos(self, out_folder: Path | None) -> list[InputPhoto]:
         """Return the photos that the words name; out_folder: a folder whose files are results, not photos."""
         return photos_of(self.words[:-1], recursive=self.recursive, out_folder=out_folder)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise UsageError for words that were meant as options."""
+    for word in words:
+        plain = word.replace("—", "--").replace("–", "-")
+        if word[:1] in "–—" and plain.strip("-"):
+            raise UsageError(f"{word}: an option begins with plain hyphens: --{plain.lstrip('-')}")
+        if len(word) > 1 and word.startswith("-") and not os.path.lexists(word):
+            raise UsageError(f"{word}: options come before --; after it there are only photos and the instruction.")
+
+
+def _may_be_photo(word: str) -> bool:
+    """Whether a word can name photos: it exists, or is written like a path, a pattern or a file's name."""
+    exists = os.path.lexists(word) if "\0" not in word else False
+    return exists or word == "-" or any(sign in word for sign in "/\\*?[~.:")
+
+
+def _has_photo_ending(word: str) -> bool:
+    from ip2p_cli.io.inputs import PHOTO_ENDINGS
+
+    return " " not in word and PurePath(word).suffix.lower() in PHOTO_ENDINGS
 
 
 def photos_of(words: Sequence[str], *, recursive: bool, out_folder: Path | None) -> list[InputPhoto]:
@@ -66,7 +98,7 @@ class OutputPlace:
     """Where results go: a folder with a manifest, the current folder without one, or a single file.
 
     Args:
-        out: -o as given. It names a folder if one exists, or if it ends with a slash.
+        out: -o as given. It names a file if it has an ending, and otherwise a folder, which is made.
         part: (I, N) of --shard.
         must_be_folder: Whether it can only be a folder.
     """
@@ -74,15 +106,14 @@ class OutputPlace:
     def __init__(self, out: str | None, part: tuple[int, int] | None = None, *, must_be_folder: bool = False) -> None:
         from ip2p_cli.jobs.manifest import open_manifest
 
-        # A Path would lose the last slash.
-        is_folder = out is not None and (Path(out).is_dir() or out.endswith(("/", os.sep)) or must_be_folder)
+        is_folder = out is not None and (must_be_folder or not _is_file_name(out))
         self.file = None if out is None or is_folder else Path(out)
         self.folder = self.file.parent if self.file else Path(out or ".")
         self.manifest: Manifest | None = None
         if is_folder:
             self.manifest = open_manifest(self.folder, f"{part[0]}-of-{part[1]}" if part else "")
         if part and self.manifest is None:
-            raise UsageError("--shard needs a folder for the results: give one with -o, ended with /.")
+            raise UsageError("--shard needs a folder for the results: name one with -o.")
 
     def begin(self, photos: Sequence[Path], *, dry_run: bool) -> None:
         """Make the folder, unless the only photo cannot be read; raises InputError and OutputError."""
@@ -108,6 +139,12 @@ class OutputPlace:
             return self.manifest.note_seed(draw_seed()) if self.folder.is_dir() else draw_seed()
         output.say(f"seed {self.manifest.seed}, as before in {self.folder}")
         return self.manifest.seed
+
+
+def _is_file_name(out: str) -> bool:
+    """Whether -o names a file: it has an ending, such as .png, and is no folder."""
+    # A Path would lose the last slash.
+    return bool(re.search(r"[^/\\]\.[A-Za-z][A-Za-z0-9]{1,4}$", out)) and not Path(out).is_dir()
 
 
 def is_picture_name(out: str) -> bool:

@@ -26,6 +26,12 @@ def slug(text: str, max_length: int = 40) -> str:
     return f"{name}-edit" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", name) else name
 
 
+def shortened(text: str, most: int) -> str:
+    """Return `text` with at most `most` bytes of UTF-8, cut between characters."""
+    data = text.encode("utf-8", "surrogateescape")
+    return text if len(data) <= most else data[:most].decode("utf-8", "ignore").rstrip() or "photo"
+
+
 def numbered(folder: Path, name: PurePath, taken: Collection[str] = (), *, overwrite: bool = False) -> PurePath:
     """Find the first of name.png, name-2.png, name-3.png … that is not `taken` and, without overwrite, free.
 

@@ -1,0 +1,73 @@
+"""What the words on the command line mean, and the hints for words that were meant otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.ip2p import Run, some_photo
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["photo.png", "make", "it", "winter"], "put the instruction in quotes: ip2p edit photo.png 'make it winter'"),
+        (["photo.png", "“make", "it", "winter”"], "ip2p edit photo.png 'make it winter'"),
+        (["photo.png", "winter", "–-seed", "1"], "–-seed: an option begins with plain hyphens: --seed"),
+        (["photo.png", "winter", "—seed"], "an option begins with plain hyphens: --seed"),
+        (["--", "photo.png", "winter", "-o", "out"], "-o: options come before --"),
+        (["photo.png", "other.png"], "other.png is a photo: the instruction comes last"),
+        (["photo.png"], "give a photo and an instruction"),
+        (["photo.png", "  "], "the instruction is empty"),
+        (["photo.png", "a.png", "winter", "-o", "out.png"], "-o out.png names a file, and these are 2 photos"),
+    ],
+)
+def test_what_was_meant_otherwise_is_refused_before_anything_runs(
+    ip2p: Run, photo: Path, words: list[str], hint: str
+) -> None:
+    if "--" not in words:
+        words = [*words, "-q"]
+    done = ip2p("edit", *words, tiny=False)
+    assert done.code == 2
+    assert hint in done.err
+    assert done.err.count("\n") == 1
+    assert {path.name for path in Path().iterdir()} == {"photo.png"}
+
+
+def test_a_folder_named_like_the_instruction_changes_nothing(ip2p: Run, photo: Path) -> None:
+    for _ in range(2):
+        done = ip2p("edit", photo, "sepia", "-o", "sepia", "--seed", 1)
+        assert (done.code, done.out) == (0, "sepia/photo-sepia.png\n"), done.err
+
+
+def test_without_an_ending_the_output_is_a_folder(ip2p: Run, photo: Path) -> None:
+    some_photo(shift=5).save("b.png")
+    done = ip2p("edit", photo, "b.png", "winter", "-o", "results", "--seed", 1)
+    assert done.out.splitlines() == ["results/photo-winter.png", "results/b-winter.png"], done.err
+
+
+def test_a_lone_photo_in_a_subfolder_is_treated_as_many_are(ip2p: Run) -> None:
+    Path("s/a").mkdir(parents=True)
+    some_photo().save("s/a/p.png")
+    done = ip2p("edit", "s", "winter", "-r", "-o", "o", "--seed", 1)
+    assert (done.code, done.out) == (0, "o/a/p-winter.png\n"), done.err
+
+
+def test_a_long_name_is_shortened(ip2p: Run) -> None:
+    name = "ä" * 120  # 240 bytes
+    some_photo().save(f"{name}.png")
+    done = ip2p("edit", f"{name}.png", "make it winter", "-o", "o", "--seed", 1, "--compare", "--sidecar")
+    assert done.code == 0, done.err
+    names = [path.name for path in Path("o").iterdir()]
+    assert len(names) == 4
+    assert all(len(one.encode()) <= 255 for one in names)
+
+
+def test_the_format_is_kept_in_a_folder(ip2p: Run) -> None:
+    some_photo().save("a.jpg")
+    some_photo().save("b.bmp")
+    done = ip2p("edit", "a.jpg", "b.bmp", "winter", "-o", "out", "--seed", 1)
+    assert done.out.splitlines() == ["out/a-winter.jpg", "out/b-winter.png"], done.err
+    done = ip2p("edit", "a.jpg", "winter", "-o", "webp", "--format", "webp")
+    assert done.out == "webp/a-winter.webp\n", done.err
