@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Both commands below set up what they need; a second run finds it there.
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint nano clean
+.PHONY: demo test test-all test-numeric lint nano clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,8 +16,20 @@ demo: $(STAMP)
 	mkdir -p demo
 	$(BIN)/ip2p edit samples/landscape.jpg "make it winter" -o demo/winter.jpg --seed 1 --model nano --overwrite
 
+PYTEST := $(BIN)/pytest -n auto --dist worksteal
+
+# Without the tests marked slow: long runs of real processes, trainings, the browser.
 test: $(STAMP)
-	$(BIN)/pytest -n auto --dist worksteal
+	$(PYTEST) -m "not slow"
+
+# Everything, and the numeric tests again as older processors compute.
+test-all: $(STAMP)
+	$(PYTEST)
+	$(MAKE) test-numeric
+
+test-numeric: $(STAMP)
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) -m numeric
+	ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default $(PYTEST) -m numeric
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
