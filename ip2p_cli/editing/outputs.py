@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,6 +20,7 @@ from ip2p_cli.io.exif import strip_location
 from ip2p_cli.io.files import open_regular
 from ip2p_cli.io.images import Picture, read_image
 from ip2p_cli.io.output import check_ending, encode_picture
+from ip2p_cli.io.provenance import read_record
 from ip2p_cli.io.sizes import Fit
 from ip2p_cli.jobs.output_files import OutputFiles
 from ip2p_cli.jobs.runner import Saved
@@ -58,7 +59,8 @@ class ItemOutput:
     @property
     def missing_steps(self) -> list[Step]:
         """The steps whose pictures are to be made, each once."""
-        specs = [s for s in self.specs if s.name in self.missing and s.kind in ("picture", "sidecar")]
+        missing = [spec for spec in self.specs if spec.name in self.missing]
+        specs = [s for s in missing if s.kind == "picture" or (s.kind == "sidecar" and self._record_in_file(s) is None)]
         return list({spec.step.place: spec.step for spec in specs}.values())
 
     def write(self, edits: Mapping[tuple[str, int], tuple[Fit, ModelSizeEdit]]) -> Saved:
@@ -99,9 +101,11 @@ class ItemOutput:
     def _bytes(self, spec: FileSpec, edits: Mapping[tuple[str, int], tuple[Fit, ModelSizeEdit]]) -> bytes:
         if spec.kind == "index":
             return (json.dumps(self._index(), indent=2, default=str) + "\n").encode()
-        if spec.kind in ("picture", "sidecar"):
-            data, record = self._picture(spec, edits)
-            return data if spec.kind == "picture" else (json.dumps(record, indent=2, default=str) + "\n").encode()
+        if spec.kind == "picture":
+            return self._picture(spec, edits)[0]
+        if spec.kind == "sidecar":
+            record = self._record_in_file(spec) or self._picture(spec, edits)[1]
+            return (json.dumps(record, indent=2, default=str) + "\n").encode()
         rows = [[self._shown_photo(), *(self._shown_step(step) for step in _shown(path))] for path in spec.paths]
         if spec.kind == "gif":
             return animated_gif(rows[0])
@@ -121,8 +125,12 @@ class ItemOutput:
             record = {**self.run.record(step, image.size), "quality": self.task.options.quality}
             record["input_path"] = _input_path(self.run.picture.path, path.parent)
             self._encoded[key] = encoded(image, path, self.run.picture, record, self.task.options), record
-            self._images[key] = image
         return self._encoded[key]
+
+    def _record_in_file(self, sidecar: FileSpec) -> dict[str, Any] | None:
+        """The record of the sidecar's picture, if the picture exists already and holds one."""
+        name = sidecar.name.removesuffix(".json")
+        return read_record(self._folder / name) if self._files.has(name, self.keys[name]) else None
 
     def _shown_photo(self) -> Image.Image:
         return self._small("", lambda: self.run.picture.rgb)
@@ -132,13 +140,12 @@ class ItemOutput:
         names = [spec.name for spec in self.specs if spec.kind == "picture" and spec.step.place == step.place]
         return self._small(key, lambda: read_image(self._folder / names[0]).rgb)
 
-    def _small(self, key: str, read: Any) -> Image.Image:
-        image: Image.Image = self._images[key] if key in self._images else read()
-        if max(image.size) > _SHOWN_SIDE:
-            image = image.copy()
-            image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
-        self._images[key] = image
-        return image
+    def _small(self, key: str, read: Callable[[], Image.Image]) -> Image.Image:
+        """A picture in a strip or animation. It is read from its file, so that one that is drawn later is the same."""
+        if key not in self._images:
+            self._images[key] = read().copy()
+            self._images[key].thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+        return self._images[key]
 
     def _index(self) -> dict[str, Any]:
         run, tree = self.run, self.task.tree
