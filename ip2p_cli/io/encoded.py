@@ -7,7 +7,7 @@ import io
 
 from PIL import Image
 
-from ip2p_cli.io import formats as kinds
+from ip2p_cli.io import formats
 from ip2p_cli.io.names import printable
 
 
@@ -17,10 +17,10 @@ def decode_picture(data: bytes, name: str, side: int | None = None) -> Image.Ima
     Raises InputError, one line that begins with `name`, for what is no picture, broken or too large.
     """
     shown = printable(name)
-    with kinds.as_input_error(shown):
-        image, _ = kinds.identify(io.BytesIO(data), shown)
-        if image.width * image.height > kinds.MAX_PIXELS:
-            raise kinds.too_large(shown, *image.size)
+    with formats.as_input_error(shown):
+        image, _ = formats.identify(io.BytesIO(data), shown)
+        if image.width * image.height > formats.MAX_PIXELS:
+            raise formats.too_large(shown, *image.size)
         if side is not None:
             image.draft("RGB", (side, side))
         return image.convert("RGB")
@@ -29,8 +29,8 @@ def decode_picture(data: bytes, name: str, side: int | None = None) -> Image.Ima
 def picture_size(data: bytes, name: str) -> tuple[int, int]:
     """(width, height) from the header alone; raises InputError as `decode_picture` does."""
     shown = printable(name)
-    with kinds.as_input_error(shown):
-        return kinds.identify(io.BytesIO(data), shown)[0].size
+    with formats.as_input_error(shown):
+        return formats.identify(io.BytesIO(data), shown)[0].size
 
 
 def data_uri(data: bytes, name: str, side: int = 200) -> str:
