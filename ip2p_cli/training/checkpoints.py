@@ -66,7 +66,7 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 
 def _comparable(recipe: TrainRecipe) -> dict[str, Any]:
     # The teacher matters only until the start is built, and may lie elsewhere the next time.
-    return recipe.model_dump(mode="json", exclude={"start": {"teacher"}} if recipe.is_fresh else None)
+    return recipe.model_dump(mode="json", exclude={"start": {"teacher"}} if recipe.is_from_scratch else None)
 
 
 def _brief(value: object) -> str:

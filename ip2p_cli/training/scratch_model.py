@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from ip2p_cli.datagen.dataset.stream import Photo
 from ip2p_cli.errors import UsageError
-from ip2p_cli.io.train_recipes import FreshRecipe
+from ip2p_cli.io.train_recipes import ScratchModelRecipe
 from ip2p_cli.looks import looks
 from ip2p_cli.looks.labels import labelled_wordings
 from ip2p_cli.looks.phrasing import vary
@@ -35,7 +35,7 @@ _FREE_TEXTS = 8000
 _BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
-def build_fresh(recipe: FreshRecipe, name: str, photos: Sequence[Photo], seed: int, say: Say) -> Editor:
+def build_fresh(recipe: ScratchModelRecipe, name: str, photos: Sequence[Photo], seed: int, say: Say) -> Editor:
     """A fresh model in fp32 on the CPU, its UNet untrained, its other parts finished.
 
     Deterministic in (recipe, photos, seed). Takes minutes, most of them for the text encoder.
@@ -59,7 +59,7 @@ def build_fresh(recipe: FreshRecipe, name: str, photos: Sequence[Photo], seed: i
     )
 
 
-def _unet(recipe: FreshRecipe, seed: int) -> UNet2DConditionModel:
+def _unet(recipe: ScratchModelRecipe, seed: int) -> UNet2DConditionModel:
     torch.manual_seed(seed)
     channels = recipe.latent_channels
     shape = {"in_channels": 2 * channels, "out_channels": channels, "cross_attention_dim": recipe.text_width}
@@ -87,7 +87,7 @@ def _pictures(photos: Sequence[Photo], seed: int) -> Iterator[Tensor]:
             yield torch.from_numpy(picture.copy()).permute(2, 0, 1) * 2 - 1
 
 
-def _text_encoder(recipe: FreshRecipe, seed: int, say: Say) -> tuple[CLIPTokenizer, CLIPTextModel]:
+def _text_encoder(recipe: ScratchModelRecipe, seed: int, say: Say) -> tuple[CLIPTokenizer, CLIPTextModel]:
     """A tokenizer and a text encoder trained on the looks' wordings and, with a teacher, on free texts."""
     trained, held_out = labelled_wordings()
     shape = text.TextShape(

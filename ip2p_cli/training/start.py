@@ -13,7 +13,7 @@ from torch import nn
 
 from ip2p_cli.datagen.dataset.stream import Photo
 from ip2p_cli.errors import UsageError
-from ip2p_cli.io.train_recipes import FreshRecipe, TrainRecipe
+from ip2p_cli.io.train_recipes import ScratchModelRecipe, TrainRecipe
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.models.save import save_editor
@@ -28,7 +28,7 @@ def start_editor(recipe: TrainRecipe, folder: Path, photos: Sequence[Photo], say
 
     A fresh model is built once and kept in `folder/start`. `spec` says what the finished model will be.
     """
-    if isinstance(recipe.start, FreshRecipe):
+    if isinstance(recipe.start, ScratchModelRecipe):
         kept = folder / "start"
         if not (kept / "model_index.json").exists():
             from ip2p_cli.training.scratch_model import build_fresh
@@ -63,7 +63,7 @@ def widen(unet: Any, channels: int) -> None:
 def _finished_spec(recipe: TrainRecipe, editor: Editor) -> ModelSpec:
     """The starting model's defaults, at the resolution of the last stage."""
     start = editor.spec
-    fresh = isinstance(recipe.start, FreshRecipe)
+    fresh = isinstance(recipe.start, ScratchModelRecipe)
     return ModelSpec(
         name=recipe.name,
         source=start.source,
@@ -88,7 +88,7 @@ def check_shapes(recipe: TrainRecipe, editor: Editor) -> None:
 
 def model_card(recipe: TrainRecipe, spec: ModelSpec, data: str) -> str:
     """The README.md of the finished model, in Markdown."""
-    start = "from nothing" if isinstance(recipe.start, FreshRecipe) else f"from {recipe.start}"
+    start = "from nothing" if isinstance(recipe.start, ScratchModelRecipe) else f"from {recipe.start}"
     plan = json.dumps(recipe.model_dump(mode="json", exclude={"data": True, "start": {"teacher"}}), indent=2)
     said = spec.defaults
     return (

@@ -77,7 +77,11 @@ def test_a_picture_that_says_nothing(show: Shown, tmp_path: Path, words: list[st
 
 def test_what_is_no_picture(show: Shown, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("text")
-    for name, said in (("a.png", "is not a picture of a known format"), ("b.png", "did you mean"), (".", "is a folder")):
+    for name, said in (
+        ("a.png", "is not a picture of a known format"),
+        ("b.png", "did you mean"),
+        (".", "is a folder"),
+    ):
         code, out, err = show(tmp_path / name)
         assert (code, out) == (3, "")
         assert said in err
