@@ -64,8 +64,9 @@ class PairStream:
     def _draw(self, rng: random.Random, side: int) -> tuple[Image, str]:
         """A pair's pictures beside each other, (H, W, 6), and its instruction."""
         for left in reversed(range(TRIES)):
-            sample = self.pairs.sample(int(self.indices[rng.randrange(len(self.indices))]))
+            index = int(self.indices[rng.randrange(len(self.indices))])
             try:
+                sample = self.pairs.sample(index)
                 return _both(sample, side), str(sample.row.get("instruction") or "")
             except InputError:
                 if not left:
