@@ -71,7 +71,7 @@ def test_json_for_programs(show: Shown, tmp_path: Path) -> None:
 def test_a_picture_that_says_nothing(show: Shown, tmp_path: Path, words: list[str]) -> None:
     code, out, err = show(made(tmp_path / "a.png", None), *words)
     assert (code, out) == (3, "")
-    assert "a.png does not say how it was made" in err
+    assert "a.png has no record of how it was made" in err
     assert len(err.strip().splitlines()) == 1
 
 
