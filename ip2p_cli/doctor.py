@@ -1,4 +1,4 @@
-"""Whether ip2p can work on this machine, and what would help: one check after another, the last a real edit."""
+"""Checks of whether ip2p works on this machine, and what would help; the last check is a real edit."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from ip2p_cli.settings import choose_model
 
 State = Literal["ok", "warn", "fail"]
 
-# What ip2p can do with more packages: the module that shows it, its package, what it is for.
+# Optional packages: the module to look for, its package, what it is for.
 EXTRAS = {
     "heif": ("pillow_heif", "pillow-heif", "reads HEIC photos"),
     "data": ("pyarrow", "pyarrow", "reads and writes datasets in parquet"),
-    "ray": ("ray", "ray", "spreads a batch over a cluster"),
+    "ray": ("ray", "ray", "runs a batch on a cluster"),
     "llm": ("llama_cpp", "llama-cpp-python", "writes instructions with a language model"),
     "peft": ("peft", "peft", "trains LoRAs"),
 }
-_ROOM_GB = 5.0
-_MEMORY_GB = 2.0
+_FREE_DISK_GB = 5.0
+_FREE_MEMORY_GB = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One line of the report. fix: what to do about it, where something can be done. facts: the same for programs."""
+    """A line of the report. fix: what to do, if anything. facts: the same for programs."""
 
     name: str
     state: State
@@ -49,7 +49,11 @@ class Check:
 
 
 def examine() -> Iterator[Check]:
-    """The checks, one after another; a check that breaks is a failed one, and the others go on."""
+    """Run the checks, one after another.
+
+    Yields:
+        The results. A check that raises an error has failed; the others go on.
+    """
     checks: tuple[tuple[str, Callable[[], Check]], ...] = (
         ("python", _python),
         ("torch", _torch),
@@ -73,16 +77,16 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
         return check()
     except Ip2pError as error:
         return Check(name=name, state="fail", text=str(error), fix="see the message")
-    except Exception as error:  # a broken installation can raise anything; the report must come to its end
+    except Exception as error:  # a broken installation can raise anything
         lines = str(error).strip().splitlines()
-        said = f"{type(error).__name__}: {lines[0] if lines else ''}"
-        return Check(name=name, state="fail", text=said, fix="install ip2p again in a fresh environment")
+        text = f"{type(error).__name__}: {lines[0] if lines else ''}"
+        return Check(name=name, state="fail", text=text, fix="install ip2p again in a fresh environment")
 
 
 def _python() -> Check:
     version = platform.python_version()
-    where = f"{version} on {platform.system()} {platform.machine()}, ip2p {metadata.version('ip2p')}"
-    return Check(name="python", state="ok", text=where, facts={"version": version, "executable": sys.executable})
+    text = f"{version} on {platform.system()} {platform.machine()}, ip2p {metadata.version('ip2p')}"
+    return Check(name="python", state="ok", text=text, facts={"version": version, "executable": sys.executable})
 
 
 def _torch() -> Check:
@@ -114,15 +118,15 @@ def _dtype() -> Check:
 def _threads() -> Check:
     import torch
 
-    used, cores = torch.get_num_threads(), os.cpu_count() or 1
-    few = pick_device().name == "cpu" and used < min(cores, psutil.cpu_count(logical=False) or cores)
+    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
+    few = pick_device().name == "cpu" and threads < min(cores, psutil.cpu_count(logical=False) or cores)
     fix = f"unset OMP_NUM_THREADS, or raise it to {cores}" if few else ""
     return Check(
         name="threads",
         state="warn" if few else "ok",
-        text=f"{used} of {cores} processor threads",
+        text=f"{threads} of {cores} processor threads",
         fix=fix,
-        facts={"threads": used, "cores": cores},
+        facts={"threads": threads, "cores": cores},
     )
 
 
@@ -136,7 +140,7 @@ def _memory() -> Check:
         free, total = torch.cuda.mem_get_info()
         facts |= {"gpu_free": free, "gpu_total": total}
         text += f"; GPU: {_gb(free)} free of {_gb(total)}"
-    short = memory.available < _MEMORY_GB * 1e9
+    short = memory.available < _FREE_MEMORY_GB * 1e9
     fix = "close other programs; nano needs about 1 GB, a full-size model 4 to 8 GB" if short else ""
     return Check(name="memory", state="warn" if short else "ok", text=text, fix=fix, facts=facts)
 
@@ -146,27 +150,27 @@ def _cache() -> Check:
     sizes = {name: _size(folder) for name, folder in folders.items()}
     text = "; ".join(f"{name}: {folder} ({_gb(sizes[name])})" for name, folder in folders.items())
     existing = next(p for p in (folders["models"], *folders["models"].parents) if p.exists())
-    room = psutil.disk_usage(str(existing)).free
+    free = psutil.disk_usage(str(existing)).free
     facts = {name: {"path": str(folder), "bytes": sizes[name]} for name, folder in folders.items()}
     problem, fix = "", ""
     if not os.access(existing, os.W_OK):
         problem, fix = f"; {existing} cannot be written to", "set HF_HOME to a folder that can"
-    elif room < _ROOM_GB * 1e9:
-        problem, fix = "", "a full-size model takes 4 GB: free some room, or set HF_HOME to another disk"
+    elif free < _FREE_DISK_GB * 1e9:
+        problem, fix = "", "a full-size model takes 4 GB: delete something, or set HF_HOME to another disk"
     return Check(
         name="cache",
         state="warn" if fix else "ok",
-        text=f"{text}, {_gb(room)} of room left{problem}",
+        text=f"{text}, {_gb(free)} free{problem}",
         fix=fix,
-        facts={**facts, "room": room},
+        facts={**facts, "room": free},
     )
 
 
 def _network() -> Check:
-    off = offline()
-    text = "offline: nothing is fetched" if off else "models are fetched from huggingface.co where they are missing"
-    fix = "unset IP2P_OFFLINE and HF_HUB_OFFLINE to fetch models" if off else ""
-    return Check(name="network", state="ok", text=text, fix=fix, facts={"offline": off})
+    is_offline = offline()
+    text = "offline: nothing is fetched" if is_offline else "models are fetched from huggingface.co that are missing"
+    fix = "unset IP2P_OFFLINE and HF_HUB_OFFLINE to fetch models" if is_offline else ""
+    return Check(name="network", state="ok", text=text, fix=fix, facts={"offline": is_offline})
 
 
 def _config() -> Check:
@@ -180,14 +184,14 @@ def _config() -> Check:
 
 def _extra(name: str) -> Check:
     module, package, use = EXTRAS[name]
-    there = importlib.util.find_spec(module) is not None
-    text = f"{package} is {'here' if there else 'not installed'}: {use}"
-    fix = "" if there else f"if you want that: pip install {package}"
-    return Check(name=f"extra {name}", state="ok", text=text, fix=fix, facts={"installed": there})
+    is_installed = importlib.util.find_spec(module) is not None
+    text = f"{package} is {'installed' if is_installed else 'not installed'}: {use}"
+    fix = "" if is_installed else f"if you want that: pip install {package}"
+    return Check(name=f"extra {name}", state="ok", text=text, fix=fix, facts={"installed": is_installed})
 
 
 def _edit() -> Check:
-    """nano on a picture of its own size, on the device and in the number format that `ip2p edit` would take."""
+    """Edit a picture with nano, on the device and in the number format that `ip2p edit` would use."""
     from PIL import Image
 
     from ip2p_cli.models.loader import load_editor
@@ -213,7 +217,7 @@ def _edit() -> Check:
 
 
 def _size(folder: Path) -> int:
-    """Bytes below `folder`, links not followed: the hub's cache links to its own files."""
+    """Add up the bytes in a folder; links are not followed, as the hub's cache links to its own files."""
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:
