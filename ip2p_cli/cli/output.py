@@ -40,51 +40,35 @@ class _Stream:
         self._name = name
 
     @property
-    def _stream(self) -> TextIO | None:
+    def _stream(self) -> Any:
         stream = getattr(sys, self._name)  # None where there is no console
         # A live progress bar puts a proxy there, which writes to stderr.
-        return cast("TextIO | None", getattr(stream, "rich_proxied_file", stream))
+        return getattr(stream, "rich_proxied_file", stream)
 
     @property
     def encoding(self) -> str:
         return getattr(self._stream, "encoding", None) or "utf-8"
 
-    def can_encode(self, text: str) -> bool:
-        try:
-            text.encode(self.encoding)
-        except UnicodeEncodeError:
-            return False
-        return True
-
     def write(self, text: str) -> int:
-        with self._given_up_on_failure() as stream:
-            stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+        encodable = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+        self._try(lambda: self._stream.write(encodable))
         return len(text)
 
     def write_bytes(self, data: bytes) -> None:
-        with self._given_up_on_failure() as stream:
-            stream.flush()
-            stream.buffer.write(data)
-            stream.flush()
+        self._try(lambda: self._stream.buffer.write(data))
 
     def flush(self) -> None:
-        with self._given_up_on_failure() as stream:
-            stream.flush()
+        self._try(lambda: self._stream.flush())
 
     def isatty(self) -> bool:
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            return bool(self._stream and self._stream.isatty())
-        return False
+        return bool(self._try(lambda: self._stream.isatty()))
 
     def fileno(self) -> int:
-        if self._stream is None:
-            raise OSError("no file")
-        return self._stream.fileno()
+        return int(self._stream.fileno())
 
-    @contextmanager
-    def _given_up_on_failure(self) -> Iterator[TextIO]:
+    def _try(self, action: Callable[[], Any]) -> Any:
         try:
-            yield self._stream  # type: ignore[misc]  # None raises AttributeError
+            return action()
         except (AttributeError, OSError, ValueError) as error:  # no stream, a full disk, a closed file
             # Nothing may be flushed into it at exit either.
             with contextlib.suppress(AttributeError, OSError, ValueError):
@@ -94,19 +78,13 @@ class _Stream:
 
 
 class Output:
-    """Where a command prints.
-
-    Attributes:
-        json: Whether data are JSON lines.
-        quiet: Whether only data and errors are printed.
-    """
+    """Where a command prints. json: whether data are JSON lines. quiet: whether to print only data and errors."""
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json, self.quiet = json, quiet
         self._out, self._stderr = _Stream("stdout"), _Stream("stderr")
-        self._err = Console(
-            file=cast("TextIO", self._stderr), stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True
-        )
+        plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
+        self._err = Console(file=cast("TextIO", self._stderr), stderr=True, **plain)
 
     def say(self, text: str) -> None:
         """Print a line for a person, on stderr."""
@@ -147,27 +125,24 @@ class Output:
 
     def draw(self, data: bytes) -> None:
         """Write the bytes that draw a picture, on stderr, as they are."""
+        self._stderr.flush()
         self._stderr.write_bytes(data)
+        self._stderr.flush()
 
     def _json_line(self, data: dict[str, Any]) -> str:
         """Write an object in readable letters, as far as stdout has them; control characters as \\u001b."""
         line = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(data, ensure_ascii=False))
-        return line if self._out.can_encode(line) else json.dumps(data)
+        try:
+            line.encode(self._out.encoding)
+        except UnicodeEncodeError:
+            return json.dumps(data)
+        return line
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a progress bar with an estimate until the block ends.
-
-        Yields:
-            A function of (done, total) that moves the bar.
-        """
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
+        """Show a progress bar until the block ends; yields a function of (done, total) that moves it."""
+        description = TextColumn("{task.description}", markup=False)
+        columns = (SpinnerColumn(), description, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         # A bar that cannot be redrawn would fill a log with lines.
         hidden = self.quiet or not self._err.is_terminal
         with Progress(*columns, console=self._err, transient=True, disable=hidden, redirect_stdout=False) as bar:

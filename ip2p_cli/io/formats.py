@@ -20,17 +20,7 @@ MAX_PIXELS = 200_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """How pictures of one format are written.
-
-    Attributes:
-        endings: The endings of file names that choose this format for an output.
-        alpha: Whether the format holds transparency.
-        max_side: The most pixels along one side.
-        feature: What must be compiled into Pillow, as `PIL.features.check` names it.
-        lossy: Whether the format takes a quality.
-        max_metadata: The most bytes of EXIF, and of XMP.
-        options: Other options of Pillow's writer.
-    """
+    """How a format is written. feature: what must be compiled into Pillow. max_metadata: bytes of EXIF, and of XMP."""
 
     endings: tuple[str, ...]
     alpha: bool = True
@@ -41,7 +31,7 @@ class Writer:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Format:
     """A picture format: Pillow's name for it, its endings of file names, and how it is written, if it is."""
 
@@ -50,54 +40,29 @@ class Format:
     writer: Writer | None = None
 
 
-# Only formats that hold photos and have a signature: Pillow also opens EPS (by running Ghostscript) and many others.
 # No chroma subsampling: edits have strong colours side by side. PNG and AVIF at Pillow's default effort take 5 s and
 # 11 s for 12 megapixels; at these levels, 2 s and 4 s, for 2 % and 12 % more bytes.
 # A JPEG's segment holds 65,533 bytes, of which the name of XMP takes 29.
+_PNG = Writer(endings=(".png",), options={"compress_level": 4})
+_JPEG = Writer(
+    endings=(".jpg", ".jpeg"), alpha=False, max_side=65_500, lossy=True, max_metadata=65_500, options={"subsampling": 0}
+)
+_WEBP = Writer(endings=(".webp",), max_side=16_383, feature="webp", lossy=True)
+_TIFF = Writer(endings=(".tif", ".tiff"), feature="libtiff", options={"compression": "tiff_adobe_deflate"})
+_AVIF_OPTIONS = {"subsampling": "4:4:4", "speed": 8}
+_AVIF = Writer(endings=(".avif",), max_side=65_535, feature="avif", lossy=True, options=_AVIF_OPTIONS)
+# Only formats that hold photos and have a signature: Pillow also opens EPS (by running Ghostscript) and many others.
 FORMATS = (
-    Format(
-        name="PNG",
-        endings=(".png", ".apng"),
-        writer=Writer(endings=(".png",), options={"compress_level": 4}),
-    ),
-    Format(
-        name="JPEG",
-        endings=(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-        writer=Writer(
-            endings=(".jpg", ".jpeg"),
-            alpha=False,
-            max_side=65_500,
-            lossy=True,
-            max_metadata=65_500,
-            options={"subsampling": 0},
-        ),
-    ),
-    Format(
-        name="WEBP",
-        endings=(".webp",),
-        writer=Writer(endings=(".webp",), max_side=16_383, feature="webp", lossy=True),
-    ),
-    Format(
-        name="TIFF",
-        endings=(".tif", ".tiff"),
-        writer=Writer(endings=(".tif", ".tiff"), feature="libtiff", options={"compression": "tiff_adobe_deflate"}),
-    ),
-    Format(
-        name="AVIF",
-        endings=(".avif", ".avifs"),
-        writer=Writer(
-            endings=(".avif",),
-            max_side=65_535,
-            feature="avif",
-            lossy=True,
-            options={"subsampling": "4:4:4", "speed": 8},
-        ),
-    ),
-    Format(name="GIF", endings=(".gif",)),
-    Format(name="BMP", endings=(".bmp", ".dib")),
-    Format(name="JPEG2000", endings=(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")),
-    Format(name="PPM", endings=(".ppm", ".pgm", ".pbm", ".pnm", ".pfm")),
-    Format(name="HEIC", endings=(".heic", ".heif", ".hif")),
+    Format("PNG", (".png", ".apng"), _PNG),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), _JPEG),
+    Format("WEBP", (".webp",), _WEBP),
+    Format("TIFF", (".tif", ".tiff"), _TIFF),
+    Format("AVIF", (".avif", ".avifs"), _AVIF),
+    Format("GIF", (".gif",)),
+    Format("BMP", (".bmp", ".dib")),
+    Format("JPEG2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")),
+    Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm", ".pfm")),
+    Format("HEIC", (".heic", ".heif", ".hif")),
 )
 FORMAT_OF_ENDING: Mapping[str, Format] = {ending: format_ for format_ in FORMATS for ending in format_.endings}
 

@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin, features
 from ip2p_cli.errors import OutputError, UsageError
 from ip2p_cli.io import exif as exif_blocks
 from ip2p_cli.io.colour import srgb_profile
-from ip2p_cli.io.files import as_output_error, write_whole
+from ip2p_cli.io.files import as_output_error
 from ip2p_cli.io.formats import FORMATS, Format, Writer
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.provenance import as_json, bounded, parameters, xmp_packet
@@ -44,29 +44,6 @@ def check_output(path: Path, overwrite: bool) -> None:
                 raise FileExistsError
             if path.exists() and not path.is_file():
                 raise OutputError(f"{shown} is not a regular file: choose another name with -o")
-
-
-def write_image(
-    image: Image.Image,
-    path: Path,
-    *,
-    overwrite: bool,
-    alpha: Image.Image | None = None,
-    quality: int = 92,
-    exif: bytes | None = None,
-    record: Mapping[str, Any] | None = None,
-) -> None:
-    """Write the bytes of `encode_picture`, whole or not at all.
-
-    Without `overwrite` an existing file stays as it is, even one that appears meanwhile.
-
-    Raises:
-        UsageError: The ending or the quality is not possible.
-        OutputError: The file cannot be written, or exists.
-    """
-    check_output(path, overwrite)
-    data = encode_picture(image, path, alpha=alpha, quality=quality, exif=exif, record=record)
-    write_whole(path, data, overwrite=overwrite)
 
 
 def encode_picture(

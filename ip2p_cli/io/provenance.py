@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from ip2p_cli.errors import InputError, OutputError
@@ -135,39 +135,19 @@ def _parsed(text: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and isinstance(record.get("ip2p"), str) else None
 
 
-class _DoctypeError(Exception):
-    """The XML declares a document type, whose entities could grow without end or read files."""
-
-
 def _record_text(packet: bytes) -> str:
     """Return the text of ip2p's element or attribute in an XMP packet; "" where there is none."""
-    if len(packet) > MAX_BYTES:
-        return ""
-    name, texts, is_inside = f"{_NAMESPACE} record", [], [False]
-
-    def start(element: str, attributes: dict[str, str]) -> None:
-        is_inside[0] = element == name
-        if name in attributes:
-            texts.append(attributes[name])
-
-    def end(_: str) -> None:
-        is_inside[0] = False
-
-    def text(data: str) -> None:
-        if is_inside[0]:
-            texts.append(data)
-
-    def refuse(*_: object) -> None:
-        raise _DoctypeError
-
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, refuse
     try:
-        parser.Parse(packet.rstrip(b"\0"), True)
-    except (expat.ExpatError, _DoctypeError, ValueError):
+        text = packet.rstrip(b"\0").decode("utf-8")
+        # The entities of a document type could grow without end or read files.
+        if len(packet) > MAX_BYTES or "<!DOCTYPE" in text:
+            return ""
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError):
         return ""
-    return "".join(texts)
+    name = f"{{{_NAMESPACE}}}record"
+    texts = (element.get(name) or (element.text if element.tag == name else "") for element in root.iter())
+    return next(filter(None, texts), "")
 
 
 def sidecar_of(path: Path) -> Path:

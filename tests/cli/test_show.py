@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ip2p_cli.cli.app import main
-from ip2p_cli.io.output import write_image
+from tests.io.pictures import write_image
 
 RECORD: dict[str, Any] = {
     "ip2p": "0.1.0",

@@ -14,7 +14,7 @@ from PIL import Image
 from ip2p_cli.io import exif as blocks
 from ip2p_cli.io.exif import Block, Entry, add_to_tiff, build, parse, strip_location, upright
 from ip2p_cli.io.images import read_image
-from ip2p_cli.io.output import write_image
+from tests.io.pictures import write_image
 
 FORMATS = ["png", "jpg", "webp", "tiff", "avif"]
 MAKE, MODEL, DESCRIPTION, ARTIST = 271, 272, 270, 315
