@@ -47,17 +47,7 @@ def preview(image: Image, output: Output) -> None:
 
 
 def rendered(image: Image, columns: int, rows: int, cell: tuple[int, int] = _CELL) -> bytes:
-    """Render a picture for the terminal of the environment.
-
-    Args:
-        image: The picture.
-        columns: The most cells in width.
-        rows: The most cells in height.
-        cell: The (width, height) of a cell in pixels.
-
-    Returns:
-        The bytes that draw it.
-    """
+    """Make the bytes that draw a picture in at most `columns` x `rows` cells of `cell` (width, height) pixels."""
     import chafa
 
     terminal = chafa.TermDb().detect()

@@ -27,13 +27,13 @@ def slug(text: str, max_length: int = 40) -> str:
 
 
 def numbered(folder: Path, name: PurePath, taken: Collection[str] = (), *, overwrite: bool = False) -> PurePath:
-    """Find the first of name.png, name-2.png, name-3.png … that is not taken.
+    """Find the first of name.png, name-2.png, name-3.png … that is not taken, relative to `folder`.
 
     Args:
-        folder: The folder that names are relative to.
-        name: The name to begin with.
-        taken: Names that are taken, case-folded and with slashes, as some file systems ignore case.
-        overwrite: Whether a name may be that of an existing file.
+        folder: Where the file will be.
+        name: The name to begin with, relative to `folder`.
+        taken: Other names that are taken, case-folded and with slashes, as some file systems ignore case.
+        overwrite: Whether the name may be that of an existing file.
     """
     others = (name.with_name(f"{name.stem}-{n}{name.suffix}") for n in itertools.count(2))
     return next(

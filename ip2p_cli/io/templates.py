@@ -21,20 +21,8 @@ Scalar = str | int | float | bool
 
 _MAX_LENGTH = 4000
 _FILTERS = ("abs", "capitalize", "default", "float", "int", "lower", "round", "title", "trim", "upper")
-_REFUSED = (
-    nodes.For,
-    nodes.Macro,
-    nodes.CallBlock,
-    nodes.Call,
-    nodes.Block,
-    nodes.Extends,
-    nodes.Include,
-    nodes.Import,
-    nodes.FromImport,
-    nodes.Assign,
-    nodes.AssignBlock,
-    nodes.With,
-)
+_BLOCKS = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block, nodes.Assign, nodes.AssignBlock, nodes.With)
+_REFUSED = (*_BLOCKS, nodes.Call, nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
 
 
 class _Sandbox(SandboxedEnvironment):
@@ -55,13 +43,8 @@ def has_template(text: str) -> bool:
 def fill_in(text: str, variables: Mapping[str, Scalar], where: str) -> str:
     """Replace `{{ name }}` in a text by the values of variables.
 
-    Args:
-        text: The text, a Jinja2 template.
-        variables: The values.
-        where: How messages begin: file, line and field.
-
     Raises:
-        UsageError: The template is not valid, or not allowed.
+        UsageError: The template is not valid, or not allowed; the message begins with `where`.
     """
     if not has_template(text):
         return text

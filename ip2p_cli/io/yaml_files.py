@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
+from yaml.composer import ComposerError
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.files import check_regular_file
@@ -41,16 +42,37 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses keys that are given twice, deep nesting, and references, as a few lines of them could fill any memory."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a node within the bounds."""
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            raise ComposerError(None, None, "references (*name) are not supported: write the value out", mark)
+        if self._depth > _MAX_DEPTH:
+            raise ComposerError(None, None, f"nested deeper than {_MAX_DEPTH} levels", mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Compose a mapping whose keys differ."""
+        node = super().compose_mapping_node(anchor)
+        keys = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in keys:
+                raise ComposerError(None, None, f"{key.value!r} is given twice: leave one out", key.start_mark)
+            keys.add(key.value)
+        return node
+
+
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A YAML file that was read.
-
-    Attributes:
-        path: The file.
-        shown: Its path for messages.
-        raw: Its content as plain Python values.
-        root: The same as nodes, which know their lines and their text.
-    """
+    """A YAML file that was read. shown: its path for messages. root: its content as nodes, which know their lines."""
 
     path: Path
     shown: str
@@ -89,12 +111,9 @@ class Document:
 def read_yaml(path: Path) -> Document:
     """Read a YAML file.
 
-    Refused are keys that are given twice, deep nesting, and references to other parts of the file, through which a few
-    lines could grow beyond any memory.
-
     Raises:
         InputError: The file cannot be read.
-        UsageError: It is not valid YAML, or refused; the message names the line.
+        UsageError: It is not valid YAML, or has repeated keys, references or deep nesting; the message names the line.
     """
     shown = printable(path)
     if path.is_dir():
@@ -112,58 +131,22 @@ def read_yaml(path: Path) -> Document:
     except UnicodeDecodeError as error:
         raise InputError(f"{shown}: not UTF-8 text: save it as UTF-8") from error
     try:
-        _check_events(text, shown)
-        loader = yaml.SafeLoader(text)
+        loader = _StrictLoader(text)
         root = loader.get_single_node()
-        for key in _repeated_keys(root):
-            raise UsageError(f"{shown}:{key.start_mark.line + 1}: {key.value!r} is given twice: leave one out")
         raw = None if root is None else loader.construct_document(root)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         cause = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise UsageError(f"{shown}{line}: not valid YAML: {printable(cause)}") from error
+        what = "" if isinstance(error, ComposerError) else "not valid YAML: "
+        raise UsageError(f"{shown}{line}: {what}{printable(cause)}") from error
     except ValueError as error:  # a date that does not exist, a number too long
         raise UsageError(f"{shown}: not valid YAML: {printable(str(error))}") from error
     return Document(path=path, shown=shown, raw=raw, root=root)
 
 
-def _check_events(text: str, shown: str) -> None:
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if depth > _MAX_DEPTH:
-            raise UsageError(f"{shown}:{line}: nested deeper than {_MAX_DEPTH} levels")
-        if isinstance(event, yaml.AliasEvent):
-            raise UsageError(f"{shown}:{line}: *{event.anchor}: references are not supported: write the value out")
-
-
-def _repeated_keys(node: yaml.Node | None) -> Iterator[yaml.Node]:
-    if isinstance(node, yaml.MappingNode):
-        keys = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in keys:
-                    yield key
-                keys.add(key.value)
-            yield from _repeated_keys(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _repeated_keys(value)
-
-
 def validated(model: type[Model], raw: object, document: Document, location: Location = ()) -> Model:
-    """Check a part of a document against a pydantic model.
-
-    Args:
-        model: The model.
-        raw: The part.
-        document: The file that it comes from.
-        location: Where in the file it is.
+    """Check `raw`, the part of a document at a location, against a pydantic model.
 
     Raises:
         UsageError: It does not fit; the message names file, line and field, and the nearest name for an unknown one.

@@ -23,18 +23,10 @@ from ip2p_cli.io.train_recipes import TrainRecipe
 KEPT = 2  # the newest, and the one before it
 
 # May change when a run goes on: how long it takes, how fast it learns, and what it writes on the way.
-_CHANGEABLE = {
-    "emphasis",
-    "stages",
-    "data",
-    "learning_rate",
-    "schedule",
-    "cooldown",
-    "precision",
-    "checkpoint_every",
-    "grid_every",
-    "grid_instructions",
-}
+_CHANGEABLE = frozenset(
+    "emphasis stages data learning_rate schedule cooldown precision checkpoint_every grid_every "  # noqa: SIM905
+    "grid_instructions".split()
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,11 +41,6 @@ class TrainState:
 
 def check_recipe(folder: Path, recipe: TrainRecipe, say: Callable[[str], None]) -> None:
     """Write `recipe` into `folder`, after checking that a run in it can go on with this recipe.
-
-    Args:
-        folder: The folder of the run.
-        recipe: The recipe.
-        say: Takes a line for the user about each setting that changed.
 
     Raises:
         TrainingError: `folder` holds a run of another recipe.
@@ -133,10 +120,7 @@ def save(folder: Path, step: int, state: TrainState) -> None:
 
 
 def restore(folder: Path, state: TrainState) -> int:
-    """Load the newest checkpoint into `state`.
-
-    Returns:
-        The number of steps done; 0 without a checkpoint.
+    """Load the newest checkpoint into `state`; returns the number of steps done, 0 without a checkpoint.
 
     Raises:
         TrainingError: The checkpoint cannot be read.

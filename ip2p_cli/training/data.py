@@ -33,14 +33,7 @@ class TensorBatch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainData:
-    """What a run learns from.
-
-    Attributes:
-        stream: The training pairs.
-        photos: The photos of the training pairs, each a function of its shorter side in pixels.
-        held_out: The photos that are kept out of training.
-        description: A few words for people.
-    """
+    """What a run learns from: pairs and their photos, each photo a function of its shorter side in pixels."""
 
     stream: Stream
     photos: Sequence[Photo]

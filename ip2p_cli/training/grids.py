@@ -23,16 +23,9 @@ ROWS = 4
 def draw_grid(editor: Editor, recipe: TrainRecipe, photos: Sequence[Photo], folder: Path, step: int) -> Path | None:
     """Edit some photos with the model's default settings, and write them as a grid.
 
-    Args:
-        editor: The model.
-        recipe: The recipe, which has the instructions.
-        photos: The photos to choose from; one that cannot be read is passed over.
-        folder: The folder of the run.
-        step: The number of steps done.
-
     Returns:
-        `folder/grids/step-NNNNNNN.png`: in each row a photo, then its edit by every instruction. None where no photo
-        can be read.
+        `folder/grids/step-NNNNNNN.png`: in each row one of `photos`, then its edit by every instruction. Photos that
+        cannot be read are passed over; None where none can.
     """
     side = max(1, recipe.stages[-1].side // editor.spec.multiple) * editor.spec.multiple
     chosen = photos[:: max(1, len(photos) // ROWS)][:ROWS]

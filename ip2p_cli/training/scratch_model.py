@@ -38,14 +38,7 @@ _BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0
 def build_scratch_model(recipe: ScratchModelRecipe, name: str, photos: Sequence[Photo], seed: int, say: Say) -> Editor:
     """Build a model in fp32 on the CPU, with an untrained UNet; its other parts are finished.
 
-    It depends on the arguments alone. It takes minutes, most of them for the text encoder.
-
-    Args:
-        recipe: The parts of the model.
-        name: The name of the model.
-        photos: What the autoencoder is fitted to.
-        seed: The seed of all that is random.
-        say: Takes lines for the user.
+    It depends on the arguments alone, and takes minutes, most of them for the text encoder.
 
     Raises:
         UsageError: The recipe has settings that a part cannot take.

@@ -26,16 +26,8 @@ _SCRATCH_DEFAULTS = EditSettings(steps=8, cfg_text=1.0, cfg_image=1.0, sampler="
 def start_editor(recipe: TrainRecipe, folder: Path, photos: Sequence[Photo], say: Callable[[str], None]) -> Editor:
     """Load the model of `recipe.start` in fp32 on the CPU, with a UNet that takes an image condition.
 
-    A model from scratch is built once and kept in `folder/start`.
-
-    Args:
-        recipe: The recipe.
-        folder: The folder of the run.
-        photos: What the autoencoder of a model from scratch is fitted to.
-        say: Takes lines for the user.
-
-    Returns:
-        The model. Its `spec` describes the finished model.
+    A model from scratch is built once, its autoencoder fitted to `photos`, and kept in `folder/start`. The `spec` of
+    the result describes the finished model.
 
     Raises:
         ModelError: The model cannot be loaded.

@@ -58,16 +58,7 @@ _NOISE_KEYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainStep:
-    """Progress after one optimizer step, the same in every process.
-
-    Attributes:
-        step: The steps done.
-        total: The steps of the run.
-        loss: The mean loss of all processes.
-        learning_rate: The learning rate of this step.
-        seconds: The time since the first step of this command.
-        grid: The picture that was drawn after this step, if any.
-    """
+    """Progress after one optimizer step, the same in every process. grid: the picture drawn after it, if any."""
 
     step: int
     total: int
@@ -82,9 +73,7 @@ class Run(TrainState):
     """What the training loop works with.
 
     Attributes:
-        recipe: The recipe.
-        editor: The model that is trained.
-        alphas: The cumulative alphas of its noise schedule, (T,).
+        alphas: The cumulative alphas of the noise schedule, (T,).
         null: The text encoder's states for the empty instruction, (1, L, D).
         channel_weights: The weights of the latent's channels in the loss, (C,); None for equal ones.
     """
@@ -99,15 +88,14 @@ class Run(TrainState):
 def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: Say) -> Iterator[TrainStep]:
     """Run `recipe` in `folder`, from its newest checkpoint if there is one.
 
+    At the end `folder/model` holds the averaged weights in diffusers layout.
+
     Args:
-        recipe: The recipe.
-        folder: The folder of the run. At the end `folder/model` holds the averaged weights in diffusers layout.
+        recipe: What to train.
+        folder: The folder of the run.
         stop: Called before the first step and after each step. Where it returns true (in any process), a checkpoint
             is written and the iteration ends.
         say: Takes lines for the user.
-
-    Yields:
-        The progress after every step.
 
     Raises:
         UsageError: The recipe names no data, or settings that are not possible.

@@ -83,7 +83,7 @@ def test_forks_multiply_and_have_letters(tmp_path: Path) -> None:
         ("name: x\nvariables: {season: a}\nedits:\n  - make it {{ seasn }}\n", "Did you mean season?"),
         ("name: x\ndefaults: {stps: 3}\nedits: [a]\n", "r.yaml:2: unknown field 'stps'. Did you mean steps?"),
         ("name: x\nname: y\nedits: [a]\n", "r.yaml:2: 'name' is given twice"),
-        ("name: &a x\nedits: [*a]\n", "references are not supported"),
+        ("name: &a x\nedits: [*a]\n", "references (*name) are not supported"),
         ("name: x\nedits: [a\n", "not valid YAML"),
         ("- a\n", "not a recipe"),
         ("name: x\nedits: " + "[" * 30 + "a" + "]" * 30, "nested deeper"),
