@@ -26,7 +26,7 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 
 
 def safe(text: str) -> str:
-    """Escape the characters of a text that control a terminal, as Python writes them: \\x1b."""
+    """Escape the characters of a text that control a terminal, as Python's `repr` does."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
@@ -130,7 +130,7 @@ class Output:
         self._stderr.flush()
 
     def _json_line(self, data: dict[str, Any]) -> str:
-        """Write an object in readable letters, as far as stdout has them; control characters as \\u001b."""
+        """Write an object in readable letters, as far as stdout has them; control characters are escaped."""
         line = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(data, ensure_ascii=False))
         try:
             line.encode(self._out.encoding)

@@ -11,6 +11,7 @@ some makers store places. Blocks are written in little-endian order.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ class Block:
 
 
 def parse(data: bytes) -> Block:
-    """Read an EXIF block, with or without "Exif\\0\\0" in front, or a whole TIFF file.
+    r"""Read an EXIF block, with or without "Exif\0\0" in front, or a whole TIFF file.
 
     Values that lie outside the data are left out.
 
@@ -108,7 +109,7 @@ def _swapped(data: bytes, word: int) -> bytes:
 
 
 def build(block: Block, limit: int | None = None) -> bytes:
-    """Write an EXIF block, "Exif\\0\\0" included; an empty one is b"".
+    r"""Write an EXIF block, "Exif\0\0" included; an empty one is b"".
 
     Args:
         block: What to write.
@@ -181,8 +182,7 @@ def upright(data: bytes) -> bytes:
         ValueError: The EXIF cannot be read.
     """
     block = parse(data)
-    main = {tag: entry for tag, entry in block.main.items() if tag not in _STRUCTURE}
-    exif = dict(block.exif)
+    main, exif = dict(without(block, *_STRUCTURE).main), dict(block.exif)
     for entries, tag in ((main, ORIENTATION), (exif, _COLOUR_SPACE)):
         if tag in entries:
             entries[tag] = Entry(_SHORT, 1, struct.pack("<H", 1))
@@ -195,27 +195,34 @@ def strip_location(exif: bytes) -> bytes:
         block = parse(exif)
     except ValueError:
         return b""
-    return build(replace(block, main={tag: entry for tag, entry in block.main.items() if tag != XMP}, gps={}))
+    return build(replace(without(block, XMP), gps={}))
 
 
-def with_size(block: Block, size: tuple[int, int]) -> Block:
-    """Set the width and height, where the block has them, to those of the picture to be written."""
-    sizes = {tag: value for tag, value in zip((_WIDTH, _HEIGHT), size, strict=True) if tag in block.exif}
-    entries = {tag: Entry(_LONG, 1, struct.pack("<L", value)) for tag, value in sizes.items()}
-    return replace(block, exif={**block.exif, **entries})
+def for_output(exif: bytes | None, size: tuple[int, int], *, comment: str | None, xmp: bytes | None) -> Block:
+    """Make the EXIF of a picture to be written.
+
+    Args:
+        exif: The photo's EXIF; what cannot be read is left out.
+        size: The width and height of the picture, which replace those in the EXIF.
+        comment: The UserComment, if any: written in UTF-16 (big-endian, as other tools expect it).
+        xmp: An XMP packet, if any: its place in a TIFF file is the main directory.
+    """
+    block = Block()
+    if exif:
+        with contextlib.suppress(ValueError):
+            block = parse(exif)
+    main, below = dict(block.main), dict(block.exif)
+    for tag, side in zip((_WIDTH, _HEIGHT), size, strict=True):
+        if tag in below:
+            below[tag] = Entry(_LONG, 1, struct.pack("<L", side))
+    if comment is not None:
+        data = b"UNICODE\0" + comment.encode("utf-16-be", "replace")
+        below[USER_COMMENT] = Entry(_UNDEFINED, len(data), data)
+    if xmp is not None:
+        main[XMP] = Entry(_BYTE, len(xmp), xmp)
+    return replace(block, main=main, exif=below)
 
 
-def with_comment(block: Block, text: str) -> Block:
-    """Set the UserComment, in UTF-16 (big-endian, as other tools write and expect it)."""
-    data = b"UNICODE\0" + text.encode("utf-16-be", "replace")
-    return replace(block, exif={**block.exif, USER_COMMENT: Entry(_UNDEFINED, len(data), data)})
-
-
-def with_xmp(block: Block, packet: bytes) -> Block:
-    """Put an XMP packet into the main directory, where TIFF files have it."""
-    return replace(block, main={**block.main, XMP: Entry(_BYTE, len(packet), packet)})
-
-
-def without_orientation(block: Block) -> Block:
-    """Remove the orientation tag; a picture without it is upright."""
-    return replace(block, main={tag: entry for tag, entry in block.main.items() if tag != ORIENTATION})
+def without(block: Block, *tags: int) -> Block:
+    """Remove tags from the main directory."""
+    return replace(block, main={tag: entry for tag, entry in block.main.items() if tag not in tags})

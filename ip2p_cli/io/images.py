@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -94,20 +94,12 @@ def picture_from_bytes(data: bytes, path: Path) -> Picture:
     """
     with formats.as_input_error(printable(path)):
         image, format_name = _open(io.BytesIO(data), path)
-        profile = image.info.get("icc_profile")  # before decoding: GIF and PNG may lose it then
-        image.load()
-        info = dict(image.info)
-        orientation = 1 if format_name == "TIFF" else _orientation(image)  # Pillow turns a TIFF as it decodes it
-        rgb, alpha, profile_note = _upright_srgb(image, profile, orientation)
-        exif, exif_note = _exif(info, data if format_name == "TIFF" else None)
-        notes = (_ending_note(path, format_name), _frames_note(image, format_name), profile_note, exif_note)
-    return Picture(
-        rgb=rgb,
-        alpha=alpha,
-        path=path,
+        picture = _decode(image, path, data if format_name == "TIFF" else None)
+        notes = (_ending_note(path, format_name), _frames_note(image, format_name), *picture.notes)
+    return replace(
+        picture,
         digest=hashlib.sha256(data).hexdigest(),
-        exif=exif,
-        parents=parents_in(record_in(info) or read_sidecar(path)),
+        parents=picture.parents or parents_in(read_sidecar(path)),
         notes=tuple(note for note in notes if note),
     )
 
@@ -120,20 +112,22 @@ def picture_from_image(image: Image.Image) -> Picture:
     """
     if image.mode not in _EIGHT_BIT:
         raise UsageError(f"a picture of mode {image.mode} has no known white: convert it to RGB, or give a path")
-    profile = image.info.get("icc_profile")
-    image.load()
+    picture = _decode(image, Path(getattr(image, "filename", "") or ""), None)
+    # _decode has loaded the image: before that a TIFF can have another size.
     digest = hashlib.sha256(f"{image.mode} {image.width} {image.height} ".encode() + image.tobytes()).hexdigest()
-    rgb, alpha, profile_note = _upright_srgb(image, profile, _orientation(image))
-    exif, exif_note = _exif(image.info, None)
-    return Picture(
-        rgb=rgb,
-        alpha=alpha,
-        path=Path(getattr(image, "filename", "") or ""),
-        digest=digest,
-        exif=exif,
-        parents=parents_in(record_in(image.info)),
-        notes=tuple(note for note in (profile_note, exif_note) if note),
-    )
+    return replace(picture, digest=digest)
+
+
+def _decode(image: Image.Image, path: Path, tiff: bytes | None) -> Picture:
+    """Decode an image that was opened. tiff: the whole file, if it is a TIFF."""
+    profile = image.info.get("icc_profile")  # before decoding: GIF and PNG may lose it then
+    image.load()
+    orientation = 1 if tiff is not None else _orientation(image)  # Pillow turns a TIFF as it decodes it
+    rgb, alpha, profile_note = _upright_srgb(image, profile, orientation)
+    exif, exif_note = _exif(image.info, tiff)
+    notes = tuple(note for note in (profile_note, exif_note) if note)
+    parents = parents_in(record_in(image.info))
+    return Picture(rgb=rgb, alpha=alpha, path=path, digest="", exif=exif, parents=parents, notes=notes)
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 from collections.abc import Mapping
@@ -81,7 +80,10 @@ def encode_picture(
         raise UsageError(f"quality {quality} is out of range: use 1 to 100, for example 92")
     if record is not None:
         record = bounded(record, writer.max_metadata, printable(path))
-    block = _exif_block(exif, record, format_.name, image.size)
+    # PNG has the parameters in a text of its own; only in TIFF XMP is a part of the EXIF.
+    comment = None if record is None or format_.name == "PNG" else parameters(record)
+    xmp = None if record is None or format_.name != "TIFF" else xmp_packet(record)
+    block = exif_blocks.for_output(exif, image.size, comment=comment, xmp=xmp)
     options = {**writer.options, **({"quality": quality} if writer.lossy else {}), "icc_profile": srgb_profile()}
     if format_.name != "TIFF":  # Pillow's TIFF writer loses it; it is added to the file below
         options |= _metadata(block, record, format_.name, writer.max_metadata)
@@ -103,27 +105,12 @@ def _format(path: Path) -> tuple[Format, Writer]:
     raise UsageError(f"{printable(path)}: {problem}: use one of {' '.join(writers)}")
 
 
-def _exif_block(
-    exif: bytes | None, record: Mapping[str, Any] | None, format_name: str, size: tuple[int, int]
-) -> exif_blocks.Block:
-    """Make the EXIF to write: the photo's, the parameters where PNG text cannot hold them, and a TIFF's XMP."""
-    block = exif_blocks.Block()
-    if exif:
-        with contextlib.suppress(ValueError):
-            block = exif_blocks.with_size(exif_blocks.parse(exif), size)
-    if record is not None and format_name != "PNG":
-        block = exif_blocks.with_comment(block, parameters(record))
-    if record is not None and format_name == "TIFF":
-        block = exif_blocks.with_xmp(block, xmp_packet(record))
-    return block
-
-
 def _metadata(
     block: exif_blocks.Block, record: Mapping[str, Any] | None, format_name: str, limit: int | None
 ) -> dict[str, object]:
     """Make Pillow's save options that put EXIF and the record into a file."""
     if format_name == "AVIF":  # with this tag Pillow would write the block anew, and lose what it does not know
-        block = exif_blocks.without_orientation(block)
+        block = exif_blocks.without(block, exif_blocks.ORIENTATION)
     options: dict[str, object] = {}
     if data := exif_blocks.build(block, limit):
         options["exif"] = data
