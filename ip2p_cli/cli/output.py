@@ -75,6 +75,8 @@ class _Stream:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             if isinstance(error, BrokenPipeError) and self._name == "stdout":
                 raise SystemExit(BROKEN_PIPE) from error
+            if isinstance(error, OSError) and error.strerror and self._name == "stdout":
+                _Stream("stderr").write(f"stdout: {error.strerror}: nothing more is printed there\n")
 
 
 class Output:

@@ -171,6 +171,8 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
     """Read the record beside the picture `path`, which need not exist; None where there is none."""
     sidecar = sidecar_of(path)
     try:
+        if not sidecar.is_file():  # checked first: an error would look through the folder for the nearest name
+            return None
         check_regular_file(sidecar)
         with sidecar.open("rb") as file:
             return _parsed(file.read(MAX_BYTES + 1).decode("utf-8"))

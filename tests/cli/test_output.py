@@ -99,7 +99,7 @@ def test_a_full_disk() -> None:
     with Path("/dev/full").open("wb") as full:
         done = run_code(f"for _ in range(9999): o.text('x' * 99)\n{ALL}", stdout=full)
     assert done.returncode == 0
-    assert done.stderr == b"b\nc\nerror: d\nfg"
+    assert done.stderr == b"stdout: No space left on device: nothing more is printed there\nb\nc\nerror: d\nfg"
 
 
 def test_a_reader_that_has_gone_ends_the_command() -> None:
