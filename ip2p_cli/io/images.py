@@ -131,7 +131,7 @@ def _decode(image: Image.Image, path: Path, tiff: bytes | None) -> Picture:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Read the size (width, height) of the picture that `read_image` gives, from the header alone where it can.
+    """Read the size (width, height) of the picture that `read_image` gives, without decoding it where it can.
 
     Raises:
         InputError: As for `read_image`, as far as the header shows it.
@@ -142,7 +142,9 @@ def read_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         # Pillow gives the size of a TIFF as it is after the turn that its own tag asks for.
         turned = format_name == "TIFF" and getattr(image, "tag_v2", {}).get(_ORIENTATION) in _SIDEWAYS
-        sideways = _orientation(image) in _SIDEWAYS
+        # Pillow decodes a PNG to look for EXIF after the pixels, where it rarely is.
+        read_ahead = format_name != "PNG" or _has_late_metadata(file)
+        sideways = _orientation(image, read_ahead=read_ahead) in _SIDEWAYS
     return (width, height) if turned == sideways else (height, width)
 
 
@@ -156,9 +158,21 @@ def _open(file: IO[bytes], path: Path) -> tuple[ImageFile.ImageFile, str]:
     return image, format_name
 
 
-def _orientation(image: Image.Image) -> int:
+def _has_late_metadata(file: IO[bytes]) -> bool:
+    """Whether a PNG file has EXIF or text after its pixels."""
+    start, after_pixels = file.tell(), False
+    file.seek(8)
+    while len(head := file.read(8)) == 8 and not (after_pixels and head[4:] in (b"eXIf", b"tEXt", b"iTXt", b"zTXt")):
+        after_pixels = after_pixels or head[4:] == b"IDAT"
+        file.seek(int.from_bytes(head[:4], "big") + 4, io.SEEK_CUR)
+    file.seek(start)
+    return len(head) == 8
+
+
+def _orientation(image: Image.Image, *, read_ahead: bool = True) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        exif = image.getexif() if read_ahead else Image.Image.getexif(image)
+        return int(exif.get(_ORIENTATION, 1))
     except Exception:  # broken EXIF is no reason to refuse a photo that can be decoded
         return 1
 

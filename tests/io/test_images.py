@@ -240,6 +240,22 @@ def test_the_planned_size_is_that_of_the_upright_picture(tmp_path: Path, ending:
     assert read_size(saved(tmp_path, Image.new("RGB", (40, 20)), f"a{ending}", exif=exif)) == (20, 40)
 
 
+def test_a_png_whose_exif_follows_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path, Image.new("RGB", (40, 20)), "a.png")
+    data, block = path.read_bytes(), exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block + struct.pack(">I", zlib.crc32(b"eXIf" + block))
+    (tmp_path / "late.png").write_bytes(data[:-12] + chunk + data[-12:])
+    assert read_size(tmp_path / "late.png") == read_image(tmp_path / "late.png").rgb.size == (20, 40)
+
+    def decodes(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", decodes)
+    assert read_size(path) == (40, 20)
+
+
 def test_a_tiff_that_only_its_xmp_turns(tmp_path: Path) -> None:
     packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"/>'
     path = saved(tmp_path, Image.new("RGB", (40, 20)), "a.tif", tiffinfo={700: packet})
