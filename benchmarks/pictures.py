@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ip2p_cli.workflows.edit import edit
 from PIL import Image
 
 from ip2p_cli.io.images import read_image
-from ip2p_cli.io.output import write_image
+from ip2p_cli.io.output import encode_picture
 from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
 from ip2p_cli.types import EditRequest, EditSettings
-from ip2p_cli.workflows.edit import edit
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 HEIGHT = 330
@@ -36,7 +36,8 @@ def main() -> None:
     for y, row in enumerate(rows):
         for x, image in enumerate(row):
             sheet.paste(image, (x * image.width, y * HEIGHT))
-    write_image(sheet, SAMPLES / "before-after.jpg", overwrite=True, quality=85)
+    path = SAMPLES / "before-after.jpg"
+    path.write_bytes(encode_picture(sheet, path, quality=85))
 
 
 if __name__ == "__main__":

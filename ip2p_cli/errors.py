@@ -1,11 +1,11 @@
-"""Exceptions whose text is made for the user: one line that names the file or value and the fix.
+"""Exceptions whose text is for the user: one line that names the file or value, and what to do.
 
-`cli.app.main` prints the text and leaves with `exit_code`; `--debug` shows the traceback too.
+`cli.app.main` prints the text and exits with `exit_code`; `--debug` shows the traceback too.
 """
 
 
 class Ip2pError(Exception):
-    """Base of everything ip2p tells the user about. Raise a subclass."""
+    """The base of all errors for the user. Raise a subclass."""
 
     exit_code = 1
 
@@ -17,7 +17,7 @@ class UsageError(Ip2pError):
 
 
 class InputError(Ip2pError):
-    """An input file is missing, unreadable or not what it says it is."""
+    """An input file is missing, cannot be read, or is not what its name says."""
 
     exit_code = 3
 
@@ -35,7 +35,7 @@ class ModelError(Ip2pError):
 
 
 class DeviceError(Ip2pError):
-    """The device or number format asked for is not there."""
+    """The device or number format that was asked for is missing."""
 
     exit_code = 6
 
@@ -47,11 +47,11 @@ class TrainingError(Ip2pError):
 
 
 class InterruptionError(Ip2pError):
-    """The user pressed Ctrl-C, or SIGTERM came; the message says what is done."""
+    """The user pressed Ctrl-C, or SIGTERM came; the message says how much is done."""
 
     exit_code = 130
 
     def __init__(self, message: str, *, exit_code: int = 130) -> None:
-        """exit_code: 128 and the signal's number."""
+        """Make the error; `exit_code` is 128 and the signal's number."""
         super().__init__(message)
         self.exit_code = exit_code

@@ -71,7 +71,7 @@ def test_presets_of_the_config_file(config: Path) -> None:
     ("text", "said"),
     [
         ("presets: 3", "mapping"),
-        ("presets: {mine: 3}", "presets.mine: must be a mapping"),
+        ("presets: {mine: 3}", "presets.mine should be a mapping"),
         ("presets: {mine: {stepz: 3}}", "Did you mean steps"),
         ("presets: {mine: {steps: many}}", "steps: .*integer"),
         ("presets: {mine: {steps: true}}", "steps: True"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import Annotated
@@ -14,6 +13,7 @@ from ip2p_cli.cli import chain, doctor, edit, models, recipes, replay, show, tra
 from ip2p_cli.cli.gen_data.app import app as gen_data
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import Ip2pError
+from ip2p_cli.io.names import reason
 
 app = typer.Typer(
     name="ip2p",
@@ -35,9 +35,9 @@ app.add_typer(gen_data, name="gen-data")
 app.command("doctor")(doctor.doctor)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        sys.stdout.write(f"ip2p {__version__}\n")
+def _print_version(is_given: bool) -> None:
+    if is_given:
+        Output().text(f"ip2p {__version__}")
         raise typer.Exit
 
 
@@ -51,26 +51,31 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 unexpected, 2 usage, 3.. see `errors`, 130 interrupted."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 unexpected, 2 usage, 3 and more: see `errors`, 130 interrupted, 141 the reader of stdout gone.
+    """
     output = Output()
-    debug = "--debug" in sys.argv
     try:
         app(standalone_mode=True)
-    except Ip2pError as error:
-        if debug:
-            traceback.print_exc()
-        output.error(str(error))
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         output.error("interrupted.")
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of stdout has gone: nothing to say to it, and nothing may be flushed into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-        lines = str(error).strip().splitlines()
-        output.error(f"unexpected: {type(error).__name__}: {lines[0] if lines else ''} (--debug shows where)")
-        sys.exit(1)
+        if "--debug" in sys.argv:
+            output.trace(traceback.format_exc())
+        output.error(_message(error))
+        sys.exit(error.exit_code if isinstance(error, Ip2pError) else 1)
+
+
+def _message(error: Exception) -> str:
+    """Describe an error in one line."""
+    if isinstance(error, Ip2pError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory: close other programs, or use smaller photos or a lower --resolution"
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{reason(error)}: check the path, its permissions and the free space"
+    lines = str(error).strip().splitlines()
+    return f"unexpected: {type(error).__name__}: {lines[0] if lines else ''} (--debug shows where)"

@@ -1,4 +1,4 @@
-"""`ip2p doctor`: what ip2p finds on this machine, and whether it works."""
+"""`ip2p doctor`: a check of this machine and installation."""
 
 from __future__ import annotations
 

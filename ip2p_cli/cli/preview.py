@@ -1,6 +1,6 @@
-"""A picture drawn in the terminal, on stderr: kitty's, iTerm2's or sixel graphics, else blocks of colour.
+"""Pictures in the terminal, on stderr: kitty's, iTerm2's or sixel graphics, or blocks of colour.
 
-Drawn by libchafa, which knows the terminals; it comes with the extra `preview`.
+They are drawn by libchafa, which comes with the extra `preview`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from ip2p_cli.errors import UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SHARE_OF_ROWS = 0.6  # so that what was said before the picture stays in sight
-_CELL = (8, 16)  # pixels, where the terminal does not say
+_SHARE_OF_ROWS = 0.6  # so that the lines before the picture stay in sight
+_CELL = (8, 16)  # pixels, for a terminal that does not tell
 
 
 def check_preview() -> None:
-    """Say now, before the work, that the library is missing: UsageError with the command that installs it."""
+    """Check, before the work, that the library is installed.
+
+    Raises:
+        UsageError: It is not; the message has the command that installs it.
+    """
     try:
         import chafa  # noqa: F401
     except (ImportError, OSError) as error:  # OSError: its library does not load here
@@ -28,19 +32,22 @@ def check_preview() -> None:
 
 
 def preview(image: Image, output: Output) -> None:
-    """Draw a picture where stderr is a terminal that can; elsewhere say that nothing was drawn."""
+    """Draw a picture if stderr is a terminal that can; otherwise warn that nothing was drawn.
+
+    Raises:
+        UsageError: The library is not installed.
+    """
     check_preview()
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        output.warn("--preview: stderr is no terminal that can draw; nothing was drawn.")
+        output.warn("--preview: stderr is not a terminal that can draw; nothing was drawn.")
         return
     columns, rows = os.get_terminal_size(sys.stderr.fileno())
     cell = _cell_size(sys.stderr.fileno())
-    sys.stderr.buffer.write(rendered(image, columns, max(1, int(rows * _SHARE_OF_ROWS)), cell) + b"\n")
-    sys.stderr.flush()
+    output.draw(rendered(image, columns, max(1, int(rows * _SHARE_OF_ROWS)), cell) + b"\n")
 
 
 def rendered(image: Image, columns: int, rows: int, cell: tuple[int, int] = _CELL) -> bytes:
-    """What draws the picture in at most `columns` x `rows` cells of `cell` pixels; the terminal is that of TERM."""
+    """Make the bytes that draw a picture in at most `columns` x `rows` cells of `cell` (width, height) pixels."""
     import chafa
 
     terminal = chafa.TermDb().detect()
@@ -53,13 +60,12 @@ def rendered(image: Image, columns: int, rows: int, cell: tuple[int, int] = _CEL
     rgb = image.convert("RGB")
     # More pixels than the cells have would only cost time.
     rgb.thumbnail((max(1, config.width * cell[0]), max(1, config.height * cell[1])))
-    kind = chafa.PixelType.CHAFA_PIXEL_RGB8
-    canvas.draw_all_pixels(kind, rgb.tobytes(), rgb.width, rgb.height, rgb.width * 3)
+    canvas.draw_all_pixels(chafa.PixelType.CHAFA_PIXEL_RGB8, rgb.tobytes(), rgb.width, rgb.height, rgb.width * 3)
     return bytes(canvas.print(term_info=terminal))
 
 
 def _modes(terminal: object) -> tuple[object, object]:
-    """(colours, graphics) that the terminal can. libchafa's own answer asks the terminal by stdout, which is data's."""
+    """Return the colours and graphics that a terminal can: libchafa would ask it through stdout, which is for data."""
     from chafa import CanvasMode, PixelMode, TermInfo, TermSeq
 
     assert isinstance(terminal, TermInfo)
@@ -79,7 +85,7 @@ def _modes(terminal: object) -> tuple[object, object]:
 
 
 def _cell_size(terminal: int) -> tuple[int, int]:
-    """Pixels of a cell, (width, height), as the terminal says."""
+    """Ask the terminal for the (width, height) of a cell in pixels."""
     try:
         import fcntl
         import struct

@@ -25,17 +25,17 @@ def show(
 
     record = read_record(Path(path))
     if record is None:
-        raise InputError(f"{printable(path)} does not say how it was made: it is not ip2p's, or was stripped of it.")
+        raise InputError(f"{printable(path)} has no record of how it was made: it is not ip2p's, or lost its metadata.")
     Output(json=json, quiet=quiet).data("\n".join(_lines(record)), record)
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each thing that the record says, the parents last. What it says is a file's: never raw."""
+    """Yield a line for each field of a record, the parents last; a text in several lines is shown in one."""
     from ip2p_cli.io.names import printable
 
-    said = {key: value for key, value in record.items() if key != "parents" and value is not None}
-    width = max(map(len, said), default=0)
-    for key, value in said.items():
+    fields = {key: value for key, value in record.items() if key != "parents" and value is not None}
+    width = max(map(len, fields), default=0)
+    for key, value in fields.items():
         yield f"{printable(key):{width}}  {printable(_text(key, value))}"
     parents = record.get("parents")
     for number, parent in enumerate(parents if isinstance(parents, list) else [], 1):

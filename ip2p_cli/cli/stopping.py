@@ -9,12 +9,12 @@ from types import FrameType
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, treated as Ctrl-C is."""
+    """SIGTERM came; it is handled as Ctrl-C is."""
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it SIGTERM raises `Terminated`, a KeyboardInterrupt."""
+    """Raise `Terminated`, a KeyboardInterrupt, where SIGTERM comes within the block."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -16,43 +16,43 @@ from ip2p_cli.cli.output import Output
 
 def train(
     config: Annotated[Path, typer.Option("--config", "-c", help="A training recipe, e.g. recipes/train-nano.yaml.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run: checkpoints, grids, log, the model.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run: checkpoints, grids, log, model.")],
     data: Annotated[
         str | None,
         typer.Option(help="looks:FOLDER paints looks on its photos; or a dataset of ip2p gen-data, in any layout."),
     ] = None,
     teacher: Annotated[
         Path | None,
-        typer.Option(help="A sentence encoder to teach a fresh text encoder: a folder, transformers layout."),
+        typer.Option(help="A folder with a sentence encoder that teaches the text encoder of a model from scratch."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: one a core.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: one for each core.")] = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
     """Train an InstructPix2Pix model, as in the paper; a run that was stopped goes on from its last checkpoint.
 
-    Ctrl-C or SIGTERM stops it after the step in hand, with a checkpoint; a second one stops it at once.
+    Ctrl-C or SIGTERM stops it after the current step, with a checkpoint; a second one stops it at once.
     On several GPUs: `accelerate launch -m ip2p_cli train …`.
     """
     from ip2p_cli.io.train_recipes import read_train_recipe, with_overrides
 
-    main = os.environ.get("RANK", "0") == "0"  # of the processes of `accelerate launch` one speaks
+    main = os.environ.get("RANK", "0") == "0"  # of the processes of `accelerate launch` one prints
     output = Output(json=json, quiet=quiet or not main)
     recipe = with_overrides(read_train_recipe(config), data=data, teacher=teacher)
     import torch
 
-    from ip2p_cli.training.train import train as run
+    from ip2p_cli.training.train import train as run_training
 
     if threads:
         torch.set_num_threads(threads)
     last = None
     with _Stop(output) as stop, output.progress(f"training {recipe.name}") as bar:
-        for last in run(recipe, out, stop=stop, say=output.say):
+        for last in run_training(recipe, out, stop=stop, say=output.say):
             bar(last.step, last.total)
             if last.grid is not None:
                 output.say(f"step {last.step} of {last.total}, loss {last.loss:.4f}, {last.grid}")
-    if stop.asked and (last is None or last.step < last.total):
+    if stop.is_requested and (last is None or last.step < last.total):
         where = f"after step {last.step} of {last.total}" if last else "before its first step"
         output.say(f"stopped {where}; the same command goes on from there.")
         raise typer.Exit(130)
@@ -62,17 +62,18 @@ def train(
 
 
 class _Stop:
-    """Whether the user has asked for the end; from the first question on, a signal is a request and not the end.
+    """Tells, when called, whether a signal has asked the run to stop.
 
-    Before it, while the start is built, there is nothing to save. A second signal ends at once, except under
-    `accelerate launch`, which repeats the user's signal to its processes and kills them after a while.
+    From the first call on, a first signal is a request; before it, while the starting model is built, there is nothing
+    to save and a signal ends the command. A second signal ends it at once, except under `accelerate launch`, which
+    repeats the user's signal to its processes and kills them after a while.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, output: Output) -> None:
-        """`output`: where the user is told what happens next."""
-        self.asked = False
+        """Tell the user through `output` what happens next."""
+        self.is_requested = False
         self._output = output
         self._before: dict[signal.Signals, Any] = {}
 
@@ -81,18 +82,16 @@ class _Stop:
 
     def __call__(self) -> bool:
         if not self._before:
-            self._before = {number: signal.signal(number, self._ask) for number in self._SIGNALS}
-        return self.asked
+            self._before = {number: signal.signal(number, self._request) for number in self._SIGNALS}
+        return self.is_requested
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.is_requested and int(os.environ.get("WORLD_SIZE", "1")) == 1:
             raise KeyboardInterrupt
-        if not self.asked:
-            self.asked = True
+        if not self.is_requested:
+            self.is_requested = True
             self._output.say("stopping after this step, with a checkpoint; once more: at once, without one.")

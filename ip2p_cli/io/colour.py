@@ -1,4 +1,4 @@
-"""Colour profiles: what a photo's numbers mean, turned into sRGB, which is what models and screens expect."""
+"""Colour profiles: converting photos to sRGB, which models and screens expect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, ImageCms
 
-# The largest real ones, for printing, hold some 3 MB.
+# The largest real profiles, for printing, have some 3 MB.
 MAX_PROFILE = 16_000_000
 
 _MODES = MappingProxyType({"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"})
@@ -17,17 +17,24 @@ _MODES = MappingProxyType({"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"})
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """The ICC profile that says sRGB, the same bytes on every day: the date in its head is fixed."""
+    """Return the ICC profile of sRGB; its date is fixed, so that its bytes are always the same."""
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     # ICC.1:2022, 7.2.8: year, month, day, hours, minutes, seconds as 16-bit numbers from byte 24 on.
     return data[:24] + b"".join(n.to_bytes(2, "big") for n in (2000, 1, 1, 0, 0, 0)) + data[36:]
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """An image (RGB, L or CMYK) with an embedded profile as RGB in sRGB.
+    """Convert an image with an embedded profile to sRGB, relative colorimetric with black point compensation.
 
-    Relative colorimetric with black point compensation. Raises ValueError with a few words if the profile is broken or
-    is for another kind of image.
+    Args:
+        image: The image, of mode RGB, L or CMYK.
+        profile: The ICC profile.
+
+    Returns:
+        The image in mode RGB.
+
+    Raises:
+        ValueError: The profile is broken or for another kind of image; the text goes on from "its colour profile".
     """
     if len(profile) > MAX_PROFILE:
         raise ValueError("is too large")
@@ -60,7 +67,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether a transform is the identity to within a level, as that of any profile for sRGB is: then it is skipped."""
+    """Whether a transform changes no colour by more than a level, as for any profile of sRGB: then it is skipped."""
     levels = np.linspace(0, 255, 18).round().astype(np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
     probe = Image.fromarray(colours) if mode == "RGB" else Image.fromarray(levels[None])

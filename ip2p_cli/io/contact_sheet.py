@@ -1,4 +1,4 @@
-"""A contact sheet: many small pictures in one, each with its label, columns and rows with theirs."""
+"""Contact sheets: many small pictures in one, with labels for each, for columns and for rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INK, _PAPER, _BLANK = "#202020", "#ffffff", "#e4e4e4"
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What lies where: labels of columns and rows (empty for none), and the index of the picture in each cell."""
+    """The layout of a sheet: labels of columns and rows (empty for none), and the index of the picture in each cell."""
 
     columns: tuple[str, ...]
     rows: tuple[str, ...]
@@ -23,16 +23,18 @@ class Grid:
 
 
 def grid_of(values: Sequence[Sequence[str]]) -> Grid:
-    """A grid of pictures that differ in the last of their `values` along a row, and in all the others down a column.
+    """Lay out pictures by the values that they were made with.
 
-    With one value each they fill rows of about as many as there are rows.
+    Args:
+        values: The values of each picture, as many for each. The last value is the column, the others are the row.
+            Pictures with a single value, or of which two have the same values, fill about as many rows as columns.
     """
     if values and len(values[0]) > 1:
         columns = tuple(dict.fromkeys(value[-1] for value in values))
         rows = tuple(dict.fromkeys(", ".join(value[:-1]) for value in values))
-        place = {(", ".join(value[:-1]), value[-1]): index for index, value in enumerate(values)}
-        if len(place) == len(values):
-            cells = tuple(tuple(place.get((row, column)) for column in columns) for row in rows)
+        indices = {(", ".join(value[:-1]), value[-1]): index for index, value in enumerate(values)}
+        if len(indices) == len(values):
+            cells = tuple(tuple(indices.get((row, column)) for column in columns) for row in rows)
             return Grid(columns=columns, rows=rows, cells=cells)
     across = max(1, math.ceil(math.sqrt(len(values))))
     lines = [range(start, min(start + across, len(values))) for start in range(0, len(values), across)]
@@ -41,7 +43,13 @@ def grid_of(values: Sequence[Sequence[str]]) -> Grid:
 
 
 def contact_sheet(pictures: Sequence[Image.Image | None], labels: Sequence[str], grid: Grid) -> Image.Image:
-    """Draw the sheet, RGB, at most MAX_SIDE a side; None is a picture that is not there. labels: below the pictures."""
+    """Draw a sheet: RGB, at most MAX_SIDE pixels a side.
+
+    Args:
+        pictures: The pictures; for None the cell is grey.
+        labels: The text below each picture, cut to its width.
+        grid: The layout.
+    """
     across, down = max(map(len, grid.cells)), len(grid.cells)
     left = 160 if grid.rows else _GAP
     top = _LINE + 2 * _GAP if grid.columns else _GAP
@@ -52,8 +60,8 @@ def contact_sheet(pictures: Sequence[Image.Image | None], labels: Sequence[str],
     step_x, step_y = width + _GAP, height + _LINE + _GAP
     sheet = Image.new("RGB", (left + across * step_x, top + down * step_y), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT)
-    for place, text in enumerate(grid.columns):
-        _write(draw, (left + place * step_x, _GAP), text, width, font)
+    for column, text in enumerate(grid.columns):
+        _write(draw, (left + column * step_x, _GAP), text, width, font)
     for y, row in enumerate(grid.cells):
         if grid.rows:
             _write(draw, (_GAP, top + y * step_y + height // 2), grid.rows[y], left - 2 * _GAP, font)
@@ -77,13 +85,13 @@ def _paste(sheet: Image.Image, picture: Image.Image | None, corner: tuple[int, i
 
 def _write(
     draw: ImageDraw.ImageDraw,
-    place: tuple[int, int],
+    corner: tuple[int, int],
     text: str,
     width: int,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    """One line, cut to `width` pixels."""
+    """Write a line, cut to `width` pixels."""
     shown = " ".join(text.split())[:200]
     while shown and draw.textlength(shown, font=font) > width:
         shown = shown[:-2].rstrip("…") + "…" if len(shown) > 2 else ""
-    draw.text(place, shown, fill=_INK, font=font)
+    draw.text(corner, shown, fill=_INK, font=font)

@@ -1,31 +1,37 @@
-"""EXIF as a photo brought it: read and written entry by entry, so that what is not understood stays as it was.
+"""EXIF of photos: read, made true for the picture that is written, and written again.
 
-An EXIF block is a small TIFF file: directories of (tag, type, count, value); CIPA DC-008 and TIFF 6.0 say how. Pillow's
-own writer loses text that is not ASCII, unknown types, and, in compressed TIFFs, the whole block.
+An EXIF block is a small TIFF file: directories of (tag, type, count, value), see CIPA DC-008 and TIFF 6.0. The values
+are copied as bytes, because Pillow's writer loses text that is not ASCII, types that it does not know, and, in
+compressed TIFF files, everything below the main directory.
+
+Dropped on purpose: the thumbnail, which shows the photo before the edit; the interoperability directory, which names a
+colour space; and the camera's own MakerNote, whose offsets and byte order hold only in the original file, and in which
+some makers store places. Blocks are written in little-endian order.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-# Bytes of values read from one block, whatever it claims: the largest real ones are notes of cameras of some 100 KB.
+# The most bytes of values that are read from one block, whatever it claims.
 MAX_BYTES = 1_000_000
 
-ORIENTATION, EXIF, GPS, INTEROP = 0x0112, 0x8769, 0x8825, 0xA005
-XMP, MAKER_NOTE, USER_COMMENT = 0x02BC, 0x927C, 0x9286
-_COLOUR_SPACE, _WIDTH, _HEIGHT, _INTEROP_INDEX = 0xA001, 0xA002, 0xA003, 0x0001
+ORIENTATION, EXIF, GPS = 0x0112, 0x8769, 0x8825
+XMP, USER_COMMENT = 0x02BC, 0x9286
+_MAKER_NOTE, _COLOUR_SPACE, _WIDTH, _HEIGHT, _INTEROP = 0x927C, 0xA001, 0xA002, 0xA003, 0xA005
 
 _BYTE, _SHORT, _LONG, _UNDEFINED = 1, 3, 4, 7
+# By type: the bytes of one value, and the bytes of the words in it that the byte order applies to.
 _SIZES = MappingProxyType({1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4})
-_WORDS = MappingProxyType({3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4})  # what a byte order turns round
+_WORDS = MappingProxyType({3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4})
 
-# Of a TIFF's main directory: how its pixels are stored and coloured, which its new file says anew; previews; and
-# metadata other than EXIF (XMP, IPTC, Photoshop, ICC).
+# Tags of a main directory that say how a TIFF file stores and colours its pixels; previews; other metadata than EXIF.
 _STRUCTURE = frozenset(
     [
         *(*range(254, 260), 262, 263, 266, 273, *range(277, 282), 284, *range(288, 294), 297, 301),
@@ -36,252 +42,187 @@ _STRUCTURE = frozenset(
 
 
 class Entry(NamedTuple):
-    """One value: its TIFF type, how many, and the bytes in its block's byte order."""
+    """One value: its TIFF type, the number of values in it, and its bytes in little-endian order."""
 
     type: int
     number: int
     data: bytes
 
 
+Directory = Mapping[int, Entry]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """The directories of one EXIF block. order: "<" or ">". maker_note_at: where the camera's own note stood."""
+    """The directories of an EXIF block: entries by their tags."""
 
-    order: str = "<"
-    main: Mapping[int, Entry] = field(default_factory=dict)
-    exif: Mapping[int, Entry] = field(default_factory=dict)
-    gps: Mapping[int, Entry] = field(default_factory=dict)
-    interop: Mapping[int, Entry] = field(default_factory=dict)
-    maker_note_at: int | None = None
+    main: Directory = field(default_factory=dict)
+    exif: Directory = field(default_factory=dict)
+    gps: Directory = field(default_factory=dict)
 
 
 def parse(data: bytes) -> Block:
-    """Read an EXIF block, with or without "Exif\\0\\0" before it, or a whole TIFF file.
+    r"""Read an EXIF block, with or without "Exif\0\0" in front, or a whole TIFF file.
 
-    Values that lie outside of the data are left out. Raises ValueError where there is no first directory.
+    Values that lie outside the data are left out.
+
+    Raises:
+        ValueError: There is no main directory.
     """
     data = re.sub(rb"\A(Exif\0\0){1,2}", b"", data)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None or len(data) < 14:
         raise ValueError("no EXIF block")
-    budget = [MAX_BYTES]
-    main = _directory(data, order, _number(data, order, 4), budget)
-    places: dict[int, int] = {}
-    exif = _below(data, order, main.pop(EXIF, None), budget, places)
-    gps = _below(data, order, main.pop(GPS, None), budget)
-    interop = _below(data, order, exif.pop(INTEROP, None), budget)
-    return Block(order=order, main=main, exif=exif, gps=gps, interop=interop, maker_note_at=places.get(MAKER_NOTE))
+    remaining = [MAX_BYTES]
+    main = _read_directory(data, order, struct.unpack_from(f"{order}L", data, 4)[0], remaining)
+    if main is None:
+        raise ValueError("the directory lies outside the EXIF block")
+    below = []
+    for tag in (EXIF, GPS):
+        pointer = main.pop(tag, None)
+        at = int.from_bytes(pointer.data, "little") if pointer and len(pointer.data) == 4 else 0
+        below.append(_read_directory(data, order, at, remaining) or {})
+    exif = {tag: entry for tag, entry in below[0].items() if tag not in (_MAKER_NOTE, _INTEROP)}
+    return Block(main=main, exif=exif, gps=below[1])
 
 
-def _number(data: bytes, order: str, at: int) -> int:
-    return int(struct.unpack_from(f"{order}L", data, at)[0])
-
-
-def _below(
-    data: bytes, order: str, pointer: Entry | None, budget: list[int], places: dict[int, int] | None = None
-) -> dict[int, Entry]:
-    if pointer is None or len(pointer.data) != 4:
-        return {}
-    try:
-        return _directory(data, order, _number(pointer.data, order, 0), budget, places)
-    except ValueError:
-        return {}
-
-
-def _directory(
-    data: bytes, order: str, at: int, budget: list[int], places: dict[int, int] | None = None
-) -> dict[int, Entry]:
-    """The entries of the directory at `at`; what they hold is taken off `budget[0]`. places: tag -> offset."""
+def _read_directory(data: bytes, order: str, at: int, remaining: list[int]) -> dict[int, Entry] | None:
+    """Read the entries at offset `at`, at most `remaining[0]` bytes of values; None where no directory can be."""
     if not 8 <= at <= len(data) - 6:
-        raise ValueError("the directory lies outside of the EXIF block")
+        return None
     entries: dict[int, Entry] = {}
     (count,) = struct.unpack_from(f"{order}H", data, at)
     for start in range(at + 2, min(at + 2 + 12 * count, len(data) - 11), 12):
-        tag, kind, number = struct.unpack_from(f"{order}HHL", data, start)
-        size = _SIZES.get(kind, 0) * number
-        place = start + 8 if size <= 4 else _number(data, order, start + 8)
-        if tag in entries or not 0 < size <= budget[0] or place + size > len(data):
+        tag, type_, number, offset = struct.unpack_from(f"{order}HHLL", data, start)
+        size = _SIZES.get(type_, 0) * number
+        place = start + 8 if size <= 4 else offset
+        if tag in entries or not 0 < size <= remaining[0] or place + size > len(data):
             continue
-        budget[0] -= size
-        entries[tag] = Entry(kind, number, data[place : place + size])
-        if places is not None:
-            places[tag] = place
+        remaining[0] -= size
+        value = data[place : place + size]
+        entries[tag] = Entry(type_, number, _swapped(value, _WORDS.get(type_, 1)) if order == ">" else value)
     return entries
 
 
-def build(block: Block) -> bytes:
-    """Write a block, "Exif\\0\\0" and all; without any entry b"".
+def _swapped(data: bytes, word: int) -> bytes:
+    return b"".join(data[at : at + word][::-1] for at in range(0, len(data), word))
 
-    The camera's own note stays at its offset: many hold offsets of their own, counted from the start of the block.
+
+def build(block: Block, limit: int | None = None) -> bytes:
+    r"""Write an EXIF block, "Exif\0\0" included; an empty one is b"".
+
+    Args:
+        block: What to write.
+        limit: The most bytes; where there are more, the largest values are left out, one after the other.
     """
-    if not (block.main or block.exif or block.gps):
-        return b""
-    head = b"II*\0" if block.order == "<" else b"MM\0*"
-    return b"Exif\0\0" + head + struct.pack(f"{block.order}L", 8) + _layout(block, 8)
+    while block.main or block.exif or block.gps:
+        data = b"Exif\0\0II*\0" + struct.pack("<L", 8) + _layout(block, 8)
+        if limit is None or len(data) <= limit:
+            return data
+        directories = (block.main, block.exif, block.gps)
+        largest = max((entry for part in directories for entry in part.values()), key=lambda entry: len(entry.data))
+        main, exif, gps = ({tag: e for tag, e in part.items() if e is not largest} for part in directories)
+        block = Block(main=main, exif=exif, gps=gps)
+    return b""
 
 
-def into_tiff(tiff: bytes, block: Block) -> bytes:
-    """Add the entries of a block to the first directory of a TIFF file; the file's own entries win.
+def add_to_tiff(tiff: bytes, block: Block) -> bytes:
+    """Add the entries of a block to the first directory of a little-endian TIFF file; the file's own entries win.
 
     The new directory goes to the end of the file, so that nothing in it moves.
     """
-    own = parse(tiff)
-    block = _in_order(block, own.order)
     body = tiff + b"\0" * (len(tiff) % 2)
-    main = {**block.main, **own.main}
-    added = _layout(replace(block, main=main, maker_note_at=None), len(body))
-    return body[:4] + struct.pack(f"{own.order}L", len(body)) + body[8:] + added
-
-
-def _in_order(block: Block, order: str) -> Block:
-    if block.order == order:
-        return block
-
-    def turned(entries: Mapping[int, Entry]) -> dict[int, Entry]:
-        return {tag: entry._replace(data=_turned(entry)) for tag, entry in entries.items()}
-
-    return replace(
-        block,
-        order=order,
-        main=turned(block.main),
-        exif=turned(block.exif),
-        gps=turned(block.gps),
-        interop=turned(block.interop),
-    )
-
-
-def _turned(entry: Entry) -> bytes:
-    word = _WORDS.get(entry.type, 1)
-    return b"".join(entry.data[at : at + word][::-1] for at in range(0, len(entry.data), word))
+    added = _layout(replace(block, main={**block.main, **parse(tiff).main}), len(body))
+    return body[:4] + struct.pack("<L", len(body)) + body[8:] + added
 
 
 def _layout(block: Block, base: int) -> bytes:
-    """Directories and values as they stand in a file from byte `base` on: the main directory first."""
-    pointer = Entry(_LONG, 1, bytes(4))
-    exif = dict(block.exif) | ({INTEROP: pointer} if block.interop else {})
-    main = dict(block.main) | ({EXIF: pointer} if exif else {}) | ({GPS: pointer} if block.gps else {})
-    note = block.exif.get(MAKER_NOTE)
-    pinned = block.maker_note_at
-    if note is None or pinned is None or not base + _length(main) <= pinned < 2**16:
-        pinned = None
+    """Lay out the directories, the main one first, as they stand in a file from byte `base` on."""
+    main = dict(block.main)
+    below = [(tag, part) for tag, part in ((EXIF, block.exif), (GPS, block.gps)) if part]
+    main |= {tag: Entry(_LONG, 1, bytes(4)) for tag, _ in below}
     out = bytearray(_length(main))
-    if note is not None and pinned is not None:
-        out.extend(bytes(pinned + len(note.data) - base - len(out)))
-        out[pinned - base :] = note.data
-    free = [(_length(main), (pinned or base) - base)]  # the gap before the note that was put first
-
-    def place(data: bytes) -> int:
-        """Put bytes where there is room, at an even offset; returns the offset."""
-        at, end = free[0]
-        if at + len(data) <= end:
-            out[at : at + len(data)] = data
-            free[0] = (at + len(data) + len(data) % 2, end)
-            return base + at
-        out.extend(b"\0" * (len(out) % 2) + data)
-        return base + len(out) - len(data)
-
-    def directory(entries: Mapping[int, Entry], skip: int | None = None) -> bytes:
-        rows = []
-        for tag, entry in sorted(entries.items()):
-            if len(entry.data) <= 4:
-                value = entry.data.ljust(4, b"\0")
-            else:
-                value = struct.pack(f"{block.order}L", pinned if tag == skip and pinned else place(entry.data))
-            rows.append(struct.pack(f"{block.order}HHL", tag, entry.type, entry.number) + value)
-        return struct.pack(f"{block.order}H", len(rows)) + b"".join(rows) + bytes(4)
-
-    def below(entries: Mapping[int, Entry], skip: int | None = None) -> Entry:
-        return pointer._replace(data=struct.pack(f"{block.order}L", place(directory(entries, skip))))
-
-    if block.interop:
-        exif[INTEROP] = below(block.interop)
-    if exif:
-        main[EXIF] = below(exif, MAKER_NOTE)
-    if block.gps:
-        main[GPS] = below(block.gps)
-    head = directory(main)
-    out[: len(head)] = head
+    for tag, part in below:
+        out += bytes(len(out) % 2)
+        main[tag] = Entry(_LONG, 1, struct.pack("<L", base + len(out)))
+        out += bytes(_length(part))
+        _write_directory(out, len(out) - _length(part), part, base)
+    _write_directory(out, 0, main, base)
     return bytes(out)
 
 
-def _length(entries: Iterable[int]) -> int:
-    return 2 + 12 * sum(1 for _ in entries) + 4
+def _write_directory(out: bytearray, at: int, entries: Directory, base: int) -> None:
+    """Write a directory into the room kept at `at`; values of more than four bytes go to the end of `out`."""
+    struct.pack_into("<H", out, at, len(entries))
+    for row, (tag, entry) in enumerate(sorted(entries.items())):
+        value = entry.data.ljust(4, b"\0")
+        if len(entry.data) > 4:
+            out += bytes(len(out) % 2)
+            value = struct.pack("<L", base + len(out))
+            out += entry.data
+        struct.pack_into("<HHL4s", out, at + 2 + 12 * row, tag, entry.type, entry.number, value)
 
 
-def upright(data: bytes) -> bytes | None:
-    """A photo's EXIF as it holds for the pixels that `read_image` gives; None where nothing is left.
+def _length(entries: Directory) -> int:
+    return 2 + 12 * len(entries) + 4
 
-    data: the block, or a whole TIFF file. Orientation becomes 1, the colour space sRGB; the thumbnail's directory and
-    everything about how a TIFF stores its pixels go; the rest stays, the camera's own note and GPS included.
-    Raises ValueError if it cannot be read.
+
+def upright(data: bytes) -> bytes:
+    """Make a photo's EXIF true for the pixels that `read_image` gives.
+
+    Orientation becomes 1 and the colour space sRGB; what describes how a TIFF stores its pixels is dropped.
+
+    Args:
+        data: The EXIF block, or a whole TIFF file.
+
+    Returns:
+        The new block; b"" where nothing is left.
+
+    Raises:
+        ValueError: The EXIF cannot be read.
     """
     block = parse(data)
-    main = {tag: entry for tag, entry in block.main.items() if tag not in _STRUCTURE}
-    exif = dict(block.exif)
-    if ORIENTATION in main:
-        main[ORIENTATION] = _short(block, 1)
-    if _COLOUR_SPACE in exif:
-        exif[_COLOUR_SPACE] = _short(block, 1)
-    adobe_rgb = block.interop.get(_INTEROP_INDEX, Entry(2, 0, b"")).data.startswith(b"R03")
-    interop = {} if adobe_rgb else block.interop
-    return build(replace(block, main=main, exif=exif, interop=interop)) or None
-
-
-def _short(block: Block, value: int) -> Entry:
-    return Entry(_SHORT, 1, struct.pack(f"{block.order}H", value))
+    main, exif = dict(without(block, *_STRUCTURE).main), dict(block.exif)
+    for entries, tag in ((main, ORIENTATION), (exif, _COLOUR_SPACE)):
+        if tag in entries:
+            entries[tag] = Entry(_SHORT, 1, struct.pack("<H", 1))
+    return build(replace(block, main=main, exif=exif))
 
 
 def strip_location(exif: bytes) -> bytes:
-    """EXIF without where the photo was taken; b"" where nothing is left.
-
-    Drops the GPS directory, and the camera's own note, in which some makers write places in ways that nobody lists.
-    What cannot be read is dropped whole.
-    """
+    """Remove where the photo was taken; b"" where nothing is left or the EXIF cannot be read."""
     try:
         block = parse(exif)
     except ValueError:
         return b""
-    kept = {tag: entry for tag, entry in block.exif.items() if tag != MAKER_NOTE}
-    main = {tag: entry for tag, entry in block.main.items() if tag != XMP}
-    return build(replace(block, main=main, exif=kept, gps={}))
+    return build(replace(without(block, XMP), gps={}))
 
 
-def with_size(block: Block, size: tuple[int, int]) -> Block:
-    """The block with its width and height, where it says them, made those of the picture to be written."""
-    said = {tag: value for tag, value in zip((_WIDTH, _HEIGHT), size, strict=True) if tag in block.exif}
-    new = {tag: Entry(_LONG, 1, struct.pack(f"{block.order}L", value)) for tag, value in said.items()}
-    return replace(block, exif={**block.exif, **new})
+def for_output(exif: bytes | None, size: tuple[int, int], *, comment: str | None, xmp: bytes | None) -> Block:
+    """Make the EXIF of a picture to be written.
+
+    Args:
+        exif: The photo's EXIF; what cannot be read is left out.
+        size: The width and height of the picture, which replace those in the EXIF.
+        comment: The UserComment, if any: written in UTF-16 (big-endian, as other tools expect it).
+        xmp: An XMP packet, if any: its place in a TIFF file is the main directory.
+    """
+    block = Block()
+    if exif:
+        with contextlib.suppress(ValueError):
+            block = parse(exif)
+    main, below = dict(block.main), dict(block.exif)
+    for tag, side in zip((_WIDTH, _HEIGHT), size, strict=True):
+        if tag in below:
+            below[tag] = Entry(_LONG, 1, struct.pack("<L", side))
+    if comment is not None:
+        data = b"UNICODE\0" + comment.encode("utf-16-be", "replace")
+        below[USER_COMMENT] = Entry(_UNDEFINED, len(data), data)
+    if xmp is not None:
+        main[XMP] = Entry(_BYTE, len(xmp), xmp)
+    return replace(block, main=main, exif=below)
 
 
-def with_comment(block: Block, text: str) -> Block:
-    """The block with `text` as its UserComment, in UTF-16 (big-endian, as other tools write and expect it)."""
-    data = b"UNICODE\0" + text.encode("utf-16-be", "replace")
-    return replace(block, exif={**block.exif, USER_COMMENT: Entry(_UNDEFINED, len(data), data)})
-
-
-def with_xmp(block: Block, packet: bytes) -> Block:
-    """The block with an XMP packet in its main directory: its place in a TIFF file."""
-    return replace(block, main={**block.main, XMP: Entry(_BYTE, len(packet), packet)})
-
-
-def without_orientation(block: Block) -> Block:
-    """The block without the tag that says which side is up: upright, as when the tag is 1."""
-    return replace(block, main={tag: entry for tag, entry in block.main.items() if tag != ORIENTATION})
-
-
-def fitted(block: Block, limit: int | None) -> bytes:
-    """Write a block in at most `limit` bytes: where it is larger, its largest values go, one after the other."""
-    data = build(block)
-    while limit is not None and len(data) > limit:
-        largest = max((entry for part in _parts(block) for entry in part.values()), key=lambda e: len(e.data))
-        main, exif, gps, interop = (
-            {tag: entry for tag, entry in part.items() if entry is not largest} for part in _parts(block)
-        )
-        # The camera's own note need not stay at an offset that alone may be beyond the limit.
-        block = replace(block, main=main, exif=exif, gps=gps, interop=interop, maker_note_at=None)
-        data = build(block)
-    return data
-
-
-def _parts(block: Block) -> tuple[Mapping[int, Entry], ...]:
-    return block.main, block.exif, block.gps, block.interop
+def without(block: Block, *tags: int) -> Block:
+    """Remove tags from the main directory."""
+    return replace(block, main={tag: entry for tag, entry in block.main.items() if tag not in tags})

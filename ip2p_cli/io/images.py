@@ -1,30 +1,33 @@
-"""Photos out of files: any common kind in, upright 8-bit RGB inside.
+"""Reading photos: pictures of any common format become upright 8-bit RGB.
 
-Transparency: `read_image` lays the picture on white, so that colours stored under invisible pixels cannot leak into
-an edit, and keeps the alpha beside it. `output.write_image` takes both back apart: the file, seen on white, looks like
-the edited picture, and an unedited picture comes out with the colours it came with.
+Transparency: the picture is laid on white, so that colours stored under invisible pixels cannot leak into an edit, and
+its alpha is kept separately. `output.encode_picture` reverses this: a picture that was not edited is written with the
+colours that it came with.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageFile
 
 from ip2p_cli.errors import UsageError
-from ip2p_cli.io import formats as kinds
+from ip2p_cli.io import formats
 from ip2p_cli.io.colour import to_srgb
 from ip2p_cli.io.exif import upright
 from ip2p_cli.io.files import MAX_BYTES, check_regular_file
 from ip2p_cli.io.names import printable
+from ip2p_cli.io.provenance import parents_in, read_sidecar, record_in
 
-_UPRIGHT = MappingProxyType(
+_ORIENTATION = 0x0112
+_TRANSPOSES = MappingProxyType(
     {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -35,14 +38,24 @@ _UPRIGHT = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
+_SIDEWAYS = (5, 6, 7, 8)  # the orientations that exchange width and height
+
+# Pillow converts these modes to 8-bit colours; of the others (16 bits, floats) it does not know which value is white.
+_EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A decoded photo: `rgb` is upright, 8 bits, sRGB, laid on white; `alpha` (mode L) is None where all is opaque.
+    """A decoded photo.
 
-    exif: the photo's EXIF made ready for the output (see `exif.upright`), None without. notes: short lines for the
-    user, such as "first of 12 frames". digest: SHA-256 of the file that was decoded, in hex.
+    Attributes:
+        rgb: The picture: upright, 8 bits, sRGB, laid on white.
+        alpha: Its transparency, mode L; None where everything is opaque.
+        path: The file; for an image from memory the file that Pillow read it from, or an empty path.
+        digest: The SHA-256 of the file that was decoded, in hex; for an image from memory, of its mode, size, pixels.
+        exif: The photo's EXIF for the output (see `exif.upright`); None without.
+        parents: The earlier ip2p records that led to this photo, oldest first (see `provenance.parents_in`).
+        notes: Short lines for the user, such as "first of 12 frames".
     """
 
     rgb: Image.Image
@@ -50,105 +63,156 @@ class Picture:
     path: Path
     digest: str
     exif: bytes | None = None
+    parents: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
-
-    @property
-    def parents(self) -> list[dict[str, Any]]:
-        """The records that led to the photo."""
-        from ip2p_cli.io.provenance import parents_of
-
-        return parents_of(self.path)
 
 
 def read_image(path: Path) -> Picture:
-    """Read a photo: the first frame, turned upright by its EXIF orientation, in sRGB whatever it is stored as.
+    """Read a photo: its first frame, upright, in sRGB whatever it is stored as.
 
-    The file is read once: what `digest` stands for is what was decoded. Of the photo's metadata only EXIF is kept;
-    XMP, IPTC and PNG text are not. Raises InputError, one line that names the file, whatever is wrong with it.
+    The file is opened once, so that `digest` belongs to what was decoded. Of the photo's metadata EXIF and the records
+    of ip2p are read; XMP, IPTC and PNG text are not.
+
+    Raises:
+        InputError: The file is missing, not a picture, broken or too large.
     """
-    shown = printable(path)
     check_regular_file(path)
-    with kinds.as_input_error(shown):
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        image, kind = kinds.identify(io.BytesIO(data), shown)
-        kinds.check_not_raw(image, path, kind)
-        width, height = image.size
-        if width * height > kinds.MAX_PIXELS:
-            raise kinds.too_large(shown, width, height)
-        profile = image.info.get("icc_profile")  # before decoding: GIF and PNG may lose it on the way
-        image.load()
-        turn = _UPRIGHT.get(_orientation(image))
-        rgb, alpha, profile_note = _rgb_and_alpha(image, profile)
-        exif, exif_note = _exif(image, kind, data)
-        notes = (_name_note(path, kind), _frames_note(image, kind), profile_note, exif_note)
-    if turn is not None:
-        rgb = rgb.transpose(turn)
-        alpha = alpha.transpose(turn) if alpha is not None else None
-    return Picture(
-        rgb=rgb,
-        alpha=alpha,
-        path=path,
+    with formats.as_input_error(printable(path)), path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    return picture_from_bytes(data, path)
+
+
+def picture_from_bytes(data: bytes, path: Path) -> Picture:
+    """Decode a photo from the bytes of its file, as `read_image` does.
+
+    Args:
+        data: The whole file.
+        path: Where the bytes come from: for messages, for `Picture.path`, and to find the record beside the file.
+
+    Raises:
+        InputError: The bytes are not a picture, broken or too large.
+    """
+    with formats.as_input_error(printable(path)):
+        image, format_name = _open(io.BytesIO(data), path)
+        picture = _decode(image, path, data if format_name == "TIFF" else None)
+        notes = (_ending_note(path, format_name), _frames_note(image, format_name), *picture.notes)
+    return replace(
+        picture,
         digest=hashlib.sha256(data).hexdigest(),
-        exif=exif,
+        parents=picture.parents or parents_in(read_sidecar(path)),
         notes=tuple(note for note in notes if note),
     )
 
 
+def picture_from_image(image: Image.Image) -> Picture:
+    """Make a picture of a Pillow image, treating profile, orientation and transparency as those of a file.
+
+    Raises:
+        UsageError: The image has a mode (16 bits, floats) of which nobody knows which value is white.
+    """
+    if image.mode not in _EIGHT_BIT:
+        raise UsageError(f"a picture of mode {image.mode} has no known white: convert it to RGB, or give a path")
+    picture = _decode(image, Path(getattr(image, "filename", "") or ""), None)
+    # _decode has loaded the image: before that a TIFF can have another size.
+    digest = hashlib.sha256(f"{image.mode} {image.width} {image.height} ".encode() + image.tobytes()).hexdigest()
+    return replace(picture, digest=digest)
+
+
+def _decode(image: Image.Image, path: Path, tiff: bytes | None) -> Picture:
+    """Decode an image that was opened. tiff: the whole file, if it is a TIFF."""
+    profile = image.info.get("icc_profile")  # before decoding: GIF and PNG may lose it then
+    image.load()
+    orientation = 1 if tiff is not None else _orientation(image)  # Pillow turns a TIFF as it decodes it
+    rgb, alpha, profile_note = _upright_srgb(image, profile, orientation)
+    exif, exif_note = _exif(image.info, tiff)
+    notes = tuple(note for note in (profile_note, exif_note) if note)
+    parents = parents_in(record_in(image.info))
+    return Picture(rgb=rgb, alpha=alpha, path=path, digest="", exif=exif, parents=parents, notes=notes)
+
+
 def read_size(path: Path) -> tuple[int, int]:
-    """The (width, height) that `read_image` will give, from the header alone; raises InputError as that does."""
-    shown = printable(path)
+    """Read the size (width, height) of the picture that `read_image` gives, without decoding it where it can.
+
+    Raises:
+        InputError: As for `read_image`, as far as the header shows it.
+    """
     check_regular_file(path)
-    with kinds.as_input_error(shown), path.open("rb") as file:
-        image, _ = kinds.identify(file, shown)
+    with formats.as_input_error(printable(path)), path.open("rb") as file:
+        image, format_name = _open(file, path)
         width, height = image.size
-        turned = _orientation(image) >= 5
-    if width * height > kinds.MAX_PIXELS:
-        raise kinds.too_large(shown, width, height)
-    return (height, width) if turned else (width, height)
+        # Pillow gives the size of a TIFF as it is after the turn that its own tag asks for.
+        turned = format_name == "TIFF" and getattr(image, "tag_v2", {}).get(_ORIENTATION) in _SIDEWAYS
+        # Pillow decodes a PNG to look for EXIF after the pixels, where it rarely is.
+        read_ahead = format_name != "PNG" or _has_late_metadata(file)
+        sideways = _orientation(image, read_ahead=read_ahead) in _SIDEWAYS
+    return (width, height) if turned == sideways else (height, width)
 
 
-def _name_note(path: Path, kind: str) -> str | None:
-    extension = kinds.belied(path, kind)
-    return f"a {kind} picture, although it is called {printable(extension)}" if extension else None
+def _open(file: IO[bytes], path: Path) -> tuple[ImageFile.ImageFile, str]:
+    """Identify a picture and check that it may be decoded; returns it, not decoded yet, and its format."""
+    shown = printable(path)
+    image, format_name = formats.identify(file, shown)
+    formats.check_not_raw(image, path, format_name)
+    if image.width * image.height > formats.MAX_PIXELS:
+        raise formats.too_large(shown, image.width, image.height)
+    return image, format_name
 
 
-def _frames_note(image: ImageFile.ImageFile, kind: str) -> str | None:
-    """Called last: counting moves through the file."""
-    if kind == "JPEG":  # further pictures in a JPEG are previews or depth, not frames
+def _has_late_metadata(file: IO[bytes]) -> bool:
+    """Whether a PNG file has EXIF or text after its pixels."""
+    start, after_pixels = file.tell(), False
+    file.seek(8)
+    while len(head := file.read(8)) == 8 and not (after_pixels and head[4:] in (b"eXIf", b"tEXt", b"iTXt", b"zTXt")):
+        after_pixels = after_pixels or head[4:] == b"IDAT"
+        file.seek(int.from_bytes(head[:4], "big") + 4, io.SEEK_CUR)
+    file.seek(start)
+    return len(head) == 8
+
+
+def _orientation(image: Image.Image, *, read_ahead: bool = True) -> int:
+    try:
+        exif = image.getexif() if read_ahead else Image.Image.getexif(image)
+        return int(exif.get(_ORIENTATION, 1))
+    except Exception:  # broken EXIF is no reason to refuse a photo that can be decoded
+        return 1
+
+
+def _ending_note(path: Path, format_name: str) -> str | None:
+    ending = formats.wrong_ending(path, format_name)
+    return f"a {format_name} picture, although it is called {printable(ending)}" if ending else None
+
+
+def _frames_note(image: ImageFile.ImageFile, format_name: str) -> str | None:
+    """Count the frames; call this last, as counting moves through the file."""
+    if format_name == "JPEG":  # further pictures in a JPEG are previews or depth, not frames
         return None
     try:
         frames = int(getattr(image, "n_frames", 1))
-    except Exception:  # the first frame is whole; what follows is broken
+    except Exception:  # the first frame is whole, a later one is broken
         return "first frame only; the others are damaged"
     if frames <= 1:
         return None
-    return f"main one of {frames} pictures" if kind == "HEIC" else f"first of {frames} frames"
+    return f"main one of {frames} pictures" if format_name == "HEIC" else f"first of {frames} frames"
 
 
-def _exif(image: ImageFile.ImageFile, kind: str, data: bytes) -> tuple[bytes | None, str | None]:
-    """(the photo's EXIF for the output, a note where it is broken)"""
-    block = image.info.get("exif")
-    if kind == "TIFF":  # the file itself is an EXIF block; BigTIFF is not
-        block = data if data[2:4] in (b"*\0", b"\0*") else None
-    hexadecimal = image.info.get("Raw profile type exif")  # how ImageMagick puts EXIF into PNG: name, length, hex
+def _exif(info: Mapping[Any, Any], tiff: bytes | None) -> tuple[bytes | None, str | None]:
+    """Return the photo's EXIF for the output, and a note where it is broken. tiff: the whole file, if it is a TIFF."""
+    block = info.get("exif")
+    if tiff is not None:  # a TIFF file is an EXIF block; BigTIFF is not
+        block = tiff if tiff[2:4] in (b"*\0", b"\0*") else None
+    profile = info.get("Raw profile type exif")  # how ImageMagick puts EXIF into PNG: name, length, hex
     try:
-        if block is None and isinstance(hexadecimal, str):
-            block = bytes.fromhex("".join(hexadecimal.split("\n")[3:]))
-        return (upright(block) if block else None), None
+        if not block and isinstance(profile, str):
+            block = bytes.fromhex("".join(profile.split("\n")[3:]))
+        return (upright(block) or None) if block else None, None
     except ValueError:
         return None, "its EXIF is broken and was left out"
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except Exception:  # broken EXIF is no reason to refuse a photo that decodes
-        return 1
-
-
-def _rgb_and_alpha(image: Image.Image, profile: object = None) -> tuple[Image.Image, Image.Image | None, str | None]:
-    """Bring any mode to 8-bit sRGB on white: (RGB, its alpha if anything is transparent, a note on its profile)."""
+def _upright_srgb(
+    image: Image.Image, profile: object, orientation: int
+) -> tuple[Image.Image, Image.Image | None, str | None]:
+    """Bring any mode to upright 8-bit sRGB on white: RGB, alpha if anything is transparent, a note on the profile."""
     base, alpha = _base_and_alpha(image)
     note = None
     if isinstance(profile, bytes) and profile:
@@ -157,13 +221,18 @@ def _rgb_and_alpha(image: Image.Image, profile: object = None) -> tuple[Image.Im
         except ValueError as error:
             note = f"its colour profile {error} and was ignored"
     rgb = base.convert("RGB")
+    turn = _TRANSPOSES.get(orientation)
+    if turn is not None:
+        rgb = rgb.transpose(turn)
     if alpha is None or alpha.getextrema() == (255, 255):
         return rgb, None, note
+    if turn is not None:
+        alpha = alpha.transpose(turn)
     return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), alpha, note
 
 
 def _base_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """An image of any mode as L, RGB or CMYK, which are what colour profiles are for, and its alpha."""
+    """Split an image of any mode into L, RGB or CMYK, which colour profiles are for, and its alpha."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image)
         key = image.info.get("transparency")
@@ -181,8 +250,9 @@ def _base_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None
 def _grey_8bit(values: np.ndarray, image: Image.Image) -> np.ndarray:
     """Scale grey of more than 8 bits so that white stays white.
 
-    16 bits: white is 65535 (4095 in a 12-bit TIFF). 32-bit integers: 65535 too, unless something is brighter: then
-    that. Floats: 1 if 99 % of the pixels are no brighter (highlights may overshoot), else 255, else the brightest.
+    White is 65535 for 16 bits (4095 in a 12-bit TIFF) and for 32-bit integers, unless a pixel is brighter: then the
+    brightest. For floats it is 1 where 99 % of the pixels are no brighter (highlights may be), else 255 or the
+    brightest.
     """
     values = values.astype(np.float32)
     if image.mode == "F":
@@ -198,20 +268,3 @@ def _grey_8bit(values: np.ndarray, image: Image.Image) -> np.ndarray:
         bits = getattr(image, "tag_v2", {}).get(258, (16,))
         white = 4095.0 if bits == (12,) else 65535.0
     return (np.clip(values / white, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-
-
-# Pillow converts these to 8-bit colours as one expects; of others (16 bits, floats) it does not know what is white.
-_EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
-
-
-def picture_from_image(image: Image.Image) -> Picture:
-    """A picture in memory as a photo."""
-    if image.mode not in _EIGHT_BIT:
-        raise UsageError(f"a picture of mode {image.mode} says nothing of its white: convert it to RGB, or give a path")
-    digest = hashlib.sha256(f"{image.mode} {image.width} {image.height} ".encode() + image.tobytes()).hexdigest()
-    turn = _UPRIGHT.get(_orientation(image))
-    rgb, alpha, note = _rgb_and_alpha(image, image.info.get("icc_profile"))
-    if turn is not None:
-        rgb = rgb.transpose(turn)
-        alpha = alpha.transpose(turn) if alpha is not None else None
-    return Picture(rgb=rgb, alpha=alpha, path=Path("picture"), digest=digest, notes=(note,) if note else ())

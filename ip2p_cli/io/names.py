@@ -1,4 +1,4 @@
-"""File names: safe ones made of texts, free ones, and how a path is shown to a person."""
+"""File names: made of a text, not taken yet, and shown in a message."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path, PurePath
 
 
 def slug(text: str, max_length: int = 40) -> str:
-    """Make a file name of a text: lower-case ASCII words joined by '-', safe on every system, never empty."""
-    if max_length < 10:  # room for the longest of the names made safe below
+    """Make a file name of a text: lower-case ASCII words joined by '-', valid on every system, never empty."""
+    if max_length < 10:  # room for the longest of the names that are changed below
         raise ValueError(f"max_length {max_length} is less than 10")
     plain = re.sub("['’`]", "", unicodedata.normalize("NFKD", text.casefold())).encode("ascii", "ignore").decode()
     words = re.findall("[a-z0-9]+", plain)
@@ -33,25 +33,29 @@ def shortened(text: str, most: int) -> str:
 
 
 def numbered(folder: Path, name: PurePath, taken: Collection[str] = (), *, overwrite: bool = False) -> PurePath:
-    """Find the first of name.png, name-2.png, name-3.png … that is not `taken` and, without overwrite, free.
+    """Find the first of name.png, name-2.png, name-3.png … that is not taken, relative to `folder`.
 
-    name: relative to `folder`, as the result is. taken: case-folded names with slashes: some file systems ignore case.
+    Args:
+        folder: Where the file will be.
+        name: The name to begin with, relative to `folder`.
+        taken: Other names that are taken, case-folded and with slashes, as some file systems ignore case.
+        overwrite: Whether the name may be that of an existing file.
     """
-    names = (name.with_name(f"{name.stem}-{n}{name.suffix}") for n in itertools.count(2))
+    others = (name.with_name(f"{name.stem}-{n}{name.suffix}") for n in itertools.count(2))
     return next(
-        one
-        for one in itertools.chain([name], names)
-        if one.as_posix().casefold() not in taken and (overwrite or not os.path.lexists(folder / one))
+        candidate
+        for candidate in itertools.chain([name], others)
+        if candidate.as_posix().casefold() not in taken and (overwrite or not os.path.lexists(folder / candidate))
     )
 
 
 def reason(error: OSError) -> str:
-    """Why the system refused, in a few words."""
+    """Describe in a few words why the system refused."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return "permission denied"
     return (error.strerror or str(error)).lower()
 
 
 def printable(path: Path | str) -> str:
-    """A path or text as part of one printable line: file names may hold line breaks and bytes that are no text."""
+    """Escape what does not belong into one line: file names may hold line breaks and bytes that are not text."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))

@@ -1,4 +1,4 @@
-"""The chain recipes that come with the tool: found by their bare names."""
+"""The chain recipes that come with the tool, found by their names."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from ip2p_cli.suggest import did_you_mean
 
 
 def own_recipes() -> dict[str, Path]:
-    """Name -> file, in the order of names."""
+    """List the recipes: the file of each name, in the order of names."""
     folder = Path(str(resources.files("ip2p_cli").joinpath("recipes")))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_recipe(word: str) -> Path:
-    """The recipe that `word` means: a file, else one that comes with the tool. UsageError where it is neither."""
+    """Find the recipe that `word` names: a file, or else a recipe that comes with the tool.
+
+    Raises:
+        UsageError: It is neither; the message has the nearest name.
+    """
     path = Path(word).expanduser()
     own = own_recipes()
     if word in own and not path.is_file():
         return own[word]
     if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
         return path
-    hint = did_you_mean(word, own) or f" It has {', '.join(own)}."
-    raise UsageError(f"{word}: neither a recipe file (.yaml) nor one that comes with the tool.{hint}")
+    hint = did_you_mean(word, own) or f" The tool has {', '.join(own)}."
+    raise UsageError(f"{word}: neither a recipe file (.yaml) nor a recipe that comes with the tool.{hint}")

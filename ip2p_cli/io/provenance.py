@@ -1,13 +1,13 @@
-"""How a picture was made, inside the picture: written so that ip2p can do it again and other tools can read it.
+"""How a picture was made, stored in the picture, so that ip2p can make it again and other tools can read it.
 
 A record is a JSON object: ip2p (version), model, weights, instruction, the resolved settings by their names, input
-(file name), input_sha256, size, parents (earlier records, oldest first, none with parents of its own). It is kept
+(file name), input_sha256, size, parents (earlier records, oldest first, without parents of their own). It is stored
 
-- in PNG as text chunk "ip2p", else in XMP, in a namespace of ip2p's own; escaped JSON, so that XML never sees the text;
-- as one text of parameters, as image generators write it, in PNG text "parameters", else in EXIF UserComment;
-- beside the picture as NAME.json, if asked.
+- in PNG as the text chunk "ip2p", in other formats in XMP, in ip2p's own namespace, as JSON escaped for XML;
+- as the text of parameters that image generators write, in the PNG text "parameters" or the EXIF UserComment;
+- on request beside the picture, as NAME.json.
 
-XMP also says that the picture was made with a trained model: IPTC's digital source type, which C2PA uses too.
+XMP also holds IPTC's digital source type, which C2PA uses too: the picture was made with a trained model.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from ip2p_cli.errors import InputError, OutputError
-from ip2p_cli.io import formats as kinds
+from ip2p_cli.io import formats
 from ip2p_cli.io.files import check_regular_file, write_whole
 from ip2p_cli.io.names import printable
 
 # https://cv.iptc.org/newscodes/digitalsourcetype/: a picture edited with a trained model
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 MAX_PARENTS = 100
-# Bytes of a record that are read at most: some thousand times a usual one.
+# The most bytes of a record that are read: some thousand times a usual record.
 MAX_BYTES = 4_000_000
 
 _NAMESPACE = "urn:ip2p:provenance:1.0/"
@@ -45,9 +45,9 @@ _PARAMETERS = (
 
 
 def parameters(record: Mapping[str, Any]) -> str:
-    """The record as the text that image generators write: the instruction, then one line "Steps: 1, Sampler: …".
+    """Write a record as image generators do: the instruction, then a line "Steps: 1, Sampler: …".
 
-    What the record does not say is left out. Values that hold the line's own signs are quoted as JSON.
+    Keys that the record lacks are left out. Values that contain the line's own signs are quoted as JSON.
     """
     parts = []
     for label, key in _PARAMETERS:
@@ -57,15 +57,15 @@ def parameters(record: Mapping[str, Any]) -> str:
         if key == "size":
             value = "x".join(map(str, value))
         text = f"ip2p {value}" if key == "ip2p" else str(value)
-        quoted = any(sign in text for sign in ',:"\n')
-        parts.append(f"{label}: {json.dumps(text) if quoted else text}")
+        is_quoted = any(sign in text for sign in ',:"\n')
+        parts.append(f"{label}: {json.dumps(text) if is_quoted else text}")
     text = f"{record.get('instruction', '')}\n{', '.join(parts)}"
-    # Lone surrogates (bytes of an argument that are no text) and NUL fit into no file's text.
+    # No file's text can hold lone surrogates (bytes of an argument that are not text) and NUL.
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def xmp_packet(record: Mapping[str, Any]) -> bytes:
-    """An XMP packet (ISO 16684-1) with the record, the tool, and the digital source type."""
+    """Make an XMP packet (ISO 16684-1) of a record, the tool's name and the digital source type."""
     version = escape(printable(f"ip2p {record.get('ip2p', '')}".strip()))
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -84,14 +84,15 @@ def xmp_packet(record: Mapping[str, Any]) -> bytes:
 
 
 def as_json(record: Mapping[str, Any]) -> str:
-    """The record as JSON in plain ASCII: what it says comes back exactly, emoji, line breaks and all."""
+    """Write a record as JSON in ASCII, from which every text comes back exactly."""
     return json.dumps(record, default=str)
 
 
 def bounded(record: Mapping[str, Any], limit: int | None, shown: str) -> Mapping[str, Any]:
-    """The record without its oldest parents as far as its XMP packet would be larger than `limit` bytes.
+    """Drop the oldest parents of a record until its XMP packet has at most `limit` bytes.
 
-    Raises OutputError if it is too large even without them.
+    Raises:
+        OutputError: The packet is too large even without parents. It names the file `shown`.
     """
     while limit is not None and len(xmp_packet(record)) > limit:
         parents = record.get("parents")
@@ -102,23 +103,29 @@ def bounded(record: Mapping[str, Any], limit: int | None, shown: str) -> Mapping
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """What a picture, or else the file NAME.json beside it, says of how it was made; None where there is nothing.
+    """Read the record in a picture, or in the file NAME.json beside it; None where there is none.
 
-    Raises InputError where the file is missing or no picture.
+    Raises:
+        InputError: The file is missing or not a picture.
     """
     check_regular_file(path)
     shown = printable(path)
-    with kinds.as_input_error(shown), path.open("rb") as file:
-        info = kinds.identify(file, shown)[0].info
+    with formats.as_input_error(shown), path.open("rb") as file:
+        info = formats.identify(file, shown)[0].info
+    return record_in(info) or read_sidecar(path)
+
+
+def record_in(info: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """Find the record in a Pillow image's `info`; None where there is none."""
     text, packet = info.get("ip2p"), info.get("xmp")
     record = _parsed(text) if isinstance(text, str) else None
     if record is None and isinstance(packet, bytes):
-        record = _parsed(_text_in(packet))
-    return record if record is not None else read_sidecar(path)
+        record = _parsed(_record_text(packet))
+    return record
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
-    """A record out of JSON; None for what is none, is too large, or is nested too deep."""
+    """Parse the JSON of a record; None for anything else, and for what is too large or nested too deep."""
     if len(text) > MAX_BYTES:
         return None
     try:
@@ -128,48 +135,32 @@ def _parsed(text: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and isinstance(record.get("ip2p"), str) else None
 
 
-class _RefusedError(Exception):
-    """The XML holds a document type, through which entities could grow or read files."""
-
-
-def _text_in(packet: bytes) -> str:
-    """The text of ip2p's element, or attribute, in an XMP packet; "" where there is none."""
-    if len(packet) > MAX_BYTES:
-        return ""
-    name, found, inside = f"{_NAMESPACE} record", [], [False]
-
-    def start(element: str, attributes: dict[str, str]) -> None:
-        inside[0] = element == name
-        if name in attributes:
-            found.append(attributes[name])
-
-    def end(_: str) -> None:
-        inside[0] = False
-
-    def text(data: str) -> None:
-        if inside[0]:
-            found.append(data)
-
-    def refuse(*_: object) -> None:
-        raise _RefusedError
-
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, refuse
+def _record_text(packet: bytes) -> str:
+    """Return the text of ip2p's element or attribute in an XMP packet; "" where there is none."""
     try:
-        parser.Parse(packet.rstrip(b"\0"), True)
-    except (expat.ExpatError, _RefusedError, ValueError):
+        text = packet.rstrip(b"\0").decode("utf-8")
+        # The entities of a document type could grow without end or read files.
+        if len(packet) > MAX_BYTES or "<!DOCTYPE" in text:
+            return ""
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError):
         return ""
-    return "".join(found)
+    name = f"{{{_NAMESPACE}}}record"
+    texts = (element.get(name) or (element.text if element.tag == name else "") for element in root.iter())
+    return next(filter(None, texts), "")
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where the record of a picture lies beside it: photo.png -> photo.png.json."""
+    """Return the path of the record beside a picture: photo.png -> photo.png.json."""
     return path.with_name(f"{path.name}.json")
 
 
 def write_sidecar(path: Path, record: Mapping[str, Any], *, overwrite: bool = False) -> Path:
-    """Write the record of the picture `path` beside it, whole or not at all; returns where. Raises OutputError."""
+    """Write the record of the picture `path` beside it, whole or not at all; returns the path.
+
+    Raises:
+        OutputError: It cannot be written, or exists already.
+    """
     sidecar = sidecar_of(path)
     text = json.dumps(record, indent=2, default=str)
     write_whole(sidecar, f"{text}\n".encode(), overwrite=overwrite)
@@ -177,9 +168,11 @@ def write_sidecar(path: Path, record: Mapping[str, Any], *, overwrite: bool = Fa
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:
-    """The record beside the picture `path`, which need not exist; None where there is none."""
+    """Read the record beside the picture `path`, which need not exist; None where there is none."""
     sidecar = sidecar_of(path)
     try:
+        if not sidecar.is_file():  # checked first: an error would look through the folder for the nearest name
+            return None
         check_regular_file(sidecar)
         with sidecar.open("rb") as file:
             return _parsed(file.read(MAX_BYTES + 1).decode("utf-8"))
@@ -188,17 +181,21 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
 
 
 def parents_of(path: Path) -> list[dict[str, Any]]:
-    """The records that led to an input, oldest first, at most the last 100: its own parents, then its own record.
-
-    Empty where it holds none, or none that can be read: that is no reason to refuse a photo.
-    """
+    """Read the records that led to an input, as `parents_in` lists them; empty where it cannot be read."""
     try:
-        record = read_record(path)
+        return parents_in(read_record(path))
     except InputError:
         return []
+
+
+def parents_in(record: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """List the records that led to the input with this record: its parents, oldest first, and the record itself.
+
+    At most the last `MAX_PARENTS`, none with parents of its own. Without a record the list is empty.
+    """
     if record is None:
         return []
-    parents = record.pop("parents", None)
-    earlier = [p for p in parents if isinstance(p, dict)] if isinstance(parents, list) else []
-    chain = [{key: value for key, value in p.items() if key != "parents"} for p in earlier]
-    return [*chain, record][-MAX_PARENTS:]
+    parents = record.get("parents")
+    earlier = [parent for parent in parents if isinstance(parent, dict)] if isinstance(parents, list) else []
+    chain = [{key: value for key, value in item.items() if key != "parents"} for item in (*earlier, record)]
+    return chain[-MAX_PARENTS:]

@@ -1,4 +1,4 @@
-"""A chain recipe once it is read: its edits, and the ways through them."""
+"""A chain recipe that was read: its edits, and the paths through its branches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_ALTERNATIVES = 26  # each has a letter
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeEdit:
-    """One edit, as the recipe says it; what it leaves unsaid is None. where: file and line, for messages."""
+    """An edit of a recipe; what the recipe leaves open is None. where: file and line, for messages."""
 
     instruction: str
     settings: EditSettings
@@ -30,7 +30,7 @@ class RecipeEdit:
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """Alternatives, each of one edit or several; the chain goes on behind each of them."""
+    """Alternatives, each of one edit or several; the chain goes on after each of them."""
 
     alternatives: tuple[tuple[RecipeEdit | Branch, ...], ...]
     where: str = ""
@@ -38,7 +38,7 @@ class Branch:
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """A variable: what it is where nobody sets it, and what it is for."""
+    """A variable: its value where nobody sets it, and what it is for."""
 
     default: Scalar
     description: str = ""
@@ -46,7 +46,7 @@ class Variable:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A recipe with its includes taken in and its variables filled in."""
+    """A recipe with its includes inserted and its variables filled in."""
 
     name: str
     edits: tuple[RecipeEdit | Branch, ...]
@@ -58,46 +58,42 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class PathEdit:
-    """An edit on its way to a result. label: the letters of the alternatives taken so far, "" without any."""
+    """An edit on a path. label: the letters of the alternatives on the path so far, "" without any."""
 
     edit: RecipeEdit
     label: str
 
 
 def paths_of(recipe: Recipe) -> list[tuple[PathEdit, ...]]:
-    """The ways through the recipe, each with its edits in order, repeated ones written out. UsageError for too many."""
+    """List the paths through a recipe, each with its edits in order, repeated ones as often as they are done.
+
+    Raises:
+        UsageError: There are too many paths, or a path has too many edits.
+    """
     return _paths(recipe.edits, recipe.name)
 
 
 def _paths(items: Sequence[RecipeEdit | Branch], name: str) -> list[tuple[PathEdit, ...]]:
-    paths: list[tuple[PathEdit, ...]] = [()]
-    labels = [""]
+    labelled: list[tuple[str, tuple[PathEdit, ...]]] = [("", ())]  # the letters of the alternatives, and the edits
     for item in items:
         if isinstance(item, RecipeEdit):
-            paths = [
-                (*path, *[PathEdit(edit=item, label=label)] * item.repeat)
-                for path, label in zip(paths, labels, strict=True)
-            ]
+            labelled = [(label, (*path, *[PathEdit(edit=item, label=label)] * item.repeat)) for label, path in labelled]
         else:
-            ways = [
-                (chr(ord("a") + number), way)
+            alternatives = [
+                (chr(ord("a") + number), inner)
                 for number, alternative in enumerate(item.alternatives)
-                for way in _paths(alternative, name)
+                for inner in _paths(alternative, name)
             ]
-            if len(ways) * len(paths) > MAX_RESULTS:
+            if len(alternatives) * len(labelled) > MAX_RESULTS:
                 raise UsageError(f"{item.where}: {name} has more than {MAX_RESULTS} results: use fewer alternatives")
-            paths, labels = _forked(paths, labels, ways)
-        if max(map(len, paths)) > MAX_EDITS:
+            labelled = [
+                (
+                    label + letter + inner[-1].label,
+                    (*path, *(replace(step, label=label + letter + step.label) for step in inner)),
+                )
+                for label, path in labelled
+                for letter, inner in alternatives
+            ]
+        if max(len(path) for _, path in labelled) > MAX_EDITS:
             raise UsageError(f"{item.where or name}: a chain of more than {MAX_EDITS} edits: use fewer")
-    return paths
-
-
-def _forked(
-    paths: Sequence[tuple[PathEdit, ...]], labels: Sequence[str], ways: Sequence[tuple[str, tuple[PathEdit, ...]]]
-) -> tuple[list[tuple[PathEdit, ...]], list[str]]:
-    found, found_labels = [], []
-    for path, label in zip(paths, labels, strict=True):
-        for letter, way in ways:
-            found.append((*path, *(replace(one, label=label + letter + one.label) for one in way)))
-            found_labels.append(label + letter + way[-1].label)
-    return found, found_labels
+    return [path for _, path in labelled]

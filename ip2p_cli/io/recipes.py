@@ -1,4 +1,4 @@
-"""Chain recipes: YAML files that say which edits follow each other, checked before anything heavy is imported.
+"""Chain recipes: YAML files of edits that follow each other, checked before anything heavy is imported.
 
     name: autumn evening
     variables: {season: autumn}
@@ -6,9 +6,10 @@
     edits:
       - make it {{ season }}
       - {instruction: make it night, name: evening, cfg_image: 1.8}
-      - [as a watercolour, make it vintage]     # alternatives: from here on there are two results
+      - [as a watercolour, make it vintage]     # alternatives: two results from here on
 
-An alternative that is itself a list is several edits, one after the other.
+An alternative that is a list is several edits, one after the other. The values of variables are texts, as the file has
+them; numbers can also be calculated with.
 """
 
 from __future__ import annotations
@@ -16,48 +17,43 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.recipe_paths import MAX_ALTERNATIVES, Branch, Recipe, RecipeEdit, Variable, paths_of
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.io.templates import Scalar, fill_in
-from ip2p_cli.io.yaml_files import Document, read_yaml
+from ip2p_cli.io.yaml_files import Document, Location, StrictModel, dotted, read_yaml, validated
 from ip2p_cli.suggest import did_you_mean
 from ip2p_cli.types import EditSettings, Guard, Handoff
 
-Place = tuple[int | str, ...]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 _MAX_FILES = 50
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Variable(_Strict):
+class _Variable(StrictModel):
     default: Scalar
     description: str = ""
 
 
-class _Head(_Strict):
-    """A file but for its edits and defaults."""
+class _Head(StrictModel):
+    """A recipe file without its edits and defaults."""
 
     name: Name
     description: Annotated[str, Field(max_length=1000)] = ""
-    variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")], _Variable | Scalar] = {}
+    variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")], _Variable | Scalar] = Field(
+        default_factory=dict
+    )
     include: str | tuple[str, ...] = ()
     handoff: Handoff | None = None
     guard: Guard | None = None
 
 
-class _Edit(_Strict):
-    """An edit but for its settings. best_of: how many seeds it tries. save: whether its picture is written."""
+class _Edit(StrictModel):
+    """An edit without its settings. best_of: how many seeds it tries. save: whether its picture is written."""
 
     instruction: Annotated[str, Field(min_length=1, max_length=1000)]
     name: Name | None = None
@@ -68,7 +64,11 @@ class _Edit(_Strict):
 
 
 def quick_recipe(instructions: Sequence[str]) -> Recipe:
-    """A chain without a file: plain instructions."""
+    """Make a chain of plain instructions.
+
+    Raises:
+        UsageError: An instruction is empty, or there are too many.
+    """
     for text in instructions:
         if not text.strip():
             raise UsageError('--edit: the instruction is empty: say what to change, e.g. --edit "make it winter".')
@@ -78,61 +78,62 @@ def quick_recipe(instructions: Sequence[str]) -> Recipe:
     return recipe
 
 
-def read_recipe(path: Path, said: Mapping[str, str] | None = None) -> Recipe:
-    """The recipe in `path`, with the variables that `said` sets.
+def read_recipe(path: Path, values: Mapping[str, str] | None = None) -> Recipe:
+    """Read a recipe and the files that it includes, and fill in its variables.
 
-    Raises InputError where a file cannot be read; UsageError, which names file, line, field and the nearest right name,
-    where something in it is not possible.
+    Args:
+        path: The recipe.
+        values: Values of variables, in place of those in the files.
+
+    Raises:
+        InputError: A file cannot be read.
+        UsageError: Something in it is not possible; the message names file, line, field and the nearest right name.
     """
     files = list(_with_includes(path, ()))
     heads = [_head(file) for file in files]
-    variables: dict[str, Variable] = {}
-    for head in heads:
-        for name, value in head.variables.items():
-            variables[name] = (
-                Variable(default=value.default, description=value.description)
-                if isinstance(value, _Variable)
-                else Variable(default=value)
-            )
-    values: dict[str, Scalar] = {name: variable.default for name, variable in variables.items()}
-    for name, text in (said or {}).items():
+    variables = {name: _variable(value) for head in heads for name, value in head.variables.items()}
+    filled_in: dict[str, Scalar] = {name: variable.default for name, variable in variables.items()}
+    for name, text in (values or {}).items():
         if name not in variables:
             known = f" It has {', '.join(variables)}." if variables else " It has none."
             hint = did_you_mean(name, variables) or known
             raise UsageError(f"--set {name}: the recipe {files[-1].shown} has no variable {name!r}.{hint}")
-        values[name] = text
-    defaults = [_defaults(file, values) for file in files]
-    edits = [
-        _completed(edit, EditSettings() if file is files[-1] else defaults[-1][0], defaults[-1][1])
-        for file, own in zip(files, defaults, strict=True)
-        for edit in _edits(file, values, own)
-    ]
+        filled_in[name] = text
+    defaults = [_defaults(file, filled_in) for file in files]
+    edits: list[RecipeEdit | Branch] = []
+    for file, (settings, model) in zip(files, defaults, strict=True):
+        for edit in _edits(file, filled_in):
+            # The defaults of the file come before those of the recipe that includes it.
+            edits.append(_completed(_completed(edit, settings, model), *defaults[-1]))
     if not edits:
         raise UsageError(f"{files[-1].where()}: no edits: give at least one, for example edits: [make it winter]")
-    handoffs = [head.handoff for head in reversed(heads) if head.handoff is not None]
-    guards = [head.guard for head in reversed(heads) if head.guard is not None]
-    last = heads[-1]
     recipe = Recipe(
-        name=last.name,
-        description=last.description,
+        name=heads[-1].name,
+        description=heads[-1].description,
         variables=variables,
         edits=tuple(edits),
-        handoff=handoffs[0] if handoffs else None,
-        guard=guards[0] if guards else None,
+        handoff=next((head.handoff for head in reversed(heads) if head.handoff is not None), None),
+        guard=next((head.guard for head in reversed(heads) if head.guard is not None), None),
     )
     paths_of(recipe)
     return recipe
 
 
+def _variable(value: _Variable | Scalar) -> Variable:
+    if isinstance(value, _Variable):
+        return Variable(default=value.default, description=value.description)
+    return Variable(default=value)
+
+
 def recipe_schema() -> dict[str, Any]:
-    """A JSON schema for editors (draft 2020-12). Where a number may stand, so may a text with variables."""
+    """Make a JSON schema (draft 2020-12) for editors. Where a number may stand, so may a text with variables."""
     settings = TypeAdapter(EditSettings).json_schema()["properties"]
     head, edit = _Head.model_json_schema(), _Edit.model_json_schema()
     edit["properties"] |= settings
     template = {"type": "string", "pattern": r"\{\{"}
-    for one in (edit["properties"], settings):
-        for name, kind in one.items():
-            one[name] = {"anyOf": [{k: v for k, v in kind.items() if k != "default"}, template]}
+    for properties in (edit["properties"], settings):
+        for name, schema in properties.items():
+            properties[name] = {"anyOf": [{k: v for k, v in schema.items() if k != "default"}, template]}
     item = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Edit"}, {"$ref": "#/$defs/Items"}]}
     defaults = {**settings, "model": {"type": "string"}}
     head["$defs"] = {
@@ -150,30 +151,48 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def _with_includes(path: Path, above: tuple[Path, ...]) -> Iterator[Document]:
-    """The files that `path` includes, each after what it includes itself, and `path` last."""
+    """Yield the files that `path` includes, each after those that it includes itself, and `path` last."""
     document = read_yaml(path)
     if not isinstance(document.raw, dict):
-        raise UsageError(f"{document.where()}: no recipe: it must hold settings, at least name and edits")
+        raise UsageError(f"{document.where()}: not a recipe: it must hold settings, at least name and edits")
     _refuse_unknown(document, document.raw, (*_Head.model_fields, "defaults", "edits"), ())
     head = _head(document)
-    here = (*above, path.resolve())
+    open_files = (*above, path.resolve())
     for number, name in enumerate([head.include] if isinstance(head.include, str) else head.include):
-        place: Place = ("include",) if isinstance(head.include, str) else ("include", number)
+        where = document.where(("include",) if isinstance(head.include, str) else ("include", number))
         other = path.parent / name
-        if other.resolve() in here:
-            raise UsageError(f"{document.where(place)}: include: {name} includes this file itself: leave one out")
-        if len(here) > _MAX_FILES:
-            raise UsageError(f"{document.where(place)}: include: more than {_MAX_FILES} files deep")
+        if other.resolve() in open_files:
+            raise UsageError(f"{where}: include: {name} includes this file itself: leave one out")
+        if len(open_files) > _MAX_FILES:
+            raise UsageError(f"{where}: include: more than {_MAX_FILES} files deep")
         try:
-            yield from _with_includes(other, here)
+            yield from _with_includes(other, open_files)
         except InputError as error:
-            raise InputError(f"{document.where(place)}: include: {error}") from error
+            raise InputError(f"{where}: include: {error}") from error
     yield document
 
 
 def _head(file: Document) -> _Head:
     raw = {key: value for key, value in file.raw.items() if key in _Head.model_fields}
-    return _validated(_Head, raw, file, ())
+    if isinstance(raw.get("variables"), dict):
+        raw["variables"] = {
+            name: {**value, "default": _as_written(file, value["default"], ("variables", name, "default"))}
+            if isinstance(value, dict) and "default" in value
+            else _as_written(file, value, ("variables", name))
+            for name, value in raw["variables"].items()
+        }
+    return validated(_Head, raw, file)
+
+
+def _as_written(file: Document, value: Any, location: Location) -> Any:
+    """Return a plain value as its text in the file (YAML reads `no`, `12:30`, `0123` as False, 750, 83).
+
+    Only numbers that Python writes as the file does stay numbers.
+    """
+    text = file.text_at(location)
+    if text is None or (isinstance(value, int | float) and str(value) == text):
+        return value
+    return text
 
 
 def _defaults(file: Document, values: Mapping[str, Scalar]) -> tuple[EditSettings, str | None]:
@@ -188,65 +207,62 @@ def _defaults(file: Document, values: Mapping[str, Scalar]) -> tuple[EditSetting
     return _settings(file, filled, ("defaults",)), model
 
 
-def _edits(
-    file: Document, values: Mapping[str, Scalar], defaults: tuple[EditSettings, str | None]
-) -> Iterator[RecipeEdit | Branch]:
+def _edits(file: Document, values: Mapping[str, Scalar]) -> list[RecipeEdit | Branch]:
     raw = file.raw.get("edits", [])
     if not isinstance(raw, list):
         raise UsageError(f"{file.where(['edits'])}: edits should be a list, for example [make it winter]")
-    for number, item in enumerate(raw):
-        yield _completed(_item(file, item, values, ("edits", number)), *defaults)
+    return [_item(file, item, values, ("edits", number)) for number, item in enumerate(raw)]
 
 
-def _item(file: Document, raw: object, values: Mapping[str, Scalar], place: Place) -> RecipeEdit | Branch:
-    where = file.where(place)
+def _item(file: Document, raw: object, values: Mapping[str, Scalar], location: Location) -> RecipeEdit | Branch:
     if isinstance(raw, list):
-        if not 1 <= len(raw) <= MAX_ALTERNATIVES:
-            raise UsageError(f"{where}: {_dotted(place)}: a list of 1 to {MAX_ALTERNATIVES} alternatives is needed")
-        alternatives = []
-        for number, alternative in enumerate(raw):
-            several = isinstance(alternative, list)
-            if several and not alternative:
-                raise UsageError(f"{where}: {_dotted((*place, number))}: an alternative without an edit")
-            alternatives.append(
-                tuple(
-                    _item(file, one, values, (*place, number, *([step] if several else [])))
-                    for step, one in enumerate(alternative if several else [alternative])
-                )
-            )
-        return Branch(alternatives=tuple(alternatives), where=where)
+        return _branch(file, raw, values, location)
+    where = file.where(location)
     if isinstance(raw, str):
         raw = {"instruction": raw}
-        place_of_text = place
-    elif isinstance(raw, dict):
-        _refuse_unknown(file, raw, (*_Edit.model_fields, *SETTINGS), place)
-        place_of_text = place
-    else:
+    if not isinstance(raw, dict):
         raise UsageError(
-            f"{where}: {_dotted(place)} should be an instruction, a mapping with `instruction`, or a list of "
+            f"{where}: {dotted(location)} should be an instruction, a mapping with `instruction`, or a list of "
             f"alternatives, not {raw!r}"
         )
-    filled = _filled(file, raw, values, place_of_text)
-    own = _validated(_Edit, {k: v for k, v in filled.items() if k in _Edit.model_fields}, file, place)
+    _refuse_unknown(file, raw, (*_Edit.model_fields, *SETTINGS), location)
+    filled = _filled(file, raw, values, location)
+    own = validated(_Edit, {k: v for k, v in filled.items() if k in _Edit.model_fields}, file, location)
     if not own.instruction.strip():
-        raise UsageError(f"{where}: {_dotted(place)}.instruction is empty: say what to change")
-    settings = _settings(file, {k: v for k, v in filled.items() if k in SETTINGS}, place)
+        raise UsageError(f"{where}: {dotted(location)}.instruction is empty: say what to change")
+    settings = _settings(file, {k: v for k, v in filled.items() if k in SETTINGS}, location)
     return RecipeEdit(**{**own.model_dump(), "instruction": own.instruction.strip()}, settings=settings, where=where)
 
 
+def _branch(file: Document, raw: list[object], values: Mapping[str, Scalar], location: Location) -> Branch:
+    where = file.where(location)
+    if not 1 <= len(raw) <= MAX_ALTERNATIVES:
+        raise UsageError(f"{where}: {dotted(location)}: a list of 1 to {MAX_ALTERNATIVES} alternatives is needed")
+    alternatives = []
+    for number, alternative in enumerate(raw):
+        place = (*location, number)
+        if alternative == []:
+            raise UsageError(f"{where}: {dotted(place)}: an alternative without an edit")
+        steps = (
+            [((*place, step), item) for step, item in enumerate(alternative)]
+            if isinstance(alternative, list)
+            else [(place, alternative)]
+        )
+        alternatives.append(tuple(_item(file, item, values, at) for at, item in steps))
+    return Branch(alternatives=tuple(alternatives), where=where)
+
+
 def _completed(item: RecipeEdit | Branch, settings: EditSettings, model: str | None) -> RecipeEdit | Branch:
-    """The item with what it leaves unsaid taken from defaults."""
+    """Take what an item leaves open from defaults."""
     if isinstance(item, RecipeEdit):
         return replace(item, settings=item.settings.or_else(settings), model=item.model or model)
-    return replace(
-        item,
-        alternatives=tuple(tuple(_completed(one, settings, model) for one in path) for path in item.alternatives),
-    )
+    alternatives = tuple(tuple(_completed(edit, settings, model) for edit in path) for path in item.alternatives)
+    return replace(item, alternatives=alternatives)
 
 
-def _filled(file: Document, raw: Mapping[str, Any], values: Mapping[str, Scalar], place: Place) -> dict[str, Any]:
+def _filled(file: Document, raw: Mapping[str, Any], values: Mapping[str, Scalar], location: Location) -> dict[str, Any]:
     return {
-        key: fill_in(value, values, f"{file.where((*place, key))}: {_dotted((*place, key))}")
+        key: fill_in(value, values, f"{file.where((*location, key))}: {dotted((*location, key))}")
         if isinstance(value, str)
         else value
         for key, value in raw.items()
@@ -254,33 +270,13 @@ def _filled(file: Document, raw: Mapping[str, Any], values: Mapping[str, Scalar]
     }
 
 
-def _settings(file: Document, filled: Mapping[str, Any], place: Place) -> EditSettings:
+def _settings(file: Document, filled: Mapping[str, Any], location: Location) -> EditSettings:
     settings = EditSettings()
-    for name, value in filled.items():  # one by one, so that each has its own line
-        settings = settings.or_else(read_settings({name: value}, file.where((*place, name))))
+    for name, value in filled.items():  # one by one, so that a message names the line
+        settings = settings.or_else(read_settings({name: value}, file.where((*location, name))))
     return settings
 
 
-def _refuse_unknown(file: Document, raw: Mapping[Any, Any], known: Sequence[str], place: Place) -> None:
+def _refuse_unknown(file: Document, raw: Mapping[Any, Any], known: Sequence[str], location: Location) -> None:
     for name in raw:
-        refuse_unknown([name], known, file.where((*place, str(name))))
-
-
-def _validated(kind: type[_Model], raw: Mapping[str, Any], file: Document, place: Place) -> _Model:
-    try:
-        return kind.model_validate(dict(raw))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        loc = tuple(part for part in problem["loc"] if part in raw or isinstance(part, int) or len(problem["loc"]) < 2)
-        field = (*place, *(loc or problem["loc"][:1]))
-        if problem["type"] == "missing":
-            raise UsageError(f"{file.where(place)}: {_dotted(field)} is missing") from None
-        said = str(problem["msg"]).removeprefix("Input ").removeprefix("Value ")
-        given = problem.get("input")
-        shown = f" (it is {given!r})" if isinstance(given, Scalar | None) else ""
-        raise UsageError(f"{file.where(field)}: {_dotted(field)} {said}{shown}") from None
-
-
-def _dotted(place: Place) -> str:
-    """A place as people count: edits.2.repeat is about the second edit."""
-    return ".".join(str(part + 1) if isinstance(part, int) else part for part in place)
+        refuse_unknown([name], known, file.where((*location, str(name))))

@@ -1,30 +1,30 @@
-"""Training recipes: YAML files, checked by pydantic before anything heavy is imported."""
+"""Training recipes: YAML files, checked before anything heavy is imported."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import Discriminator, Field, Tag
 
-from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.io.yaml_files import line_of
-from ip2p_cli.suggest import did_you_mean
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.yaml_files import StrictModel, read_yaml, validated
 
 Positive = Annotated[int, Field(gt=0)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class StageRecipe(StrictModel):
+    """A part of a run.
 
-
-class StageRecipe(_Strict):
-    """`steps` optimizer steps on `batch` pictures; `shapes` (height, width) take turns; `side`: see `stream.CropSpec`.
-
-    `cuts` pictures come from each painted photo. Timesteps are drawn as T u^`timestep_power`.
+    Attributes:
+        steps: Its optimizer steps.
+        batch: Pairs in one micro-batch of one process: a step takes batch x accumulate x processes pairs.
+        shapes: The (height, width) of the crops, in pixels, used in turn.
+        side: The shorter side of a photo that crops are taken from; see `look_pairs.CropSpec`.
+        cuts: The number of crops from one painted photo.
+        timestep_power: Timesteps are drawn as T u^timestep_power, u uniform in [0, 1).
     """
 
     steps: Positive
@@ -35,8 +35,15 @@ class StageRecipe(_Strict):
     timestep_power: Above0 = 1.0
 
 
-class LossRecipe(_Strict):
-    """`null_text`: what an empty instruction stands for while training."""
+class LossRecipe(StrictModel):
+    """The training loss.
+
+    Attributes:
+        weighting: The weights of the timesteps; min_snr: arXiv 2303.09556, equation 5, with `gamma`.
+        gamma: The highest signal-to-noise ratio that counts.
+        dropout: How often the text is dropped, the image, and both (each; paper, section 3.2.1).
+        null_text: What an empty instruction stands for: any edit of the photo, or the photo unedited.
+    """
 
     weighting: Literal["none", "min_snr"] = "none"
     gamma: Above0 = 5.0
@@ -44,8 +51,8 @@ class LossRecipe(_Strict):
     null_text: Literal["any edit", "no edit"] = "any edit"
 
 
-class FreshRecipe(_Strict):
-    """A model from nothing: closed-form autoencoder, text encoder of its own, UNet of the given config."""
+class ScratchModelRecipe(StrictModel):
+    """A model built from scratch: closed-form autoencoder, its own text encoder, a UNet of the given config."""
 
     patch_size: Positive = 4
     latent_channels: Positive = 16
@@ -59,19 +66,30 @@ class FreshRecipe(_Strict):
     scheduler: dict[str, object] = Field(default_factory=dict)
 
 
-def _kind_of_start(value: object) -> str:
-    return "model" if isinstance(value, str) else "fresh"
+def _start_tag(value: object) -> str:
+    return "model" if isinstance(value, str) else "scratch"
 
 
-class TrainRecipe(_Strict):
-    """Everything a training run is made of. `start`: a model's name, hub id or folder, or a fresh model.
+class TrainRecipe(StrictModel):
+    """A training run.
 
-    `batch` of a stage is that of one process and one micro-batch: a step takes batch x accumulate x processes pairs.
-    `emphasis`: how much oftener than the others a look is drawn.
+    Attributes:
+        name: The name of the model.
+        start: What it starts from: a model's name, hub id or folder, or a model built from scratch.
+        stages: The parts of the run, in order.
+        data: looks:FOLDER, or the folder of a dataset.
+        emphasis: By the name of a look, how many times as often as others it is drawn.
+        hold_out_every: One photo or triplet in this many is kept for grids; 0 keeps none.
+        schedule: How the learning rate goes on after `warmup` steps; see `schedule.learning_rate_factor`.
+        cooldown: The share of the steps at the end in which schedule "cooldown" lowers it.
+        accumulate: The micro-batches of a step.
+        ema_decay: The decay of the averaged weights, which the finished model has.
     """
 
     name: Annotated[str, Field(min_length=1)]
-    start: Annotated[Annotated[str, Tag("model")] | Annotated[FreshRecipe, Tag("fresh")], Discriminator(_kind_of_start)]
+    start: Annotated[
+        Annotated[str, Tag("model")] | Annotated[ScratchModelRecipe, Tag("scratch")], Discriminator(_start_tag)
+    ]
     stages: Annotated[tuple[StageRecipe, ...], Field(min_length=1)]
     data: str | None = None
     emphasis: dict[str, Above0] = Field(default_factory=dict)
@@ -98,72 +116,37 @@ class TrainRecipe(_Strict):
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
+        """The optimizer steps of the whole run."""
         return sum(stage.steps for stage in self.stages)
 
     @property
-    def is_fresh(self) -> bool:
-        """Whether the run starts from nothing."""
-        return isinstance(self.start, FreshRecipe)
-
-
-# What pydantic calls by the names of Python's types.
-_KINDS = {
-    "model_type": "a mapping of settings",
-    "dict_type": "a mapping",
-    "tuple_type": "a list",
-    "too_long": "a shorter list",
-    "too_short": "a longer list",
-}
-_PARTS: dict[str, type[BaseModel]] = {"start": FreshRecipe, "stages": StageRecipe, "loss": LossRecipe}
+    def is_from_scratch(self) -> bool:
+        """Whether the run starts from a model that it builds itself."""
+        return isinstance(self.start, ScratchModelRecipe)
 
 
 def read_train_recipe(path: Path) -> TrainRecipe:
-    """The recipe in the YAML file `path`; InputError where it cannot be read, UsageError where it is wrong."""
-    try:
-        text = path.read_text("utf-8")
-        raw = yaml.safe_load(text)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}). Give a training recipe, e.g. recipes/train-nano.yaml."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8. Give a training recipe.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}.") from error
-    if not isinstance(raw, dict):
-        raise UsageError(f"{path}: not a recipe: it must hold settings, at least name, start and stages.")
-    try:
-        return TrainRecipe.model_validate(raw)
-    except ValidationError as error:
-        # A mistyped name is both unknown and missing: the first says more.
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        raise UsageError(_explain(path, text, problems[0])) from error
+    """Read a training recipe.
+
+    Raises:
+        InputError: The file cannot be read.
+        UsageError: It is not a training recipe; the message names line and field.
+    """
+    document = read_yaml(path)
+    if not isinstance(document.raw, dict):
+        raise UsageError(f"{document.where()}: not a recipe: it must hold settings, at least name, start and stages")
+    return validated(TrainRecipe, document.raw, document)
 
 
 def with_overrides(recipe: TrainRecipe, *, data: str | None, teacher: Path | None) -> TrainRecipe:
-    """The recipe with what the command line says instead; UsageError for a teacher where nothing is taught."""
+    """Replace what the command line gives.
+
+    Raises:
+        UsageError: A teacher is given, but the run does not start from scratch.
+    """
     changes: dict[str, object] = {"data": data} if data is not None else {}
     if teacher is not None:
-        if not isinstance(recipe.start, FreshRecipe):
-            raise UsageError("--teacher is for recipes that start from a fresh model; this one does not.")
+        if not isinstance(recipe.start, ScratchModelRecipe):
+            raise UsageError("--teacher is for recipes that start from scratch; this one starts from a model")
         changes["start"] = recipe.start.model_copy(update={"teacher": teacher})
     return recipe.model_copy(update=changes)
-
-
-def _explain(path: Path, text: str, problem: Any) -> str:
-    """One line: file, line, field, what is wrong, and for an unknown field the nearest name."""
-    place = [part for part in problem["loc"] if part not in ("model", "fresh")]  # the tags of `start`
-    line = line_of(yaml.compose(text, yaml.SafeLoader), place)
-    field = ".".join(str(part) for part in place)
-    if problem["type"] == "extra_forbidden":
-        known = (_PARTS[str(place[0])] if len(place) > 1 else TrainRecipe).model_fields
-        return f"{path}:{line}: there is no setting {field}.{did_you_mean(str(place[-1]), known)}"
-    if problem["type"] == "missing":
-        return f"{path}:{line}: {field} is missing."
-    said = _KINDS.get(problem["type"], problem["msg"].removeprefix("Input should be "))
-    given = problem["input"]
-    shown = f", not {given!r}" if isinstance(given, str | int | float | None) else ""
-    return f"{path}:{line}: {field} should be {said}{shown}."

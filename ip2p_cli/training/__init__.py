@@ -1,1 +1,1 @@
-"""Training."""
+"""Training of InstructPix2Pix models."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: whole or not there, never half."""
+"""Checkpoints of a training run: each is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +22,48 @@ from ip2p_cli.io.train_recipes import TrainRecipe
 
 KEPT = 2  # the newest, and the one before it
 
-# May change between the parts of a run: how long it goes on, how fast, and what is written on the way.
-_FREE = {
-    "emphasis",
-    "stages",
-    "data",
-    "learning_rate",
-    "schedule",
-    "cooldown",
-    "precision",
-    "checkpoint_every",
-    "grid_every",
-    "grid_instructions",
-}
+# May change when a run goes on: how long it takes, how fast it learns, and what it writes on the way.
+_CHANGEABLE = frozenset(
+    "emphasis stages data learning_rate schedule cooldown precision checkpoint_every grid_every "  # noqa: SIM905
+    "grid_instructions".split()
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainState:
+    """What a checkpoint saves and restores: the UNet, its averaged weights, the optimizer, the gradient scaler."""
+
+    accelerator: Accelerator
+    unet: Any
+    ema: EMAModel
+    optimizer: Any
 
 
 def check_recipe(folder: Path, recipe: TrainRecipe, say: Callable[[str], None]) -> None:
-    """Record `recipe` in `folder`; raises TrainingError where a run of another recipe lies there."""
+    """Write `recipe` into `folder`, after checking that a run in it can go on with this recipe.
+
+    Raises:
+        TrainingError: `folder` holds a run of another recipe.
+    """
     path = folder / "recipe.json"
-    now = _comparable(recipe)
+    new = _comparable(recipe)
     if path.exists():
-        then = _read_recipe(path)
-        for key in sorted(key for key in now if now[key] != then[key]):
-            if key not in _FREE:
+        old = _read_recipe(path)
+        for key in sorted(key for key in new if new[key] != old[key]):
+            if key not in _CHANGEABLE:
                 raise TrainingError(
-                    f"{folder} holds a run with another {key} ({_brief(then[key])}, now {_brief(now[key])}): "
+                    f"{folder} holds a run with another {key} ({_brief(old[key])}, now {_brief(new[key])}): "
                     "give another --out, or delete it to begin again."
                 )
             if key != "data":
-                say(f"{key} is another than when this run began: {_brief(then[key])}, now {_brief(now[key])}")
+                say(f"{key} has changed since this run began: {_brief(old[key])}, now {_brief(new[key])}")
     folder.mkdir(parents=True, exist_ok=True)
     _write_text(path, json.dumps(recipe.model_dump(mode="json"), indent=2))
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
     try:
-        # Through the recipe's class: a setting that was not there yet has its default.
+        # Through the recipe's class: a setting that an earlier version did not have gets its default.
         return _comparable(TrainRecipe.model_validate_json(path.read_text("utf-8")))
     except (OSError, ValidationError) as error:
         raise TrainingError(
@@ -65,8 +72,8 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 
 
 def _comparable(recipe: TrainRecipe) -> dict[str, Any]:
-    # The teacher matters only until the start is built, and may lie elsewhere the next time.
-    return recipe.model_dump(mode="json", exclude={"start": {"teacher"}} if recipe.is_fresh else None)
+    # The teacher matters only until the starting model is built, and may be in another folder the next time.
+    return recipe.model_dump(mode="json", exclude={"start": {"teacher"}} if recipe.is_from_scratch else None)
 
 
 def _brief(value: object) -> str:
@@ -81,28 +88,29 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def complete(folder: Path) -> list[tuple[int, Path]]:
-    """(step, folder) of each complete checkpoint of the run in `folder`, the newest last."""
-    found = ((re.fullmatch(r"step-(\d+)", p.name), p) for p in (folder / "checkpoints").glob("step-*"))
-    return sorted((int(match[1]), path) for match, path in found if match)
+    """List the complete checkpoints of the run in `folder` as (step, folder), the newest last."""
+    matches = ((re.fullmatch(r"step-(\d+)", path.name), path) for path in (folder / "checkpoints").glob("step-*"))
+    return sorted((int(match[1]), path) for match, path in matches if match)
 
 
-def save(folder: Path, step: int, accelerator: Accelerator, unet: Any, ema: EMAModel, optimizer: Any) -> None:
-    """Write the checkpoint of `step` and drop all but the newest; the main process writes, the others wait."""
+def save(folder: Path, step: int, state: TrainState) -> None:
+    """Write the checkpoint of `step` and delete all but the newest; the main process writes, the others wait."""
+    accelerator = state.accelerator
     if accelerator.is_main_process:
         target = folder / "checkpoints" / f"step-{step:07d}"
         part = target.with_suffix(".part")
-        for left_over in (target, *target.parent.glob("*.part")):
-            shutil.rmtree(left_over, ignore_errors=True)
+        for unfinished in (target, *target.parent.glob("*.part")):
+            shutil.rmtree(unfinished, ignore_errors=True)
         part.mkdir(parents=True)
-        state = {
-            "unet": accelerator.unwrap_model(unet).state_dict(),
-            "ema": ema.state_dict(),
-            "optimizer": optimizer.state_dict(),
+        tensors = {
+            "unet": accelerator.unwrap_model(state.unet).state_dict(),
+            "ema": state.ema.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
         }
         if accelerator.scaler is not None:
-            state["scaler"] = accelerator.scaler.state_dict()
+            tensors["scaler"] = accelerator.scaler.state_dict()
         with (part / "state.pt").open("wb") as file:
-            torch.save(state, file)
+            torch.save(tensors, file)
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
@@ -111,29 +119,34 @@ def save(folder: Path, step: int, accelerator: Accelerator, unet: Any, ema: EMAM
     accelerator.wait_for_everyone()
 
 
-def restore(folder: Path, accelerator: Accelerator, unet: Any, ema: EMAModel, optimizer: Any) -> int:
-    """Load the newest checkpoint in place; returns the number of steps done, 0 where there is none."""
-    found = complete(folder)
-    if not found:
+def restore(folder: Path, state: TrainState) -> int:
+    """Load the newest checkpoint into `state`; returns the number of steps done, 0 without a checkpoint.
+
+    Raises:
+        TrainingError: The checkpoint cannot be read.
+    """
+    checkpoints = complete(folder)
+    if not checkpoints:
         return 0
-    step, path = found[-1]
+    step, path = checkpoints[-1]
+    accelerator = state.accelerator
     try:
-        state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
-        accelerator.unwrap_model(unet).load_state_dict(state["unet"])
-        ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        if accelerator.scaler is not None and "scaler" in state:
-            accelerator.scaler.load_state_dict(state["scaler"])
+        tensors = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+        accelerator.unwrap_model(state.unet).load_state_dict(tensors["unet"])
+        state.ema.load_state_dict(tensors["ema"])
+        state.optimizer.load_state_dict(tensors["optimizer"])
+        if accelerator.scaler is not None and "scaler" in tensors:
+            accelerator.scaler.load_state_dict(tensors["scaler"])
     except (OSError, EOFError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise TrainingError(
             f"{path}: this checkpoint cannot be read; delete it to go on from the one before."
         ) from error
-    ema.to(accelerator.device)
+    state.ema.to(accelerator.device)
     return step
 
 
 class Log:
-    """`log.jsonl`: one line a step. Lines after the checkpoint that a run resumes from are taken back first."""
+    """The file `log.jsonl`, one line a step; lines after the checkpoint that a run resumes from are removed."""
 
     def __init__(self, path: Path, steps_done: int) -> None:
         """Open the log at `path` for a run that has done `steps_done` steps."""

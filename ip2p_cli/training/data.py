@@ -1,4 +1,4 @@
-"""Batches for training as tensors, read ahead by other processes."""
+"""Training data: batches as tensors, read ahead by other processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ip2p_cli.training.schedule import stage_at
 
 
 class TensorBatch(NamedTuple):
-    """before, after: (N, 3, H, W) in [-1, 1]."""
+    """A micro-batch. before, after: (N, 3, H, W) in [-1, 1]."""
 
     before: Tensor
     after: Tensor
@@ -33,18 +33,20 @@ class TensorBatch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainData:
-    """What a run learns from. photos, held_out: pictures to edit, as functions of their side. said: for people."""
+    """What a run learns from: pairs and their photos, each photo a function of its shorter side in pixels."""
 
     stream: Stream
     photos: Sequence[Photo]
     held_out: Sequence[Photo]
-    said: str
+    description: str
 
 
 def open_data(recipe: TrainRecipe) -> TrainData:
-    """The data that the recipe names: looks:FOLDER, or a dataset in any layout that `open_dataset` knows.
+    """Open the data that the recipe names: looks:FOLDER, or a dataset in any layout that `open_dataset` knows.
 
-    Raises UsageError where it names none or asks for what the data cannot do, InputError where it cannot be read.
+    Raises:
+        UsageError: The recipe names no data, or asks for what the data cannot do.
+        InputError: The data cannot be read.
     """
     kind, _, folder = (recipe.data or "").partition(":")
     if kind == "looks" and folder:
@@ -68,7 +70,7 @@ def open_data(recipe: TrainRecipe) -> TrainData:
         stream=PairStream(pairs, training, seed=recipe.seed),
         photos=Originals(pairs, training),
         held_out=Originals(pairs, held_out),
-        said=f"{len(training)} pairs of a dataset",
+        description=f"{len(training)} pairs of a dataset",
     )
 
 
@@ -80,29 +82,29 @@ def _looks(recipe: TrainRecipe, folder: str) -> TrainData:
         stream=LooksStream(photos, seed=recipe.seed, emphasis=recipe.emphasis),
         photos=[partial(read_photo, path) for path in photos],
         held_out=[partial(read_photo, path) for path in held_out],
-        said=f"{len(photos)} photos with painted looks",
+        description=f"{len(photos)} photos with painted looks",
     )
 
 
 class Batches(Dataset[TensorBatch | InputError]):
-    """Item i is micro-batch i of the whole run, the same whoever reads it and in whatever order."""
+    """The micro-batches of a run. Item i is the same whoever reads it and in whatever order."""
 
     def __init__(self, recipe: TrainRecipe, stream: Stream, *, rank: int) -> None:
-        """`rank`: number of the process that trains on it."""
+        """Make the batches of the process with number `rank`."""
         self.recipe, self.stream, self.rank = recipe, stream, rank
 
     def __len__(self) -> int:
-        """Micro-batches in the whole run."""
+        """Return the number of micro-batches in the whole run."""
         return self.recipe.total_steps * self.recipe.accumulate
 
     def __getitem__(self, index: int) -> TensorBatch | InputError:
-        """Micro-batch `index`, or why there is none: an error that a reader raised would come with its traceback."""
+        """Read micro-batch `index`; an error is returned, as one that a reader raises has its traceback in its text."""
         step = index // self.recipe.accumulate
         stage = stage_at(self.recipe, step)
         height, width = stage.shapes[step % len(stage.shapes)]
-        cut = CropSpec(height=height, width=width, side=stage.side, per_photo=stage.cuts)
+        crop = CropSpec(height=height, width=width, side=stage.side, per_photo=stage.cuts)
         try:
-            pairs = self.stream.batch(index, stage.batch, cut, self.rank)
+            pairs = self.stream.batch(index, stage.batch, crop, self.rank)
         except InputError as error:
             return error
         before, after = (
@@ -111,14 +113,18 @@ class Batches(Dataset[TensorBatch | InputError]):
         return TensorBatch(before, after, pairs.instructions)
 
     def read(self, first_step: int, readers: int) -> Generator[TensorBatch, None, None]:
-        """The micro-batches from `first_step` on, in order, read ahead by `readers` processes (0: by this one)."""
+        """Yield the micro-batches from `first_step` on, read ahead by `readers` processes (0: by this process).
+
+        Raises:
+            InputError: The data cannot be read.
+        """
         loader = DataLoader(
             self,
             batch_size=None,
             sampler=range(first_step * self.recipe.accumulate, len(self)),
             num_workers=readers,
             prefetch_factor=8 if readers else None,
-            worker_init_fn=_step_back,
+            worker_init_fn=_set_up_reader,
         )
         with _without_opencv_threads():
             batches = iter(loader)
@@ -133,7 +139,7 @@ class Batches(Dataset[TensorBatch | InputError]):
 
 @contextlib.contextmanager
 def _without_opencv_threads() -> Iterator[None]:
-    """A process that is forked while OpenCV has threads waits for them for ever: they are not in it."""
+    """Stop OpenCV's threads while processes are forked: the child would wait for ever for threads it does not have."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -142,10 +148,10 @@ def _without_opencv_threads() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def _step_back(_: int) -> None:
+def _set_up_reader(_: int) -> None:
     cv2.setNumThreads(1)
     with contextlib.suppress(OSError, AttributeError):
-        # On a machine without a GPU a reader would stall the training's threads: it takes what they leave over.
+        # Without a GPU a reader would slow the training's threads down: give it a lower priority.
         os.nice(3)
         # Ctrl-C goes to the whole process group, but the training process needs its reader to finish the step.
         os.setpgrp()

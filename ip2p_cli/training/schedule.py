@@ -1,4 +1,4 @@
-"""What training does at which step: stage and learning rate as functions of the step's number."""
+"""The stage and the learning rate of a training run as functions of the step's number."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import math
 
 from ip2p_cli.io.train_recipes import StageRecipe, TrainRecipe
 
+_LEAST = 0.02  # the share of the learning rate that is left at the end of a cosine
+
 
 def stage_at(recipe: TrainRecipe, step: int) -> StageRecipe:
-    """The stage that step `step` (from 0) belongs to."""
+    """Return the stage that `step` (from 0) belongs to."""
     for stage in recipe.stages:
         if step < stage.steps:
             return stage
@@ -17,11 +19,14 @@ def stage_at(recipe: TrainRecipe, step: int) -> StageRecipe:
 
 
 def learning_rate_factor(recipe: TrainRecipe, step: int) -> float:
-    """In (0, 1]: linear warm-up, then constant, cosine, or constant with a cosine cooldown over the last part."""
-    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    """Return the factor of the learning rate at `step` (from 0), in (0, 1].
+
+    After a linear warm-up it is constant, falls as a cosine, or is constant with a cosine over the last part.
+    """
+    warm_up = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
     total = recipe.total_steps
     length = {"constant": 0, "cosine": total, "cooldown": round(total * recipe.cooldown)}[recipe.schedule]
-    into = step - (total - length)
-    if not length or into < 0:
-        return warm
-    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * into / length)))
+    position = step - (total - length)
+    if not length or position < 0:
+        return warm_up
+    return warm_up * (_LEAST + (1 - _LEAST) * 0.5 * (1 + math.cos(math.pi * position / length)))

@@ -1,4 +1,4 @@
-"""A model from nothing, ready to be trained: autoencoder, text encoder, UNet (nano's beginning)."""
+"""A model built from scratch, ready to be trained: autoencoder, text encoder, UNet. nano began as one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from ip2p_cli.datagen.dataset.stream import Photo
-from ip2p_cli.errors import UsageError
-from ip2p_cli.io.train_recipes import FreshRecipe
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.train_recipes import ScratchModelRecipe
 from ip2p_cli.looks import looks
 from ip2p_cli.looks.labels import labelled_wordings
 from ip2p_cli.looks.phrasing import vary
@@ -26,7 +26,7 @@ from ip2p_cli.types import ModelSpec
 
 Say = Callable[[str], None]
 
-# Frames for texts that no look words: a teacher tells where these lie.
+# Frames for texts that describe no look: a teacher gives their embeddings.
 _FRAMES = (
     "{}", "make it {}", "make it look {}", "as if it were {}", "a {} look", "turn it into {}", "{} style",
     "give the photo a {} mood", "make the {} {}", "{} {}", "add {}", "{} at {}", "add a {} on the {}",
@@ -35,12 +35,16 @@ _FREE_TEXTS = 8000
 _BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
-def build_fresh(recipe: FreshRecipe, name: str, photos: Sequence[Photo], seed: int, say: Say) -> Editor:
-    """A fresh model in fp32 on the CPU, its UNet untrained, its other parts finished.
+def build_scratch_model(recipe: ScratchModelRecipe, name: str, photos: Sequence[Photo], seed: int, say: Say) -> Editor:
+    """Build a model in fp32 on the CPU, with an untrained UNet; its other parts are finished.
 
-    Deterministic in (recipe, photos, seed). Takes minutes, most of them for the text encoder.
+    It depends on the arguments alone, and takes minutes, most of them for the text encoder.
+
+    Raises:
+        UsageError: The recipe has settings that a part cannot take.
+        InputError: No photo can be read.
     """
-    # First what can fail on a wrong recipe.
+    # What can fail on a wrong recipe comes first.
     scheduler = _built(DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, **_BETAS}, recipe.scheduler)
     unet = _unet(recipe, seed)
     say(f"autoencoder: principal components of {recipe.patch_size} px patches")
@@ -59,7 +63,7 @@ def build_fresh(recipe: FreshRecipe, name: str, photos: Sequence[Photo], seed: i
     )
 
 
-def _unet(recipe: FreshRecipe, seed: int) -> UNet2DConditionModel:
+def _unet(recipe: ScratchModelRecipe, seed: int) -> UNet2DConditionModel:
     torch.manual_seed(seed)
     channels = recipe.latent_channels
     shape = {"in_channels": 2 * channels, "out_channels": channels, "cross_attention_dim": recipe.text_width}
@@ -67,7 +71,7 @@ def _unet(recipe: FreshRecipe, seed: int) -> UNet2DConditionModel:
 
 
 def _built(cls: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
-    """`cls(**ours, **theirs)`, theirs first; UsageError where the recipe has settings that the class cannot take."""
+    """Make `cls(**ours, **theirs)`, where theirs win; UsageError for settings that the class cannot take."""
     try:
         return cls(**{**ours, **theirs})
     except (TypeError, ValueError, NotImplementedError) as error:
@@ -76,19 +80,29 @@ def _built(cls: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
 
 
 def _pictures(photos: Sequence[Photo], seed: int) -> Iterator[Tensor]:
-    """Photos, each plain and with one look: the autoencoder has to carry both."""
+    """Yield photos, (3, H, W) in [-1, 1], each as it is and with one look: the autoencoder needs both.
+
+    A photo that cannot be read is passed over; InputError where none can.
+    """
     rng = random.Random(f"{seed}/autoencoder")
-    names = list(looks())
-    for read in rng.sample(photos, min(300, len(photos))):
-        photo = read(256)
+    names, failures = list(looks()), []
+    chosen = rng.sample(photos, min(300, len(photos)))
+    for read in chosen:
+        try:
+            photo = read(256)
+        except InputError as error:
+            failures.append(error)
+            continue
         look = looks()[rng.choice(names)]
         painted = look.paint(photo, 1.0, np.random.default_rng(rng.getrandbits(32)))
         for picture in (photo, painted):
             yield torch.from_numpy(picture.copy()).permute(2, 0, 1) * 2 - 1
+    if failures and len(failures) == len(chosen):
+        raise failures[-1]
 
 
-def _text_encoder(recipe: FreshRecipe, seed: int, say: Say) -> tuple[CLIPTokenizer, CLIPTextModel]:
-    """A tokenizer and a text encoder trained on the looks' wordings and, with a teacher, on free texts."""
+def _text_encoder(recipe: ScratchModelRecipe, seed: int, say: Say) -> tuple[CLIPTokenizer, CLIPTextModel]:
+    """Train a tokenizer and a text encoder on the wordings of looks and, with a teacher, on free texts."""
     trained, held_out = labelled_wordings()
     shape = text.TextShape(
         hidden_size=recipe.text_width,
@@ -120,6 +134,6 @@ def _text_encoder(recipe: FreshRecipe, seed: int, say: Say) -> tuple[CLIPTokeniz
 
 
 def _free_texts(words: Sequence[str], rng: random.Random) -> list[str]:
-    """Frames filled with words, whatever they mean."""
+    """Fill frames with random words, whatever they mean."""
     frames = [rng.choice(_FRAMES) for _ in range(_FREE_TEXTS)]
     return [re.sub(r"\{\}", lambda _: rng.choice(words), frame) for frame in frames]

@@ -1,4 +1,4 @@
-"""The model a training run starts from: a fresh one, an editing model, or a widened text-to-image model."""
+"""The model that a training run starts from: built from scratch, an editing model, or a text-to-image model."""
 
 from __future__ import annotations
 
@@ -13,29 +13,34 @@ from torch import nn
 
 from ip2p_cli.datagen.dataset.stream import Photo
 from ip2p_cli.errors import UsageError
-from ip2p_cli.io.train_recipes import FreshRecipe, TrainRecipe
+from ip2p_cli.io.train_recipes import ScratchModelRecipe, TrainRecipe
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.models.save import save_editor
 from ip2p_cli.types import EditSettings, ModelSpec
 
-# What a fresh model is trained for: it follows the instruction without guidance.
-_FRESH_DEFAULTS = EditSettings(steps=8, cfg_text=1.0, cfg_image=1.0, sampler="ddim")
+# A model from scratch is trained to follow the instruction without guidance.
+_SCRATCH_DEFAULTS = EditSettings(steps=8, cfg_text=1.0, cfg_image=1.0, sampler="ddim")
 
 
 def start_editor(recipe: TrainRecipe, folder: Path, photos: Sequence[Photo], say: Callable[[str], None]) -> Editor:
-    """The model of `recipe.start` in fp32 on the CPU, its UNet ready to take an image condition.
+    """Load the model of `recipe.start` in fp32 on the CPU, with a UNet that takes an image condition.
 
-    A fresh model is built once and kept in `folder/start`. `spec` says what the finished model will be.
+    A model from scratch is built once, its autoencoder fitted to `photos`, and kept in `folder/start`. The `spec` of
+    the result describes the finished model.
+
+    Raises:
+        ModelError: The model cannot be loaded.
+        UsageError: The model from scratch cannot be built as the recipe says.
     """
-    if isinstance(recipe.start, FreshRecipe):
+    if isinstance(recipe.start, ScratchModelRecipe):
         kept = folder / "start"
         if not (kept / "model_index.json").exists():
-            from ip2p_cli.training.scratch_model import build_fresh
+            from ip2p_cli.training.scratch_model import build_scratch_model
 
-            save_editor(build_fresh(recipe.start, recipe.name, photos, recipe.seed, say), kept, card="")
+            save_editor(build_scratch_model(recipe.start, recipe.name, photos, recipe.seed, say), kept, card="")
         start = ModelSpec(
-            name=recipe.name, source=str(kept.absolute()), description="", licence="", defaults=_FRESH_DEFAULTS
+            name=recipe.name, source=str(kept.absolute()), description="", licence="", defaults=_SCRATCH_DEFAULTS
         )
     else:
         start = find_model(recipe.start)
@@ -45,9 +50,9 @@ def start_editor(recipe: TrainRecipe, folder: Path, photos: Sequence[Photo], say
 
 
 def widen(unet: Any, channels: int) -> None:
-    """Give `unet.conv_in` `channels` input channels: zero weights for the new ones, all others and the bias kept.
+    """Widen `unet.conv_in` to `channels` input channels, the new ones with weights of zero (paper, section 3.2).
 
-    The UNet then answers as before, whatever the new channels hold. One that has them already stays as it is.
+    The UNet predicts as before, whatever the new channels hold. A UNet of this width stays as it is.
     """
     old: nn.Conv2d = unet.conv_in
     if old.in_channels == channels:
@@ -61,23 +66,27 @@ def widen(unet: Any, channels: int) -> None:
 
 
 def _finished_spec(recipe: TrainRecipe, editor: Editor) -> ModelSpec:
-    """The starting model's defaults, at the resolution of the last stage."""
+    """Describe the finished model: the starting model's defaults, at the resolution of the last stage."""
     start = editor.spec
-    fresh = isinstance(recipe.start, FreshRecipe)
+    origin = "trained from scratch" if recipe.is_from_scratch else f"{start.name}, fine-tuned"
     return ModelSpec(
         name=recipe.name,
         source=start.source,
-        description="trained from nothing by ip2p train" if fresh else f"{start.name}, fine-tuned by ip2p train",
-        licence="not stated" if fresh else start.licence,
+        description=f"{origin} by ip2p train",
+        licence="not stated" if recipe.is_from_scratch else start.licence,
         multiple=editor.vae_factor * 2 ** (len(editor.unet.config.down_block_types) - 1),
         defaults=replace(start.defaults, resolution=recipe.stages[-1].side, seed=None),
     )
 
 
 def check_shapes(recipe: TrainRecipe, editor: Editor) -> None:
-    """Raise UsageError where a stage's pictures do not fit the model's latents."""
+    """Check that the pictures of every stage fit the model's latents.
+
+    Raises:
+        UsageError: A side is not a multiple of the autoencoder's factor.
+    """
     factor = editor.vae_factor
-    for number, stage in enumerate(recipe.stages):
+    for number, stage in enumerate(recipe.stages, start=1):
         for height, width in stage.shapes:
             if height % factor or width % factor:
                 raise UsageError(
@@ -87,13 +96,14 @@ def check_shapes(recipe: TrainRecipe, editor: Editor) -> None:
 
 
 def model_card(recipe: TrainRecipe, spec: ModelSpec, data: str) -> str:
-    """The README.md of the finished model, in Markdown."""
-    start = "from nothing" if isinstance(recipe.start, FreshRecipe) else f"from {recipe.start}"
+    """Write the README.md of the finished model, in Markdown. data: a description of what it was trained on."""
+    start = "from scratch" if recipe.is_from_scratch else f"from {recipe.start}"
     plan = json.dumps(recipe.model_dump(mode="json", exclude={"data": True, "start": {"teacher"}}), indent=2)
-    said = spec.defaults
+    defaults = spec.defaults
     return (
         f"# {recipe.name}\n\nAn InstructPix2Pix model trained {start} by `ip2p train` on {data}, "
         f"{recipe.total_steps} steps; averaged weights.\n\n"
-        f"Defaults: {said.steps} steps of {said.sampler} at {said.resolution} px, cfg_text {said.cfg_text}, "
-        f"cfg_image {said.cfg_image}. Licence: {spec.licence}.\n\n```json\n{plan}\n```\n"
+        f"Defaults: {defaults.steps} steps of {defaults.sampler} at {defaults.resolution} px, "
+        f"cfg_text {defaults.cfg_text}, cfg_image {defaults.cfg_image}. "
+        f"Licence: {spec.licence}.\n\n```json\n{plan}\n```\n"
     )

@@ -1,10 +1,10 @@
-"""Training (paper, section 3.2): `train` yields a `TrainStep` for each optimizer step and leaves a model folder.
+"""Training (paper, section 3.2): `train` yields a `TrainStep` for each optimizer step and writes a model folder.
 
-A step is a function of its number: data, noise, timesteps and dropout come from generators seeded by
-(seed, step, rank). A checkpoint therefore holds weights, their average and the optimizer's state, and a
-resumed run repeats what the uninterrupted one would have done.
+A step is a function of its number: data, noise, timesteps and dropout come from generators seeded by (seed, step,
+rank). So a checkpoint needs only the weights, their average and the optimizer's state, and a resumed run does what the
+uninterrupted run would have done.
 
-Under `accelerate launch` every process runs all of this on data of its own, and only the main one writes.
+Under `accelerate launch` every process runs this module on its own data, and only the main process writes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
@@ -39,6 +38,7 @@ from ip2p_cli.io.train_recipes import TrainRecipe
 from ip2p_cli.models.loader import Editor
 from ip2p_cli.models.save import save_editor
 from ip2p_cli.training import checkpoints
+from ip2p_cli.training.checkpoints import TrainState
 from ip2p_cli.training.data import Batches, TensorBatch, open_data
 from ip2p_cli.training.grids import draw_grid
 from ip2p_cli.training.schedule import learning_rate_factor, stage_at
@@ -58,7 +58,7 @@ _NOISE_KEYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainStep:
-    """Progress after one optimizer step, the same in every process; `grid` where a picture was drawn."""
+    """Progress after one optimizer step, the same in every process. grid: the picture drawn after it, if any."""
 
     step: int
     total: int
@@ -69,39 +69,49 @@ class TrainStep:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Run:
-    """What the loop holds on to. alphas: (T,), cumulative. null: the empty instruction's states, (1, L, D)."""
+class Run(TrainState):
+    """What the training loop works with.
+
+    Attributes:
+        alphas: The cumulative alphas of the noise schedule, (T,).
+        null: The text encoder's states for the empty instruction, (1, L, D).
+        channel_weights: The weights of the latent's channels in the loss, (C,); None for equal ones.
+    """
 
     recipe: TrainRecipe
     editor: Editor
-    accelerator: Accelerator
-    unet: Any
-    optimizer: Any
-    ema: EMAModel
     alphas: Tensor
     null: Tensor
     channel_weights: Tensor | None
 
 
 def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: Say) -> Iterator[TrainStep]:
-    """Run `recipe` in `folder`, from its newest checkpoint if there is one; yields after every step.
+    """Run `recipe` in `folder`, from its newest checkpoint if there is one.
 
-    `stop` is asked before the first step and after each one: where it turns true (in any process) a checkpoint is
-    written and the iteration ends. At the end `folder/model` holds the averaged weights in diffusers layout.
-    Raises UsageError where the recipe names no data, TrainingError where it does not fit the run that `folder`
-    holds or the numbers overflow.
+    At the end `folder/model` holds the averaged weights in diffusers layout.
+
+    Args:
+        recipe: What to train.
+        folder: The folder of the run.
+        stop: Called before the first step and after each step. Where it returns true (in any process), a checkpoint
+            is written and the iteration ends.
+        say: Takes lines for the user.
+
+    Raises:
+        UsageError: The recipe names no data, or settings that are not possible.
+        TrainingError: `folder` holds a run of another recipe, or the numbers overflow.
     """
     data = open_data(recipe)
     accelerator = _accelerator(recipe)
     main = accelerator.is_main_process
     say = say if main else _silent
-    with accelerator.main_process_first():  # the other processes find what it has written
+    with accelerator.main_process_first():  # the other processes read what it has written
         if main:
             checkpoints.check_recipe(folder, recipe, say)
         editor = start_editor(recipe, folder, data.photos, say)
     check_shapes(recipe, editor)
     run = _prepare(recipe, editor, accelerator)
-    first = checkpoints.restore(folder, accelerator, run.unet, run.ema, run.optimizer)
+    first = checkpoints.restore(folder, run)
     log = checkpoints.Log(folder / "log.jsonl", first) if main else None
     if first:
         say(f"going on after step {first} of {recipe.total_steps}")
@@ -117,9 +127,9 @@ def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: S
                 log.add(step=done, loss=loss, learning_rate=rate)
             last, grid = done == recipe.total_steps, None
             if last or stopping or done % recipe.checkpoint_every == 0:
-                checkpoints.save(folder, done, accelerator, run.unet, run.ema, run.optimizer)
+                checkpoints.save(folder, done, run)
             if main and (last or done % recipe.grid_every == 0):
-                with _Averaged(run):
+                with _averaged_weights(run):
                     grid = draw_grid(run.editor, recipe, data.held_out or data.photos, folder, done)
             seconds = time.monotonic() - began
             yield TrainStep(
@@ -128,8 +138,9 @@ def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: S
             if stopping and not last:
                 return
     if main:
-        with _Averaged(run):
-            save_editor(run.editor, folder / "model", card=model_card(recipe, run.editor.spec, data.said))
+        with _averaged_weights(run):
+            card = model_card(recipe, run.editor.spec, data.description)
+            save_editor(run.editor, folder / "model", card=card)
     accelerator.wait_for_everyone()
 
 
@@ -141,7 +152,7 @@ def _accelerator(recipe: TrainRecipe) -> Accelerator:
     precision = {"auto": "no", "fp32": "no"}.get(recipe.precision, recipe.precision)
     if recipe.precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
         precision = "bf16"
-    # The other processes wait while the main one builds a fresh text encoder or fetches the model.
+    # The other processes wait while the main one builds a text encoder or fetches the model.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=3))
     return Accelerator(mixed_precision=precision, kwargs_handlers=[patience])
 
@@ -151,7 +162,7 @@ def _prepare(recipe: TrainRecipe, editor: Editor, accelerator: Accelerator) -> R
         part.to(accelerator.device)
     editor.unet.train().requires_grad_(True)
     parameters = list(editor.unet.parameters())
-    groups = [  # norms and biases are not pulled towards zero
+    groups = [  # no weight decay for norms and biases
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
@@ -160,7 +171,6 @@ def _prepare(recipe: TrainRecipe, editor: Editor, accelerator: Accelerator) -> R
     ema.to(accelerator.device)
     unet, optimizer = accelerator.prepare(editor.unet, optimizer)
     editor = replace(editor, device=accelerator.device)
-    weights = getattr(editor.vae, "loss_weights", None)
     return Run(
         recipe=recipe,
         editor=editor,
@@ -170,19 +180,19 @@ def _prepare(recipe: TrainRecipe, editor: Editor, accelerator: Accelerator) -> R
         ema=ema,
         alphas=_alphas(editor).to(accelerator.device),
         null=null_text(editor),
-        channel_weights=weights,
+        channel_weights=getattr(editor.vae, "loss_weights", None),
     )
 
 
 def _alphas(editor: Editor) -> Tensor:
-    """(T,) cumulative alphas of the model's own noise schedule, rescaled to zero terminal SNR where it says so."""
+    """Return the cumulative alphas, (T,), of the model's noise schedule, rescaled to zero terminal SNR if it is."""
     config = editor.scheduler_config
     alphas: Tensor = DDIMScheduler(**{key: config[key] for key in _NOISE_KEYS if key in config}).alphas_cumprod
     return alphas
 
 
 def _readers(run: Run) -> int:
-    """How many processes read ahead: one beside a CPU that trains, as many as are free beside a GPU."""
+    """Return how many processes read ahead: one if a CPU trains, as many as are free if a GPU does."""
     if run.accelerator.device.type == "cpu":
         return 1
     processes: int = run.accelerator.num_processes
@@ -197,11 +207,11 @@ def _set_learning_rate(run: Run, step: int) -> float:
 
 
 def _optimizer_step(run: Run, step: int, data: Iterator[TensorBatch]) -> float:
-    """Forward and backward over the accumulated micro-batches of `step`, one update; returns this process's loss."""
+    """Do one optimizer step over the micro-batches of `step`; returns this process's loss."""
     recipe, total = run.recipe, 0.0
     power = stage_at(recipe, step).timestep_power
     for micro in range(recipe.accumulate):
-        # Gradients meet across processes once, with the last micro-batch.
+        # Gradients are exchanged between processes once, with the last micro-batch.
         with nullcontext() if micro == recipe.accumulate - 1 else run.accelerator.no_sync(run.unet):
             loss = _loss(run, next(data), power, _generator(run, step, micro)) / recipe.accumulate
             run.accelerator.backward(loss)
@@ -220,7 +230,7 @@ def _optimizer_step(run: Run, step: int, data: Iterator[TensorBatch]) -> float:
 
 
 def _agree(run: Run, loss: float, stopping: bool) -> tuple[float, bool]:
-    """(mean loss of all processes, whether any of them is to stop)."""
+    """Return the mean loss of all processes, and whether any of them is to stop."""
     if run.accelerator.num_processes == 1:
         return loss, stopping
     both = torch.tensor([loss, float(stopping)], device=run.accelerator.device)
@@ -229,14 +239,15 @@ def _agree(run: Run, loss: float, stopping: bool) -> tuple[float, bool]:
 
 
 def _generator(run: Run, step: int, micro: int) -> torch.Generator:
-    """The CPU generator of one micro-batch: every rank, step and micro-batch draws its own numbers."""
-    place = (step * run.recipe.accumulate + micro) * run.accelerator.num_processes + run.accelerator.process_index
-    seed = (run.recipe.seed << 40) + place
+    """Make the CPU generator of one micro-batch: every rank, step and micro-batch has its own numbers."""
+    position = (step * run.recipe.accumulate + micro) * run.accelerator.num_processes + run.accelerator.process_index
+    seed = (run.recipe.seed << 40) + position
     torch.manual_seed(seed)  # for dropout layers, where the UNet has any
     return torch.Generator("cpu").manual_seed(seed)
 
 
 def _loss(run: Run, batch: TensorBatch, power: float, generator: torch.Generator) -> Tensor:
+    """The paper's equation 1 with its dropout of conditions. power: see `StageRecipe.timestep_power`."""
     settings, editor, device = run.recipe.loss, run.editor, run.accelerator.device
     count = len(batch.instructions)
     drop = draw_dropout(count, settings.dropout, generator)
@@ -251,28 +262,26 @@ def _loss(run: Run, batch: TensorBatch, power: float, generator: torch.Generator
     noise = torch.randn(latents.shape, generator=generator).to(device)
     steps = draw_timesteps(count, len(run.alphas), power, generator).to(device)
     alphas = run.alphas[steps]
-    kind = str(editor.scheduler_config.get("prediction_type", "epsilon"))
+    prediction_type = str(editor.scheduler_config.get("prediction_type", "epsilon"))
     noisy = torch.cat([add_noise(latents, noise, alphas), condition], dim=1)
     with run.accelerator.autocast():
         prediction = run.unet(noisy, steps, encoder_hidden_states=text).sample
     weights = torch.ones(count, device=device)
     if settings.weighting == "min_snr":
-        weights = min_snr_weights(alphas, kind, settings.gamma)
-    return weighted_mse(prediction, prediction_target(latents, noise, alphas, kind), weights, run.channel_weights)
+        weights = min_snr_weights(alphas, prediction_type, settings.gamma)
+    target = prediction_target(latents, noise, alphas, prediction_type)
+    return weighted_mse(prediction, target, weights, run.channel_weights)
 
 
-class _Averaged:
-    """Within it the UNet has the averaged weights; afterwards the trained ones again."""
-
-    def __init__(self, run: Run) -> None:
-        """`run`: whose UNet."""
-        self._ema, self._unet = run.ema, run.accelerator.unwrap_model(run.unet)
-
-    def __enter__(self) -> None:
-        self._ema.store(self._unet.parameters())
-        self._ema.copy_to(self._unet.parameters())
-        self._unet.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self._ema.restore(self._unet.parameters())
-        self._unet.train()
+@contextmanager
+def _averaged_weights(run: Run) -> Iterator[None]:
+    """Give the UNet its averaged weights within the block, and the trained ones back after it."""
+    unet = run.accelerator.unwrap_model(run.unet)
+    run.ema.store(unet.parameters())
+    run.ema.copy_to(unet.parameters())
+    unet.eval()
+    try:
+        yield
+    finally:
+        run.ema.restore(unet.parameters())
+        unet.train()

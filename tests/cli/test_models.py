@@ -255,17 +255,17 @@ def test_own_entries(config: Path, tiny_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("modle: x", "unknown field 'modle'. Did you mean model"),
-        ("models: {a: {sorce: x/y}}", "models.a: unknown field 'sorce'. Did you mean source?"),
+        ("modle: x", "there is no setting modle. Did you mean model"),
+        ("models: {a: {sorce: x/y}}", "there is no setting models.a.sorce. Did you mean source?"),
         (
             "models: {a: {source: x/y, defaults: {step: 3}}}",
             "models.a.defaults: unknown field 'step'. Did you mean steps",
         ),
         ("models: {a: {source: x/y, defaults: {steps: many}}}", "models.a.defaults: steps"),
-        ("models: {a: {revision: main}}", "models.a: `source` is missing"),
+        ("models: {a: {revision: main}}", "models.a.source is missing: a hub id"),
         ("models: {a: x/y}", "models.a"),
         ("models: [a]", "models"),
-        ("- a", "must be a mapping"),
+        ("- a", "should be a mapping"),
         ("model: 3", "model"),
     ],
 )

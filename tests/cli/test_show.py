@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ip2p_cli.cli.app import main
-from ip2p_cli.io.output import write_image
+from tests.io.pictures import write_image
 
 RECORD: dict[str, Any] = {
     "ip2p": "0.1.0",
@@ -71,13 +71,17 @@ def test_json_for_programs(show: Shown, tmp_path: Path) -> None:
 def test_a_picture_that_says_nothing(show: Shown, tmp_path: Path, words: list[str]) -> None:
     code, out, err = show(made(tmp_path / "a.png", None), *words)
     assert (code, out) == (3, "")
-    assert "a.png does not say how it was made" in err
+    assert "a.png has no record of how it was made" in err
     assert len(err.strip().splitlines()) == 1
 
 
 def test_what_is_no_picture(show: Shown, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("text")
-    for name, said in (("a.png", "is not a picture of a known kind"), ("b.png", "did you mean"), (".", "is a folder")):
+    for name, said in (
+        ("a.png", "is not a picture of a known format"),
+        ("b.png", "did you mean"),
+        (".", "is a folder"),
+    ):
         code, out, err = show(tmp_path / name)
         assert (code, out) == (3, "")
         assert said in err

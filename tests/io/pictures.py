@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.output import check_output, encode_picture
+
 CLOSE = 16  # levels that a lossy format may be off by, on smooth content
 
 
@@ -32,3 +35,9 @@ def difference(a: Image.Image, b: Image.Image) -> int:
 def pixels(image: Image.Image) -> list[Any]:
     array = np.asarray(image)
     return array.reshape(-1, *array.shape[2:]).tolist()  # type: ignore[no-any-return]
+
+
+def write_image(image: Image.Image, path: Path, *, overwrite: bool, **options: Any) -> None:
+    """Write a picture as every command does: checked, encoded, written whole."""
+    check_output(path, overwrite)
+    write_whole(path, encode_picture(image, path, **options), overwrite=overwrite)

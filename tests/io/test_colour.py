@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from ip2p_cli.io.colour import srgb_profile, to_srgb
 from ip2p_cli.io.images import read_image
-from ip2p_cli.io.output import write_image
+from tests.io.pictures import write_image
 
 # The colorants on D50 of sRGB, and of a wider gamut: Display P3.
 SRGB = {"rXYZ": (0.43607, 0.22249, 0.01392), "gXYZ": (0.38515, 0.71687, 0.09708), "bXYZ": (0.14307, 0.06061, 0.7141)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import json
 import os
 import struct
 import sys
@@ -15,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.io import formats as kinds
-from ip2p_cli.io import images
-from ip2p_cli.io.images import read_image
+from ip2p_cli.io import formats, images
+from ip2p_cli.io.images import picture_from_bytes, picture_from_image, read_image, read_size
 from ip2p_cli.io.output import check_output
 from tests.io.pictures import CLOSE, difference, pixels, saved, smooth
 
@@ -174,7 +176,7 @@ def test_a_broken_second_frame_is_no_reason_to_refuse_the_first(tmp_path: Path) 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_comes_out_upright(tmp_path: Path, name: str, orientation: int) -> None:
     lying = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}.get(
-        orientation, images._UPRIGHT.get(orientation)
+        orientation, images._TRANSPOSES.get(orientation)
     )
     stored = smooth() if lying is None else smooth().transpose(lying)
     exif = Image.Exif()
@@ -203,6 +205,61 @@ def test_orientation_that_is_none(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 99
     assert read_image(saved(tmp_path, smooth(), "a.png", exif=exif)).rgb.size == smooth().size
+
+
+ORIENTATIONS = st.sampled_from(range(9))  # 0 is none of them
+WRITTEN = sorted(ending for format_ in formats.FORMATS if format_.writer for ending in format_.writer.endings)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    ending=st.sampled_from(WRITTEN),
+    orientation=ORIENTATIONS,
+    in_xmp=st.none() | ORIENTATIONS,
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+)
+def test_the_planned_size_is_the_decoded_size(
+    tmp_path: Path, ending: str, orientation: int, in_xmp: int | None, size: tuple[int, int]
+) -> None:
+    options: dict[str, Any] = {}
+    if orientation:
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = orientation
+    if in_xmp is not None and ending != ".png":
+        packet = f'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="{in_xmp}"/>'.encode()
+        options |= {"tiffinfo": {700: packet, 274: orientation or 1}} if ending.startswith(".tif") else {"xmp": packet}
+    path = saved(tmp_path, Image.new("RGB", size), f"a{ending}", **options)
+    assert read_size(path) == read_image(path).rgb.size
+
+
+@pytest.mark.parametrize("ending", WRITTEN)
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_the_planned_size_is_that_of_the_upright_picture(tmp_path: Path, ending: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert read_size(saved(tmp_path, Image.new("RGB", (40, 20)), f"a{ending}", exif=exif)) == (20, 40)
+
+
+def test_a_png_whose_exif_follows_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path, Image.new("RGB", (40, 20)), "a.png")
+    data, block = path.read_bytes(), exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block + struct.pack(">I", zlib.crc32(b"eXIf" + block))
+    (tmp_path / "late.png").write_bytes(data[:-12] + chunk + data[-12:])
+    assert read_size(tmp_path / "late.png") == read_image(tmp_path / "late.png").rgb.size == (20, 40)
+
+    def decodes(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", decodes)
+    assert read_size(path) == (40, 20)
+
+
+def test_a_tiff_that_only_its_xmp_turns(tmp_path: Path) -> None:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"/>'
+    path = saved(tmp_path, Image.new("RGB", (40, 20)), "a.tif", tiffinfo={700: packet})
+    assert read_size(path) == read_image(path).rgb.size == (20, 40)
 
 
 # Reading: transparency
@@ -252,6 +309,52 @@ def test_alpha_that_hides_nothing_is_none(tmp_path: Path) -> None:
     assert read_image(saved(tmp_path, smooth().convert("RGBA"), "a.png")).alpha is None
 
 
+# Reading: from memory
+
+
+def test_an_image_from_memory_is_treated_as_a_file(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[271] = 6, "Maker"
+    image = smooth(9, 4)
+    image.putalpha(Image.linear_gradient("L").resize((9, 4)))
+    record = {"ip2p": "1", "seed": 7}
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("ip2p", json.dumps(record))
+    path = saved(tmp_path, image, "a.png", exif=exif, pnginfo=text)
+    whole = read_image(path)
+    with Image.open(path) as opened:
+        picture = picture_from_image(opened)
+    assert picture.alpha is not None
+    assert whole.alpha is not None
+    assert difference(picture.rgb, whole.rgb) == difference(picture.alpha, whole.alpha) == 0
+    assert (picture.exif, picture.parents, picture.path) == (whole.exif, [record], path)
+    assert picture.digest == hashlib.sha256(b"RGBA 9 4 " + image.tobytes()).hexdigest()
+    assert picture_from_image(smooth()).path == Path()
+
+
+def test_an_image_from_memory_whose_white_nobody_knows() -> None:
+    for mode in ("F", "I", "I;16"):
+        with pytest.raises(UsageError, match=f"mode {mode} has no known white: convert it to RGB"):
+            picture_from_image(Image.new(mode, (4, 4)))
+
+
+def test_a_photo_is_opened_once_to_plan_and_once_to_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened, original = saved(tmp_path, smooth(), "a.jpg"), [], Path.open
+
+    def counted(self: Path, *words: Any, **more: Any) -> Any:
+        opened.append(self)
+        return original(self, *words, **more)
+
+    monkeypatch.setattr(Path, "open", counted)
+    read_size(path)
+    assert read_image(path).parents == []
+    assert opened == [path, path]
+    data = path.read_bytes()
+    opened.clear()
+    assert picture_from_bytes(data, path).digest == hashlib.sha256(data).hexdigest()
+    assert opened == []
+
+
 # Reading: broken files
 
 
@@ -288,7 +391,7 @@ def test_half_a_picture_with_its_layout_elsewhere(tmp_path: Path, options: dict[
 def test_what_is_no_picture(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(text)
     message = refused(tmp_path / "a.jpg")
-    assert "a.jpg is not a picture of a known kind (JPEG, PNG" in message
+    assert "a.jpg is not a picture of a known format (PNG, JPEG" in message
     assert message.endswith("save it as PNG or JPEG first")
 
 
@@ -330,7 +433,7 @@ def test_of_a_raw_file_the_thumbnail_is_not_taken_for_the_photo(tmp_path: Path) 
 
 
 def test_postscript_is_not_run(tmp_path: Path) -> None:
-    assert "known kind" in refused(saved(tmp_path, smooth(), "a.eps"))
+    assert "known format" in refused(saved(tmp_path, smooth(), "a.eps"))
 
 
 def test_empty_file(tmp_path: Path) -> None:
@@ -384,13 +487,13 @@ def test_header_of_a_bomb_is_enough(tmp_path: Path) -> None:
 
 def test_bounds_are_ours_not_a_global_of_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, limit = saved(tmp_path, smooth(), "a.png"), Image.MAX_IMAGE_PIXELS
-    monkeypatch.setattr(kinds, "MAX_PIXELS", 48 * 32)
+    monkeypatch.setattr(formats, "MAX_PIXELS", 48 * 32)
     read_image(path)
-    monkeypatch.setattr(kinds, "MAX_PIXELS", 48 * 32 - 1)
+    monkeypatch.setattr(formats, "MAX_PIXELS", 48 * 32 - 1)
     refused(path)
     assert limit == Image.MAX_IMAGE_PIXELS
     # Between Pillow's own limit and ours: a header that says 190 megapixels is damaged, not too large.
-    monkeypatch.setattr(kinds, "MAX_PIXELS", 200_000_000)
+    monkeypatch.setattr(formats, "MAX_PIXELS", 200_000_000)
     (tmp_path / "b.png").write_bytes(png(19_000, 10_000, 1, 0, b"\0"))
     assert "cut short" in refused(tmp_path / "b.png")
 
@@ -399,7 +502,7 @@ def test_memory_that_does_not_suffice(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(images, "_rgb_and_alpha", full)
+    monkeypatch.setattr(images, "_upright_srgb", full)
     assert "not enough memory" in refused(saved(tmp_path, smooth(), "a.png"))
 
 

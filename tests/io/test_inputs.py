@@ -7,7 +7,8 @@ from pathlib import Path, PurePath
 import pytest
 
 from ip2p_cli.errors import InputError, Ip2pError, UsageError
-from ip2p_cli.io.inputs import expand
+from ip2p_cli.io import formats
+from ip2p_cli.io.inputs import expand, find_photos
 
 
 @pytest.fixture
@@ -90,3 +91,35 @@ def test_a_folder_without_photos_says_how_to_look_deeper(tree: Path) -> None:
         expand(["empty"])
     with pytest.raises(InputError, match="no photos were named"):
         expand(["-"], stdin=[])
+
+
+def test_every_ending_that_can_be_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    endings = [ending for format_ in formats.FORMATS for ending in format_.endings]
+    for ending in endings:
+        Path(f"a{ending}").touch()
+    assert {".jfif", ".mpo", ".pgm", ".j2k", ".hif", ".dib"} < set(endings)
+    assert sorted(names(".")) == sorted(names("*")) == sorted(f"a{ending}" for ending in endings)
+
+
+def test_files_that_are_passed_over_are_counted(tree: Path) -> None:
+    Path("b.CR2").touch()
+    Path("sub/c.cr2").touch()
+    assert find_photos(["."]).passed_over == {".txt": 1, ".cr2": 1}
+    assert find_photos(["."], recursive=True).passed_over == {".txt": 1, ".cr2": 2}
+    assert find_photos(["a.jpg"]).passed_over == {}
+
+
+def test_links_to_folders_are_followed_once(tree: Path) -> None:
+    (tree / "elsewhere").mkdir()
+    (tree / "elsewhere" / "g.jpg").touch()
+    (tree / "album").mkdir()
+    Path("album/a-link").symlink_to(tree / "elsewhere")
+    Path("album/circle").symlink_to(tree / "album")
+    Path("album/up").symlink_to(tree)
+    assert names("album", recursive=True)[0] == "album/a-link/g.jpg"
+    found = names(".", recursive=True)
+    assert found == ["B.PNG", "a.jpg", "album/a-link/g.jpg", "out/f.jpg", "sub/c.jpg", "sub/deep/d.webp"]
+    assert names("album", recursive=True, exclude=tree / "elsewhere") == [
+        f"album/up/{name}" for name in ("B.PNG", "a.jpg", "out/f.jpg", "sub/c.jpg", "sub/deep/d.webp")
+    ]

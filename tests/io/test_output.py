@@ -15,8 +15,8 @@ from PIL import Image
 from ip2p_cli.errors import OutputError, UsageError
 from ip2p_cli.io import output
 from ip2p_cli.io.images import read_image
-from ip2p_cli.io.output import check_output, write_image
-from tests.io.pictures import CLOSE, difference, saved, smooth
+from ip2p_cli.io.output import check_output
+from tests.io.pictures import CLOSE, difference, saved, smooth, write_image
 
 
 @pytest.mark.parametrize(

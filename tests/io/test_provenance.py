@@ -16,7 +16,6 @@ from PIL import Image, PngImagePlugin
 from ip2p_cli.errors import InputError, OutputError
 from ip2p_cli.io import provenance
 from ip2p_cli.io.images import read_image
-from ip2p_cli.io.output import write_image
 from ip2p_cli.io.provenance import (
     SOURCE_TYPE,
     parameters,
@@ -26,6 +25,7 @@ from ip2p_cli.io.provenance import (
     write_sidecar,
     xmp_packet,
 )
+from tests.io.pictures import write_image
 
 FORMATS = ["png", "jpg", "webp", "tiff", "avif"]
 NASTY = "say \"<b>&amp;</b>\" \\ ]]>\n🙂 Steps: 1, x\t\u2028 'quoted' <!DOCTYPE x>"

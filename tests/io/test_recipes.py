@@ -82,10 +82,10 @@ def test_forks_multiply_and_have_letters(tmp_path: Path) -> None:
         ("name: x\nvariables: {season: a}\nedits:\n  - make it {{ seasn }}\n", "r.yaml:4: edits.1"),
         ("name: x\nvariables: {season: a}\nedits:\n  - make it {{ seasn }}\n", "Did you mean season?"),
         ("name: x\ndefaults: {stps: 3}\nedits: [a]\n", "r.yaml:2: unknown field 'stps'. Did you mean steps?"),
-        ("name: x\nname: y\nedits: [a]\n", "r.yaml:2: 'name' is said twice"),
-        ("name: &a x\nedits: [*a]\n", "references are not taken"),
+        ("name: x\nname: y\nedits: [a]\n", "r.yaml:2: 'name' is given twice"),
+        ("name: &a x\nedits: [*a]\n", "references (*name) are not supported"),
         ("name: x\nedits: [a\n", "not valid YAML"),
-        ("- a\n", "no recipe"),
+        ("- a\n", "not a recipe"),
         ("name: x\nedits: " + "[" * 30 + "a" + "]" * 30, "nested deeper"),
         ("name: x\nhandoff: telepathy\nedits: [a]\n", "r.yaml:2: handoff "),
         ("name: x\nedits: [[a, b, c, d], [a, b, c, d], [a, b, c, d], [a, b]]\n", "more than 64 results"),
@@ -99,6 +99,37 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: s
         recipe_of(tmp_path, text)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("no", "no"),
+        ("yes", "yes"),
+        ("true", "true"),
+        ("12:30", "12:30"),
+        ("0123", "0123"),
+        ("0x1F", "0x1F"),
+        ("1_000", "1_000"),
+        ("1.50", "1.50"),
+        ("2020-01-02", "2020-01-02"),
+        ("4", "4"),
+        ("'no'", "no"),
+        ('"0123"', "0123"),
+    ],
+)
+@pytest.mark.parametrize("form", ["variables: {{v: {}}}", "variables:\n  v: {{default: {}, description: x}}"])
+def test_a_variable_is_the_text_of_the_file(tmp_path: Path, form: str, written: str, shown: str) -> None:
+    recipe = recipe_of(tmp_path, f"name: x\n{form.format(written)}\nedits: ['{{{{ v }}}}']\n")
+    [edit] = recipe.edits
+    assert isinstance(edit, RecipeEdit)
+    assert edit.instruction == shown
+
+
+def test_numbers_can_be_calculated_with(tmp_path: Path) -> None:
+    [edit] = recipe_of(tmp_path, "name: x\nvariables: {v: 4, w: 0.5}\nedits: ['{{ v * 2 + w }} times']\n").edits
+    assert isinstance(edit, RecipeEdit)
+    assert edit.instruction == "8.5 times"
 
 
 def test_includes_come_first_and_their_variables_can_be_set(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_cropping_fits_the_grid_and_stretches_nothing(
     size: tuple[int, int], resolution: int, multiple: int, rule: ResizeMode
 ) -> None:
     try:
-        fit = model_size(*size, resolution=resolution, multiple=multiple, rule=rule)
+        fit = model_size(*size, resolution=resolution, multiple=multiple, mode=rule)
     except UsageError:
         assert max(size) > 2 * min(size) or resolution < multiple
         return
@@ -157,7 +157,7 @@ def test_original_is_the_authors_formula(size: tuple[int, int], resolution: int,
     f = math.ceil(min(width, height) * f / multiple) * multiple / min(width, height)
     expected = (int((width * f) // multiple) * multiple, int((height * f) // multiple) * multiple)
     try:
-        found = model_size(*size, resolution=resolution, multiple=multiple, rule="original").resized
+        found = model_size(*size, resolution=resolution, multiple=multiple, mode="original").resized
     except UsageError:
         assert max(expected) > MAX_STRETCH * resolution
         return
@@ -172,7 +172,7 @@ def test_original_is_the_authors_formula(size: tuple[int, int], resolution: int,
     [((512, 512), (512, 512)), ((640, 480), (512, 384)), ((1920, 1080), (512, 320)), ((3000, 4000), (384, 512))],
 )
 def test_original_sizes_by_hand(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert model_size(*size, resolution=512, multiple=64, rule="original").padded == expected
+    assert model_size(*size, resolution=512, multiple=64, mode="original").padded == expected
 
 
 @settings(max_examples=40, deadline=None)
@@ -181,7 +181,7 @@ def test_the_model_sees_what_image_ops_fit_gives(width: int, height: int, rule: 
     noise = np.random.default_rng(width * 300 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
     image = Image.fromarray(noise)
     try:
-        fit = model_size(width, height, resolution=64, multiple=8, rule=rule)
+        fit = model_size(width, height, resolution=64, multiple=8, mode=rule)
     except UsageError:
         return
     theirs = ImageOps.fit(image, fit.resized, method=Image.Resampling.LANCZOS)
@@ -208,7 +208,7 @@ def comes_back(width: int, height: int, rule: ResizeMode) -> bool:
     x, y = np.linspace(40, 200, width), np.linspace(60, 220, height)
     pixels = np.stack(np.broadcast_arrays(x[None], y[:, None], 128.0), axis=-1).round().astype(np.uint8)
     try:
-        fit = model_size(width, height, resolution=64, multiple=8, rule=rule)
+        fit = model_size(width, height, resolution=64, multiple=8, mode=rule)
     except UsageError:
         return False
     before = from_model(to_model(Image.fromarray(pixels), fit), fit)
@@ -226,7 +226,7 @@ def test_a_rule_that_crops_says_what_to_do_with_a_strip() -> None:
         with pytest.raises(
             UsageError, match=rf"10000 x 37 cannot be cropped .*--resize-mode {rule}.*--resize-mode pad$"
         ):
-            model_size(10_000, 37, resolution=512, multiple=64, rule=rule)
+            model_size(10_000, 37, resolution=512, multiple=64, mode=rule)
 
 
 def test_rules_by_name() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ip2p_cli.workflows.edit import edit
 from PIL import Image
 
 from ip2p_cli.errors import InputError, TrainingError, UsageError
@@ -21,8 +22,7 @@ from ip2p_cli.training import train as training
 from ip2p_cli.training.schedule import learning_rate_factor, stage_at
 from ip2p_cli.training.train import TrainStep, train
 from ip2p_cli.types import EditRequest, ResolvedEditSettings
-from ip2p_cli.workflows.edit import edit
-from tests.training import DEFAULTS, SAMPLES, make_photos, make_recipe, make_start, silent, weights
+from tests.train_runs import DEFAULTS, SAMPLES, make_photos, make_recipe, make_start, silent, weights
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +125,7 @@ def test_a_run_can_go_on_longer(photos: Path, start: Path, tmp_path: Path) -> No
     longer = make_recipe(start, photos, stages=[{**stages[0], "steps": 2}])
     steps = list(train(longer, tmp_path, stop=lambda: False, say=said.append))
     assert [step.step for step in steps] == [2]
-    assert said[0].startswith("stages is another than when this run began")
+    assert said[0].startswith("stages has changed since this run began")
     assert said[1] == "going on after step 1 of 2"
 
 
@@ -167,7 +167,7 @@ def test_a_photo_that_is_none(start: Path, tmp_path: Path) -> None:
 
 def test_shapes_that_do_not_fit(start: Path, photos: Path, tmp_path: Path) -> None:
     stages = [{"steps": 1, "batch": 1, "shapes": [[64, 60]], "side": 64}]
-    with pytest.raises(UsageError, match=r"stages\.0\.shapes: 64 x 60 px do not fit this model; give multiples of 8"):
+    with pytest.raises(UsageError, match=r"stages\.1\.shapes: 64 x 60 px do not fit this model; give multiples of 8"):
         run(make_recipe(start, photos, stages=stages), tmp_path)
 
 

@@ -13,7 +13,7 @@ from diffusers.training_utils import EMAModel
 
 from ip2p_cli.errors import TrainingError
 from ip2p_cli.training import checkpoints
-from tests.training import make_recipe, silent
+from tests.train_runs import make_recipe, silent
 
 
 class Parts:
@@ -25,6 +25,12 @@ class Parts:
         self.ema = EMAModel(self.unet.parameters())
         self.optimizer = torch.optim.AdamW(self.unet.parameters())
 
+    @property
+    def state(self) -> checkpoints.TrainState:
+        return checkpoints.TrainState(
+            accelerator=self.accelerator, unet=self.unet, ema=self.ema, optimizer=self.optimizer
+        )
+
     def step(self) -> None:
         self.unet(torch.ones(1, 2)).sum().backward()
         self.optimizer.step()
@@ -32,10 +38,10 @@ class Parts:
         self.ema.step(self.unet.parameters())
 
     def save(self, folder: Path, step: int) -> None:
-        checkpoints.save(folder, step, self.accelerator, self.unet, self.ema, self.optimizer)
+        checkpoints.save(folder, step, self.state)
 
     def restore(self, folder: Path) -> int:
-        return checkpoints.restore(folder, self.accelerator, self.unet, self.ema, self.optimizer)
+        return checkpoints.restore(folder, self.state)
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -96,7 +102,7 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
         checkpoints.check_recipe(tmp_path, changed(seed=4), silent)
     said: list[str] = []
     checkpoints.check_recipe(tmp_path, changed(learning_rate=1e-5, data="looks:elsewhere"), said.append)
-    assert said == ["learning_rate is another than when this run began: 0.0001, now 1e-05"]
+    assert said == ["learning_rate has changed since this run began: 0.0001, now 1e-05"]
 
 
 def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:

@@ -9,21 +9,23 @@ import numpy as np
 import pytest
 import yaml
 
+from ip2p_cli.datagen.dataset.base import PairSet
 from ip2p_cli.datagen.dataset.opening import open_for_training
 from ip2p_cli.datagen.dataset.stream import PairStream
 from ip2p_cli.datagen.export.plan import Layout, plan_export
 from ip2p_cli.datagen.export.write import finish_export, run_export
+from ip2p_cli.datagen.look_pairs import CropSpec
 from ip2p_cli.datagen.scores import ScorePairs, ScorerConfig
 from ip2p_cli.datagen.selection import SelectPairs, Thresholds
 from ip2p_cli.datagen.stages import WorkerConfig, run_stage, tasks_of
-from ip2p_cli.errors import UsageError
-from ip2p_cli.io.shards import Shards
+from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.shards import Sample, Shards
 from ip2p_cli.io.train_recipes import TrainRecipe, read_train_recipe
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.training.data import Batches, open_data
 from ip2p_cli.training.train import train
 from tests.gen_pairs import make_pairs
-from tests.training import make_recipe, silent
+from tests.train_runs import make_recipe, silent
 
 LAYOUTS = ("data", "shards", "original", "parquet", "webdataset")
 TINY = Path(__file__).parents[2] / "recipes" / "train-tiny.yaml"
@@ -87,6 +89,29 @@ def test_readers_give_the_same(data: Path, readers: int) -> None:
     wanted = Batches(recipe, plain, rank=0)
     assert found == [cast(Any, wanted[step]).instructions for step in range(len(batches))]
     assert len(set(found)) > 1
+
+
+def test_a_pair_that_cannot_be_read_is_passed_over(data: Path) -> None:
+    class Broken:
+        layout = "data"
+
+        def __init__(self, pairs: PairSet) -> None:
+            self.readable = pairs.sample(0)
+
+        def __len__(self) -> int:
+            return 4
+
+        def sample(self, index: int) -> Sample:
+            if index == 3:
+                raise InputError(f"pair {index} cannot be read")
+            return self.readable
+
+    pairs = cast(PairSet, Broken(open_for_training(data)))
+    crop = CropSpec(height=32, width=32, side=32)
+    stream = PairStream(pairs, np.arange(4), seed=0)
+    assert [len(stream.batch(step, 2, crop).instructions) for step in range(9)] == [2] * 9
+    with pytest.raises(InputError, match="cannot be read"):
+        PairStream(pairs, np.array([3]), seed=0).batch(0, 1, crop)
 
 
 def test_what_does_not_fit(data: Path, tmp_path: Path) -> None:

@@ -1,23 +1,27 @@
-"""What a run starts from: widened, taken as it is, or made from nothing."""
+"""What a run starts from: widened, taken as it is, or built from scratch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.errors import InputError, ModelError, UsageError
 from ip2p_cli.io.train_recipes import TrainRecipe
+from ip2p_cli.looks import Image
 from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.registry import find_model
+from ip2p_cli.training.grids import draw_grid
 from ip2p_cli.training.start import start_editor, widen
 from ip2p_cli.training.train import train
-from tests.tiny import tiny_unet
-from tests.training import make_photos, make_recipe, make_start, silent
+from tests.tiny import NANO_SCHEDULER, tiny_editor, tiny_unet
+from tests.train_runs import make_photos, make_recipe, make_start, silent
 
-FRESH = {
+SCRATCH = {
     "patch_size": 4,
     "latent_channels": 4,
     "text_width": 16,
@@ -78,10 +82,10 @@ def test_text_to_image_models_start_but_do_not_edit(tmp_path: Path) -> None:
     assert trained.unet.conv_in.weight[:, 4:].any()  # the new channels learn
 
 
-def test_from_nothing(tmp_path: Path) -> None:
+def test_from_scratch(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", 3)
     stages = [{"steps": 1, "batch": 2, "shapes": [[32, 32]], "side": 32}]
-    recipe = make_recipe("x", photos, start=FRESH, stages=stages, hold_out_every=0)
+    recipe = make_recipe("x", photos, start=SCRATCH, stages=stages, hold_out_every=0)
     said: list[str] = []
     list(train(recipe, tmp_path / "run", stop=lambda: False, say=said.append))
     assert "of held-out wordings classified right" in said[-1]
@@ -102,7 +106,7 @@ def test_from_nothing(tmp_path: Path) -> None:
     [("unet", {"block_out_chanels": [8]}, "block_out_chanels"), ("scheduler", {"beta": 1}, "beta")],
 )
 def test_impossible_settings(tmp_path: Path, part: str, settings: dict[str, object], message: str) -> None:
-    recipe = make_recipe("x", tmp_path, start=FRESH | {part: settings})
+    recipe = make_recipe("x", tmp_path, start=SCRATCH | {part: settings})
     with pytest.raises(UsageError, match=f"not possible: .*{message}"):
         start_editor(recipe, tmp_path, [], silent)
 
@@ -116,3 +120,20 @@ def test_the_recipes_of_the_repository_have_their_parts() -> None:
     paper: TrainRecipe = found["train-instruct-pix2pix"]
     assert (paper.learning_rate, paper.ema_decay, paper.loss.dropout) == (1e-4, 0.9999, 0.05)
     assert paper.stages[0].batch * paper.accumulate * 8 == 1024
+
+
+def test_photos_that_cannot_be_read_are_passed_over_in_grids(tmp_path: Path) -> None:
+    def unreadable(side: int) -> Image:
+        raise InputError("a.jpg is not a picture")
+
+    def grey(side: int) -> Image:
+        return np.full((side, side, 3), 0.5, np.float32)
+
+    recipe = make_recipe("x", tmp_path)
+    editor = tiny_editor(NANO_SCHEDULER)
+    assert draw_grid(editor, recipe, [unreadable], tmp_path, 1) is None
+    assert not (tmp_path / "grids").exists()
+    grid = draw_grid(editor, recipe, [unreadable, grey], tmp_path, 2)
+    assert grid is not None
+    with PIL.Image.open(grid) as image:
+        assert image.size == (128, 64)

@@ -53,8 +53,9 @@ class PairStream(Stream):
     def _read(self, rng: random.Random, side: int) -> tuple[Pixels, str]:
         """Both pictures of a pair, (H, W, 6), and its instruction."""
         for tries_left in reversed(range(TRIES)):
-            sample = self.pairs.sample(int(self.indices[rng.randrange(len(self.indices))]))
+            index = int(self.indices[rng.randrange(len(self.indices))])
             try:
+                sample = self.pairs.sample(index)
                 return _both(sample, side), str(sample.row.get("instruction") or "")
             except InputError:
                 if not tries_left:
