@@ -76,7 +76,7 @@ def chain(
         _print_tree(tree_with(seed=settings.seed or 0), settings.seed, output)
         return
     place = OutputPlace(_folder(saving.out, recipe), part_of(running.shard), must_be_folder=True)
-    photos = photos_of(inputs, recursive=running.recursive, out_folder=place.folder)
+    photos = photos_of(inputs, recursive=running.recursive, out_folder=place.folder, output=output)
     place.begin([photo.path for photo in photos], dry_run=running.dry_run)
     named = settings.seed is not None or all(edit.settings.seed is not None for edit in _edits_of(recipe))
     tree = tree_with(seed=(settings.seed or 0) if named else place.seed(output))

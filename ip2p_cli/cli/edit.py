@@ -104,7 +104,7 @@ class _Requests:
         """Return a request for each photo, all with the same instruction."""
         from ip2p_cli.settings import resolve
 
-        photos = self._inputs.photos(self._place.folder if self._place.manifest else None)
+        photos = self._inputs.photos(self._place.folder if self._place.manifest else None, self._output)
         file = self._place.file
         if file is not None and len(photos) > 1:
             raise UsageError(
@@ -118,14 +118,14 @@ class _Requests:
 
     def from_jobs(self, path: Path) -> list[Request]:
         """Return a request for each row of a job file."""
-        from ip2p_cli.io.inputs import InputPhoto
+        from ip2p_cli.io.inputs import InputPhoto, user_path
         from ip2p_cli.io.jobs import read_jobs
 
         jobs = read_jobs(path)
         self._place.begin((), dry_run=self._running.dry_run)
         seed, requests = self._drawn_seed(), []
         for job in jobs:
-            photo = InputPhoto(path=Path(job.input).expanduser())
+            photo = InputPhoto(path=user_path(job.input), is_named=True)
             try:
                 settings = self._flags.or_else(job.settings)
                 requests.append(self._request(photo, job.instruction, settings, seed, job.output))

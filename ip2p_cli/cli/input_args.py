@@ -60,9 +60,9 @@ class InputArgs:
         """The instruction."""
         return self.words[-1].strip()
 
-    def photos(self, out_folder: Path | None) -> list[InputPhoto]:
+    def photos(self, out_folder: Path | None, output: Output) -> list[InputPhoto]:
         """Return the photos that the words name; out_folder: a folder whose files are results, not photos."""
-        return photos_of(self.words[:-1], recursive=self.recursive, out_folder=out_folder)
+        return photos_of(self.words[:-1], recursive=self.recursive, out_folder=out_folder, output=output)
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -87,11 +87,30 @@ def _has_photo_ending(word: str) -> bool:
     return " " not in word and PurePath(word).suffix.lower() in PHOTO_ENDINGS
 
 
-def photos_of(words: Sequence[str], *, recursive: bool, out_folder: Path | None) -> list[InputPhoto]:
+def photos_of(words: Sequence[str], *, recursive: bool, out_folder: Path | None, output: Output) -> list[InputPhoto]:
     """Return the photos that words name: files, folders, globs, or "-" for paths on stdin."""
-    from ip2p_cli.io.inputs import expand
+    from ip2p_cli.io.inputs import find_photos
 
-    return expand(words, recursive=recursive, stdin=sys.stdin, exclude=out_folder)
+    found = find_photos(words, recursive=recursive, stdin=sys.stdin, exclude=out_folder)
+    for folder in found.unreadable:
+        output.warn(f"passed over the folder {folder}")
+    if found.passed_over:
+        endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in found.passed_over.items())
+        output.say(f"passed over files that are no photos by their names: {endings}")
+    return _without_results(found.photos, output)
+
+
+def _without_results(photos: list[InputPhoto], output: Output) -> list[InputPhoto]:
+    """Leave out what ip2p made, of the photos that were found in folders, unless nothing else was found there."""
+    from ip2p_cli.jobs.manifest import Made
+
+    made = Made()
+    kept = [photo for photo in photos if photo.is_named or photo.path not in made]
+    if not any(not photo.is_named for photo in kept):
+        return photos
+    if len(kept) < len(photos):
+        output.say(f"passed over {len(photos) - len(kept)} pictures that ip2p made: name them to edit them again")
+    return kept
 
 
 class OutputPlace:

@@ -160,6 +160,7 @@ def _report_ranked(results: Sequence[Result], output: Output) -> None:
 def _what(words: list[str], further: list[str], output: Output) -> tuple[Path, tuple[str, ...], LastEdit | None]:
     """(the photo, the instructions, the last edit if no photo was named)."""
     from ip2p_cli.io.images import read_size
+    from ip2p_cli.io.inputs import user_path
 
     last = None
     if words:
@@ -168,7 +169,7 @@ def _what(words: list[str], further: list[str], output: Output) -> tuple[Path, t
         if len(words) > 2:
             raise UsageError("variants are made of one photo: give it and then the instruction in quotes.")
         InputArgs(words=words).check()
-        source, instructions = Path(words[0]).expanduser(), [words[1], *further]
+        source, instructions = user_path(words[0]), [words[1], *further]
     else:
         from ip2p_cli.editing.history import read_last_edit
 

@@ -11,6 +11,7 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -136,16 +137,41 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: As for `read_image`, as far as the header shows it.
     """
+    return read_header(path).size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the header of a picture says.
+
+    Attributes:
+        size: The (width, height) of the picture that `read_image` gives.
+        has_record: Whether ip2p made the picture.
+    """
+
+    size: tuple[int, int]
+    has_record: bool
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a picture, once for a file that does not change; raises InputError as `read_size` does."""
     check_regular_file(path)
+    status = path.stat()
+    return _read_header(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16_384)
+def _read_header(path: Path, changed: int, length: int) -> Header:
     with formats.as_input_error(printable(path)), path.open("rb") as file:
         image, format_name = _open(file, path)
+        has_record = record_in(image.info) is not None
         width, height = image.size
         # Pillow gives the size of a TIFF as it is after the turn that its own tag asks for.
         turned = format_name == "TIFF" and getattr(image, "tag_v2", {}).get(_ORIENTATION) in _SIDEWAYS
         # Pillow decodes a PNG to look for EXIF after the pixels, where it rarely is.
         read_ahead = format_name != "PNG" or _has_late_metadata(file)
         sideways = _orientation(image, read_ahead=read_ahead) in _SIDEWAYS
-    return (width, height) if turned == sideways else (height, width)
+    return Header(size=(width, height) if turned == sideways else (height, width), has_record=has_record)
 
 
 def _open(file: IO[bytes], path: Path) -> tuple[ImageFile.ImageFile, str]:

@@ -26,9 +26,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ip2p_cli.errors import InputError, OutputError, UsageError
 from ip2p_cli.io.files import name_inside, open_regular, path_inside
+from ip2p_cli.io.images import read_header
 from ip2p_cli.io.names import printable, reason
 
 _STEM = "ip2p-manifest"
+_FOLDERS_UP = 3  # in which a manifest is looked for above a picture
 MAX_SEED = 2**63 - 1
 
 
@@ -208,6 +210,32 @@ def open_manifest(folder: Path, part: str = "") -> Manifest:
     manifest = Manifest(folder=folder, own=folder / f"{_STEM}{'.' + part if part else ''}.jsonl")
     manifest.refresh()
     return manifest
+
+
+class Made:
+    """Tells pictures that ip2p made: by the manifests of the folders around them, else by their records."""
+
+    def __init__(self) -> None:
+        self._manifests: dict[Path, Manifest | None] = {}
+
+    def __contains__(self, path: object) -> bool:
+        """Whether ip2p made the picture `path`."""
+        if not isinstance(path, Path):
+            return False
+        absolute = path.absolute()
+        for folder in list(absolute.parents)[:_FOLDERS_UP]:
+            if folder not in self._manifests:
+                has_any = any(folder.glob(f"{_STEM}*.jsonl"))
+                self._manifests[folder] = open_manifest(folder) if has_any else None
+            manifest = self._manifests[folder]
+            if manifest is not None:
+                name = absolute.relative_to(folder).as_posix()
+                if name in manifest.files or name in manifest.earlier_inputs:
+                    return True
+        try:
+            return read_header(path).has_record
+        except InputError:
+            return False
 
 
 def file_digest(path: Path) -> str:

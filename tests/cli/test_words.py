@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,48 @@ def test_the_format_is_kept_in_a_folder(ip2p: Run) -> None:
     assert done.out.splitlines() == ["out/a-winter.jpg", "out/b-winter.png"], done.err
     done = ip2p("edit", "a.jpg", "winter", "-o", "webp", "--format", "webp")
     assert done.out == "webp/a-winter.webp\n", done.err
+
+
+def test_results_are_no_photos_of_their_folder(ip2p: Run, photo: Path) -> None:
+    for out in (["-o", "."], []):
+        for _ in range(2):
+            done = ip2p("edit", ".", "winter", "--seed", 1, *out)
+            assert done.code == 0, done.err
+    assert ip2p("chain", ".", "--edit", "winter", "-o", ".", "--seed", 1).code == 0
+    again = ip2p("edit", ".", "night", "-r", "--seed", 1, "-o", "out")
+    assert again.out == "out/photo-night.png\n"
+    assert "passed over" in again.err
+    assert ip2p("edit", "out", "fog", "-o", "second", "--seed", 1).out == "second/photo-night-fog.png\n"  # nothing else
+
+
+def test_what_was_passed_over_is_said(ip2p: Run, photo: Path) -> None:
+    Path("in/closed").mkdir(parents=True)
+    for name in ("a.txt", "b.TXT", "c"):
+        Path("in", name).touch()
+    for name in ("a.jfif", "b.jpe"):
+        some_photo().save(Path("in", name), "JPEG")
+    done = ip2p("edit", "in", "winter", "-o", "out", "--seed", 1)
+    assert done.out.splitlines() == ["out/a-winter.png", "out/b-winter.png"]
+    assert "passed over files that are no photos by their names: 2 .txt, 1 without an ending" in done.err
+
+
+def test_a_file_may_begin_with_a_tilde(ip2p: Run) -> None:
+    some_photo().save("~b.png")
+    assert ip2p("edit", "~b.png", "winter", "-o", "out", "--seed", 1).out == "out/~b-winter.png\n"
+    assert ip2p("edit", "~*.png", "winter", "-o", "out", "--seed", 1).out == "out/~b-winter.png\n"
+    done = ip2p("edit", "~nobody-of-this-name/b.png", "winter", "-o", "out")
+    assert (done.code, "no folder" in done.err) == (3, True), done.err
+
+
+def test_a_folder_with_brackets_in_a_pattern(ip2p: Run) -> None:
+    Path("[2020]").mkdir()
+    some_photo().save("[2020]/a.png")
+    assert ip2p("edit", "[2020]/*.png", "winter", "-o", "out", "--seed", 1).out == "out/a-winter.png\n"
+
+
+def test_a_list_separated_by_nul(ip2p: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a b.png", "c.png"):
+        some_photo().save(name)
+    monkeypatch.setattr("sys.stdin", io.StringIO("a b.png\0c.png\0"))
+    done = ip2p("edit", "-", "winter", "-o", "out", "--seed", 1)
+    assert done.out.splitlines() == ["out/a b-winter.png", "out/c-winter.png"], done.err

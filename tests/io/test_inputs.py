@@ -8,7 +8,7 @@ import pytest
 
 from ip2p_cli.errors import InputError, Ip2pError, UsageError
 from ip2p_cli.io import formats
-from ip2p_cli.io.inputs import expand, find_photos
+from ip2p_cli.io.inputs import find_photos
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*words: str, **more: object) -> list[str]:
-    return [photo.path.as_posix() for photo in expand(words, **more)]  # type: ignore[arg-type]
+    return [photo.path.as_posix() for photo in find_photos(words, **more).photos]  # type: ignore[arg-type]
 
 
 def test_files_keep_their_order_and_come_once(tree: Path) -> None:
@@ -49,12 +49,12 @@ def test_a_folder_holds_its_photos_and_with_recursive_those_below(tree: Path) ->
 
 
 def test_the_tree_below_what_was_named_is_kept(tree: Path) -> None:
-    folders = {photo.path.name: photo.folder for photo in expand([str(tree)], recursive=True)}
+    folders = {photo.path.name: photo.folder for photo in find_photos([str(tree)], recursive=True).photos}
     assert folders["a.jpg"] == PurePath()
     assert folders["d.webp"] == PurePath("sub/deep")
-    assert [p.folder for p in expand(["**/*.webp"])] == [PurePath("sub/deep")]
-    assert [p.folder for p in expand(["sub/**/*.webp"])] == [PurePath("deep")]
-    assert [p.folder for p in expand(["sub/c.jpg"])] == [PurePath()]
+    assert [p.folder for p in find_photos(["**/*.webp"]).photos] == [PurePath("sub/deep")]
+    assert [p.folder for p in find_photos(["sub/**/*.webp"]).photos] == [PurePath("deep")]
+    assert [p.folder for p in find_photos(["sub/c.jpg"]).photos] == [PurePath()]
 
 
 def test_globs_take_photos_only(tree: Path) -> None:
@@ -82,15 +82,15 @@ def test_stdin_lists_paths(tree: Path) -> None:
 )
 def test_what_names_no_photo_is_said(tree: Path, word: str, kind: type[Ip2pError], said: str) -> None:
     with pytest.raises(kind, match=said):
-        expand([word])
+        find_photos([word])
 
 
 def test_a_folder_without_photos_says_how_to_look_deeper(tree: Path) -> None:
     (tree / "empty" / "below").mkdir(parents=True)
     with pytest.raises(InputError, match="--recursive"):
-        expand(["empty"])
+        find_photos(["empty"])
     with pytest.raises(InputError, match="no photos were named"):
-        expand(["-"], stdin=[])
+        find_photos(["-"], stdin=[])
 
 
 def test_every_ending_that_can_be_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
