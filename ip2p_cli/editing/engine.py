@@ -159,12 +159,18 @@ class Engine:
         """Return the photo as the autoencoder gives it back, (3, h, w) in [0, 1], on the CPU; made once a photo."""
         editor, prepared = self._editors(choice), row.prepared
 
+        def through_adapter(memory: MemoryPlan) -> Tensor:
+            assert isinstance(editor, Adapter)
+            with vae_as(editor.pipeline.vae, memory):
+                return through_vae(editor, prepared.pixels).cpu()
+
         def make() -> Tensor:
             if isinstance(editor, Adapter):
-                return cut(through_vae(editor, prepared.pixels).cpu(), prepared.fit)
+                return cut(self._in_memory(editor, prepared.size, through_adapter), prepared.fit)
             return self.decode(choice, prepared.fit, self.encode(choice, row).tensor)
 
-        return self._once(("source", choice, row.key, prepared.fit), make, row.key is not None)
+        tiling = self._plan is not None and self._plan.tiling
+        return self._once(("source", choice, row.key, prepared.fit, tiling), make, row.key is not None)
 
     def _image(self, editor: Editor, choice: ModelChoice, row: Row, memory: MemoryPlan) -> ImageLatent:
         if row.start is not None:

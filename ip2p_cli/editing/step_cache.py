@@ -90,6 +90,8 @@ def _as_bytes(result: StepResult) -> bytes:
     facts = {"fit": json.dumps(asdict(result.fit)), "model": result.model}
     if result.chosen is not None:
         facts["chosen"] = json.dumps(asdict(result.chosen))
+    if result.memory is not None:
+        facts["memory"] = json.dumps(result.memory)
     data: bytes = save(tensors, facts)
     return data
 
@@ -115,6 +117,7 @@ def _read(path: Path) -> StepResult | None:
                 latent=latent,
                 picture=picture,
                 chosen=chosen,
+                memory=json.loads(metadata["memory"]) if "memory" in metadata else None,
             )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None

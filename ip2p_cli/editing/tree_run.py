@@ -109,11 +109,12 @@ class TreeRun:
     def edit(self, step: Step) -> tuple[Fit, ModelSizeEdit]:
         """Return a step's result at the model's size; runs the model if needed."""
         result = self.result(step)
-        edited = self._pixels(step, result)
-        row = Row(prepared=self._prepare(step), key=self.picture.digest)
-        if step.settings.output_size == "model":  # the photo is not needed
-            return result.fit, ModelSizeEdit(source=edited, edited=edited)
-        return result.fit, ModelSizeEdit(source=self._engine.source(step.choice, row), edited=edited)
+        source = edited = self._pixels(step, result)
+        if step.settings.output_size != "model":  # otherwise the photo is not needed
+            source = self._engine.source(step.choice, self.row(step))
+        if self._engine.memory is not None:  # perhaps memory was too short only now
+            self._results[step.place] = replace(result, memory=self._engine.memory)
+        return result.fit, ModelSizeEdit(source=source, edited=edited)
 
     def record(self, step: Step, size: tuple[int, int]) -> dict[str, Any]:
         """Return how a step's picture was made, with the steps before it as parents."""

@@ -18,7 +18,7 @@ from ip2p_cli.looks import Image, Look, looks, stream
 from ip2p_cli.looks.labels import labelled_wordings
 from ip2p_cli.looks.phrasing import vary
 from ip2p_cli.training.data import Batches, TensorBatch
-from tests.training import make_photos, make_recipe
+from tests.train_runs import make_photos, make_recipe
 
 PART = CropSpec(height=32, width=40, side=64, per_photo=2)
 WHOLE = CropSpec(height=64, width=72, side=64)

@@ -13,7 +13,7 @@ from diffusers.training_utils import EMAModel
 
 from ip2p_cli.errors import TrainingError
 from ip2p_cli.training import checkpoints
-from tests.training import make_recipe, silent
+from tests.train_runs import make_recipe, silent
 
 
 class Parts:

@@ -23,7 +23,7 @@ from ip2p_cli.models.registry import find_model
 from ip2p_cli.training.data import Batches, open_data
 from ip2p_cli.training.train import train
 from tests.gen_pairs import make_pairs
-from tests.training import make_recipe, silent
+from tests.train_runs import make_recipe, silent
 
 LAYOUTS = ("data", "shards", "original", "parquet", "webdataset")
 TINY = Path(__file__).parents[2] / "recipes" / "train-tiny.yaml"

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ip2p_cli.training import checkpoints
-from tests.training import make_photos, make_recipe, make_start, weights
+from tests.train_runs import make_photos, make_recipe, make_start, weights
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from ip2p_cli.models.registry import find_model
 from ip2p_cli.training.start import start_editor, widen
 from ip2p_cli.training.train import train
 from tests.tiny import tiny_unet
-from tests.training import make_photos, make_recipe, make_start, silent
+from tests.train_runs import make_photos, make_recipe, make_start, silent
 
 FRESH = {
     "patch_size": 4,

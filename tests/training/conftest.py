@@ -1,4 +1,4 @@
-"""What one training test leaves in accelerate's global state must not reach the next, whichever file it is in."""
+"""Reset the global state of accelerate around every training test: each may want another precision."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from accelerate.state import AcceleratorState
 
 
 @pytest.fixture(autouse=True)
-def fresh_accelerator() -> Iterator[None]:
-    """Each test may want another precision."""
+def _reset_accelerator() -> Iterator[None]:
     AcceleratorState._reset_state(True)
     yield
     AcceleratorState._reset_state(True)
