@@ -210,6 +210,8 @@ class Runner:
         if one.error is None:
             with self._catching(one, began):
                 if finish is not None:
+                    if self.manifest is not None:
+                        self.manifest.note(self._entry(one, "started"))
                     saved = finish()
                 if self.manifest is not None:
                     self.manifest.note(self._entry(one, "done"))
