@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ip2p_cli.errors import InputError, Ip2pError, OutputError
-from ip2p_cli.io.names import printable
+from ip2p_cli.io.names import printable, reason
 from ip2p_cli.jobs.item import Item, Outcome
 from ip2p_cli.jobs.manifest import Entry, Manifest, file_stamp
 from ip2p_cli.jobs.output_files import OutputFiles
@@ -188,13 +188,16 @@ class Runner:
         began, before = time.monotonic(), self._done
         if ready:
             places = {group.index(index): read for index, read in ready.items()}
-            problem = _InHand(index=-1, item=self.plan.items[group[0]])
-            with self._catching(problem, began):
+            try:
                 finishes = dict(
                     self.work.run([self.plan.items[i] for i in group], places, lambda done: self._report(before + done))
                 )
+            except FatalError:
+                raise
+            except Exception as error:
+                for index in ready:
+                    in_hand[index].error = _error_of(in_hand[index].item, error)
             for index in ready:
-                in_hand[index].error = problem.error and _about(in_hand[index].item, problem.error)
                 in_hand[index].seconds += (time.monotonic() - began) / len(ready)
         self._done = before + units
         self._report(self._done)
@@ -257,19 +260,17 @@ class Runner:
             yield
         except FatalError:
             raise
-        except Ip2pError as error:
-            one.error = error
-        except OSError as error:
-            one.error = OutputError(f"{printable(one.item.source)}: {error}")
         except Exception as error:
-            one.error = _about(one.item, error)
+            one.error = _error_of(one.item, error)
         one.seconds += time.monotonic() - began
 
 
-def _about(item: Item, error: Exception) -> Ip2pError:
-    """An error of a whole group, for one of its items."""
+def _error_of(item: Item, error: Exception) -> Ip2pError:
+    """What to tell the user of whatever went wrong with an item."""
     if isinstance(error, Ip2pError):
         return error
+    if isinstance(error, OSError):
+        return OutputError(f"{printable(item.source)}: {reason(error)}")
     lines = str(error).strip().splitlines() or ["no reason given"]
     return InputError(f"{printable(item.source)}: cannot be edited ({type(error).__name__}: {printable(lines[0])})")
 
