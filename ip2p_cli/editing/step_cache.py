@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ip2p_cli.editing.choose import Chosen
-from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.files import sweep_temporary, write_whole
 from ip2p_cli.io.sizes import Fit
 
 FOLDER = ".ip2p-chain"
@@ -66,9 +66,12 @@ class StepCache:
 
     def prune(self, used: Collection[str], most: int = MAX_UNUSED_BYTES) -> int:
         """Delete the oldest files whose keys are not `used` until they take at most `most` bytes; returns how many."""
+        if self.folder is None:
+            return 0
+        sweep_temporary(self.folder)
         unused = []
         try:
-            for path in self.folder.glob("*.safetensors") if self.folder is not None else ():
+            for path in self.folder.glob("*.safetensors"):
                 if path.stem not in used:
                     status = path.stat()
                     unused.append((status.st_mtime_ns, status.st_size, path))
