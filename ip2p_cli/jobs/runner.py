@@ -117,6 +117,7 @@ class Runner:
     manifest: Manifest | None = None
     on_units: Callable[[int, int], None] = lambda done, total: None
     _done: int = field(default=0, init=False)
+    _total: int = field(default=0, init=False)
 
     def run(self) -> Iterator[Outcome]:
         """Yield an outcome for each item of the plan's groups, as soon as it is known.
@@ -124,6 +125,7 @@ class Runner:
         An item that fails does not stop the others. When the caller stops iterating, or an exception comes (Ctrl-C),
         files that are being saved are saved whole and the rest is dropped.
         """
+        self._total = sum(self.work.units(self.plan.items[index]) for index in self.plan.to_do)
         for group in set(self.plan.groups) - set(self.plan.open_groups):
             yield from (self._skipped(index) for index in group)
         with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "save") as savers:
@@ -206,7 +208,7 @@ class Runner:
             yield savers.submit(self._finish, one, finish)
 
     def _report(self, done: int) -> None:
-        self.on_units(done, sum(self.work.units(self.plan.items[index]) for index in self.plan.to_do))
+        self.on_units(done, self._total)
 
     def _finish(self, one: _InHand, finish: Finish | None) -> Outcome:
         began, saved = time.monotonic(), Saved(results=self._paths(one.item))
