@@ -5,9 +5,9 @@ PSNR (dB) and the distance of the mean colours (levels of 255) are those of the 
 model's size, before anything of the photo's own detail is brought back.
 
 `--guards` tries drift guards: the same noise without words shows what changes unasked, and that is taken off the edit's
-latent: all of it, what is left of it under an average of 9 x 9 (low), or its mean in each channel (mean). InputArgs-for
-edits are then measured by how near they come to their look (`workflows.ranking`; 1 is the look itself): alone, and as
-the sixth edit of a chain after five that ask for nothing.
+latent: all of it, what is left of it under an average of 9 x 9 (low), or its mean in each channel (mean). Edits that
+are asked for are then measured by how near they come to their look (`editing.ranking`; 1 is the look itself): alone,
+and as the sixth edit of a chain after five that ask for nothing.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ import torch
 from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.latents import ImageLatent, low_frequencies
 from ip2p_cli.diffusion.text import encode_condition
+from ip2p_cli.editing.model_size import Prepared, as_image, as_tensor, cut, prepare
+from ip2p_cli.editing.ranking import measure
+from ip2p_cli.editing.seeds import item_seed
 from ip2p_cli.io.images import read_image
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.nano.look_matcher import closest
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
 from ip2p_cli.types import EditRequest, EditSettings, ModelSpec, ResolvedEditSettings
-from ip2p_cli.workflows.edit import Prepared, as_image, as_tensor, cut, prepare, sample
-from ip2p_cli.workflows.ranking import measure
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 PHOTOS = ("cat.jpg", "coffee.jpg", "palace.jpg", "portrait.jpg")
@@ -60,7 +61,18 @@ def edits_in_a_row(
 
 def edited(editor: Editor, image: ImageLatent, text: str, request: EditRequest) -> torch.Tensor:
     """The unscaled latent of one edit, by the noise of `request`, whatever the text."""
-    latent = sample(editor, image, encode_condition(editor, [text]), [request])
+    settings = request.settings
+    seed = item_seed(settings.seed, request.digest, request.instruction, request.position)
+    latent = editing.denoise(
+        editor,
+        image,
+        encode_condition(editor, [text]),
+        steps=settings.steps,
+        cfg_text=[settings.cfg_text],
+        cfg_image=[settings.cfg_image],
+        sampler=settings.sampler,
+        generators=editing.make_generators([seed]),
+    )
     return latent.as_condition(editor.scaling_factor).tensor
 
 

@@ -24,12 +24,19 @@ import torch
 from PIL import Image, ImageOps
 
 from ip2p_cli.diffusion.detail import return_to_full_size
+from ip2p_cli.editing.choose import Chooser
+from ip2p_cli.editing.engine import Engine
+from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.model_size import ModelSizeEdit
+from ip2p_cli.editing.step_cache import StepCache
+from ip2p_cli.editing.tree import single_edit
+from ip2p_cli.editing.tree_run import TreeRun
+from ip2p_cli.editing.work import LoadedModels
+from ip2p_cli.io.images import picture_from_image
 from ip2p_cli.looks import apply, looks
-from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
-from ip2p_cli.types import EditRequest, EditSettings
-from ip2p_cli.workflows.edit import Small, edit_small
+from ip2p_cli.types import EditSettings
 
 TONE_AND_COLOUR = ("seasons", "time", "light", "colour")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -38,21 +45,21 @@ SIDE_OF_MODEL = 256
 ROOT = Path(__file__).parent.parent
 
 
-def edited_small(look: str, photo: Image.Image, model: str) -> Small:
+def edited_small(look: str, photo: Image.Image, model: str) -> ModelSizeEdit:
     """The edit of a photo by a model at its own size."""
     spec = find_model(model)
-    request = EditRequest(
-        source=photo, instruction=looks()[look].wordings[0], settings=resolve(EditSettings(seed=0), spec)
-    )
-    return edit_small(_editor(model), request)
+    choice = ModelChoice(spec=spec, device="cpu", dtype="fp32", known_weights="whichever")
+    tree = single_edit(looks()[look].wordings[0], resolve(EditSettings(seed=0), spec), choice)
+    run = TreeRun(tree, picture_from_image(photo), _engine(), StepCache(None), Chooser())
+    return run.edit(tree.steps[0])[1]
 
 
 @cache
-def _editor(model: str) -> Editor:
-    return load_editor(find_model(model), device="cpu", dtype="fp32")
+def _engine() -> Engine:
+    return Engine(LoadedModels())
 
 
-def ideal_small(look: str, photo: Image.Image, noise: float) -> Small:
+def ideal_small(look: str, photo: Image.Image, noise: float) -> ModelSizeEdit:
     """The look itself at the model's size, plus white noise and blotches of 0.4 times its strength."""
     scale = SIDE_OF_MODEL / min(photo.size)
     width, height = (max(8, round(side * scale / 8) * 8) for side in photo.size)
@@ -63,7 +70,7 @@ def ideal_small(look: str, photo: Image.Image, noise: float) -> Small:
         blotches = torch.randn(1, 3, 6, 8, generator=random)
         blotches = torch.nn.functional.interpolate(blotches, edited.shape[-2:], mode="bicubic").squeeze(0)
         edited = edited + noise * (torch.randn(edited.shape, generator=random) + 0.4 * blotches)
-    return Small(source=tensor(source), edited=edited.clamp(0, 1), latent=torch.empty(0))
+    return ModelSizeEdit(source=tensor(source), edited=edited.clamp(0, 1))
 
 
 def load(path: Path) -> Image.Image:

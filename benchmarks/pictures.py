@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ip2p_cli.workflows.edit import edit
 from PIL import Image
 
-from ip2p_cli.io.images import read_image
+from ip2p_cli.api import Editor
 from ip2p_cli.io.output import encode_picture
-from ip2p_cli.models.loader import load_editor
-from ip2p_cli.models.registry import find_model
-from ip2p_cli.settings import resolve
-from ip2p_cli.types import EditRequest, EditSettings
+from ip2p_cli.types import EditSettings
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 HEIGHT = 330
@@ -23,13 +19,11 @@ ROWS = {
 
 
 def main() -> None:
-    spec = find_model("nano")
-    editor = load_editor(spec, device="cpu", dtype="fp32")
-    settings = resolve(EditSettings(seed=1), spec)
+    editor = Editor.load("nano", device="cpu", dtype="fp32")
     rows = []
     for name, instructions in ROWS.items():
-        source = read_image(SAMPLES / name).rgb
-        edits = [edit(editor, EditRequest(source=source, instruction=i, settings=settings)).image for i in instructions]
+        results = [editor.edit(SAMPLES / name, text, EditSettings(seed=1)) for text in instructions]
+        source, edits = results[0].request.source, [result.image for result in results]
         width = round(source.width * HEIGHT / source.height)
         rows.append([image.resize((width, HEIGHT), Image.Resampling.LANCZOS) for image in (source, *edits)])
     sheet = Image.new("RGB", (max(len(row) * row[0].width for row in rows), HEIGHT * len(rows)), "white")

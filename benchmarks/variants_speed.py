@@ -8,32 +8,37 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from ip2p_cli.diffusion.samplers import make_scheduler
-from ip2p_cli.io.images import read_image
-from ip2p_cli.io.sizes import to_model
+from ip2p_cli.editing.choose import Chooser
+from ip2p_cli.editing.engine import Engine
+from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.step_cache import StepCache
+from ip2p_cli.editing.tree import EditTree, single_edit
+from ip2p_cli.editing.tree_run import TreeRun
+from ip2p_cli.io.images import Picture, read_image
+from ip2p_cli.io.sizes import fit_for, to_model
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
-from ip2p_cli.types import EditRequest, EditSettings
-from ip2p_cli.workflows.edit import Prepared, edit_batch, prepare
-from ip2p_cli.workflows.variants import SharedWork
+from ip2p_cli.types import EditSettings
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 
-def items(
-    editor: Editor, photo: Path, seeds: int, texts: list[float], images: list[float], steps: int, resolution: int | None
-) -> list[Prepared]:
-    picture = read_image(photo)
+def variants(
+    editor: Editor, seeds: int, texts: list[float], images: list[float], steps: int, resolution: int | None
+) -> list[EditTree]:
+    choice = ModelChoice(spec=editor.spec, device="cpu", dtype="fp32", known_weights="whichever")
     made = []
     for seed in range(seeds):
         for cfg_text in texts:
             for cfg_image in images:
-                said = EditSettings(
+                given = EditSettings(
                     seed=seed,
                     cfg_text=cfg_text,
                     cfg_image=cfg_image,
@@ -41,19 +46,19 @@ def items(
                     sampler="dpmpp_2m",
                     resolution=resolution,
                 )
-                settings = resolve(said, editor.spec)
-                made.append(
-                    EditRequest(
-                        source=picture.rgb, instruction="make it winter", settings=settings, digest=picture.digest
-                    )
-                )
-    return [prepare(request, editor.spec) for request in made]
+                made.append(single_edit("make it winter", resolve(given, editor.spec), choice))
+    return made
 
 
-def with_diffusers(editor: Editor, one: Prepared) -> None:
+def with_engine(engine: Engine, picture: Picture, tree: EditTree) -> None:
+    TreeRun(tree, picture, engine, StepCache(None), Chooser()).edit(tree.steps[0])
+
+
+def with_diffusers(editor: Editor, picture: Picture, tree: EditTree) -> None:
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
-    settings = one.request.settings
+    [step] = tree.steps
+    settings = step.settings
     pipeline = StableDiffusionInstructPix2PixPipeline(
         vae=editor.vae,
         text_encoder=editor.text_encoder,
@@ -66,8 +71,8 @@ def with_diffusers(editor: Editor, one: Prepared) -> None:
     )
     pipeline.set_progress_bar_config(disable=True)
     pipeline(
-        one.request.instruction,
-        image=to_model(one.request.source, one.fit),
+        step.instruction,
+        image=to_model(picture.rgb, fit_for(picture.rgb.size, settings, editor.spec.multiple)),
         num_inference_steps=settings.steps,
         guidance_scale=settings.cfg_text,
         image_guidance_scale=settings.cfg_image,
@@ -88,22 +93,23 @@ def main() -> None:
     parser.add_argument("--diffusers", action="store_true", help="a model whose VAE diffusers' pipeline knows")
     args = parser.parse_args()
     editor = load_editor(find_model(args.model), device="cpu", dtype="fp32")
-    batch = items(editor, args.photo, args.seeds, args.cfg_text, args.cfg_image, args.steps, args.resolution)
-    edit_batch(editor, batch[:1])  # first calls are slow
-    work = SharedWork()
-    ways = {
-        "one sweep": lambda one: work(editor, [one]),
-        "single edits": lambda one: edit_batch(editor, [one]),
+    picture = read_image(args.photo)
+    trees = variants(editor, args.seeds, args.cfg_text, args.cfg_image, args.steps, args.resolution)
+    with_engine(Engine(lambda _: editor), picture, trees[0])  # first calls are slow
+    shared = Engine(lambda _: editor)
+    ways: dict[str, Callable[[EditTree], None]] = {
+        "one sweep": lambda tree: with_engine(shared, picture, tree),
+        "single edits": lambda tree: with_engine(Engine(lambda _: editor), picture, tree),
     }
     if args.diffusers:
-        ways["diffusers"] = lambda one: with_diffusers(editor, one)  # type: ignore[assignment,return-value]
+        ways["diffusers"] = lambda tree: with_diffusers(editor, picture, tree)
     seconds = dict.fromkeys(ways, 0.0)
-    for one in batch:  # in turn, so that a busy machine is fair to all
+    for tree in trees:  # in turn, so that a busy machine is fair to all
         for name, make in ways.items():
             began = time.process_time()
-            make(one)
+            make(tree)
             seconds[name] += time.process_time() - began
-    print(f"{args.model}, {len(batch)} variants, {args.steps} steps; CPU seconds, and times one sweep:\n")
+    print(f"{args.model}, {len(trees)} variants, {args.steps} steps; CPU seconds, and times one sweep:\n")
     for name, spent in seconds.items():
         print(f"| {name} | {spent:.2f} | {spent / seconds['one sweep']:.2f} |")
 

@@ -217,20 +217,20 @@ class Editor:
 
         run.on_step = report
         results = []
-        with self._engine.new_group():
-            for step in tree.steps:
-                began = time.monotonic()
-                fit, edit = run.edit(step)
-                results.append(
-                    EditResult(
-                        request=run.request(step),
-                        image=finish(run.request(step), fit, edit),
-                        latent=run.result(step).latent,
-                        model=self.spec.name,
-                        seconds=time.monotonic() - began,
-                        extra={"input_sha256": picture.digest},
-                    )
+        self._engine.begin_group()
+        for step in tree.steps:
+            began = time.monotonic()
+            fit, edit = run.edit(step)
+            results.append(
+                EditResult(
+                    request=run.request(step),
+                    image=finish(run.request(step), fit, edit),
+                    latent=run.result(step).latent,
+                    model=self.spec.name,
+                    seconds=time.monotonic() - began,
+                    extra={"input_sha256": picture.digest},
                 )
+            )
         return results
 
 

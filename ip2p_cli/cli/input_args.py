@@ -102,7 +102,7 @@ def photos_of(words: Sequence[str], *, recursive: bool, out_folder: Path | None,
 
 def _without_results(photos: list[InputPhoto], output: Output) -> list[InputPhoto]:
     """Leave out what ip2p made, of the photos that were found in folders, unless nothing else was found there."""
-    from ip2p_cli.jobs.manifest import Made
+    from ip2p_cli.jobs.made import Made
 
     made = Made()
     kept = [photo for photo in photos if photo.is_named or photo.path not in made]

@@ -8,13 +8,11 @@ and the text encoder take one item at a time.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ip2p_cli.diffusion import editing
@@ -24,7 +22,7 @@ from ip2p_cli.diffusion.sharing import FirstSteps
 from ip2p_cli.diffusion.text import TextCondition, encode_condition
 from ip2p_cli.editing.memory import MemoryPlan, can_tile, ladder, tile_ladder, vae_as, with_retries
 from ip2p_cli.editing.model_choice import ModelChoice
-from ip2p_cli.editing.model_size import Prepared, as_image, cut
+from ip2p_cli.editing.model_size import Prepared, cut
 from ip2p_cli.io.sizes import Fit
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.loader import Editor
@@ -72,12 +70,10 @@ class Engine:
         self._plan: MemoryPlan | None = None
         self.notes: list[str] = []
 
-    @contextmanager
-    def new_group(self) -> Iterator[None]:
+    def begin_group(self) -> None:
         """Begin with the usual use of memory again, and with no notes."""
         self._plan = self._first_plan
         self.notes = []
-        yield
 
     @property
     def memory(self) -> dict[str, Any] | None:
@@ -123,8 +119,8 @@ class Engine:
         assert isinstance(editor, Editor)
         return self._in_memory(editor, row.prepared.size, lambda memory: self._image(editor, choice, row, memory))
 
-    def edit_adapted(self, choice: ModelChoice, row: Row, on_step: OnStep | None = None) -> Image.Image:
-        """Run an edit on a model that edits in a way of its own; returns the photo's part of the result."""
+    def edit_adapted(self, choice: ModelChoice, row: Row, on_step: OnStep | None = None) -> Tensor:
+        """Run an edit on a model that edits in a way of its own; returns the photo's part as (3, h, w) in [0, 1]."""
         adapter, prepared = self._editors(choice), row.prepared
         assert isinstance(adapter, Adapter)
         settings = prepared.request.settings
@@ -141,7 +137,7 @@ class Engine:
                     on_step=on_step,
                 )[0]
 
-        return as_image(cut(self._in_memory(adapter, prepared.size, run).cpu(), prepared.fit))
+        return cut(self._in_memory(adapter, prepared.size, run).cpu(), prepared.fit)
 
     def decode(self, choice: ModelChoice, fit: Fit, latent: Tensor) -> Tensor:
         """Return the photo's part of an unscaled latent (1, C, h, w) as (3, h, w) in [0, 1], on the CPU."""
@@ -159,12 +155,18 @@ class Engine:
         """Return the photo as the autoencoder gives it back, (3, h, w) in [0, 1], on the CPU; made once a photo."""
         editor, prepared = self._editors(choice), row.prepared
 
+        def through_adapter(memory: MemoryPlan) -> Tensor:
+            assert isinstance(editor, Adapter)
+            with vae_as(editor.pipeline.vae, memory):
+                return through_vae(editor, prepared.pixels).cpu()
+
         def make() -> Tensor:
             if isinstance(editor, Adapter):
-                return cut(through_vae(editor, prepared.pixels).cpu(), prepared.fit)
+                return cut(self._in_memory(editor, prepared.size, through_adapter), prepared.fit)
             return self.decode(choice, prepared.fit, self.encode(choice, row).tensor)
 
-        return self._once(("source", choice, row.key, prepared.fit), make, row.key is not None)
+        tiling = self._plan is not None and self._plan.tiling
+        return self._once(("source", choice, row.key, prepared.fit, tiling), make, row.key is not None)
 
     def _image(self, editor: Editor, choice: ModelChoice, row: Row, memory: MemoryPlan) -> ImageLatent:
         if row.start is not None:

@@ -17,7 +17,7 @@ from ip2p_cli.editing.tree import Step, StepPath, hashed
 from ip2p_cli.editing.tree_run import Earlier, TreeRun
 from ip2p_cli.io.comparison import animated_gif, animated_webp, compare, strip
 from ip2p_cli.io.exif import strip_location
-from ip2p_cli.io.files import open_regular
+from ip2p_cli.io.files import open_regular, sweep_temporary
 from ip2p_cli.io.images import Picture, read_image
 from ip2p_cli.io.output import check_ending, encode_picture
 from ip2p_cli.io.provenance import read_record
@@ -51,6 +51,7 @@ class ItemOutput:
         self.keys = {spec.name: self._key(spec) for spec in self.specs if spec.kind != "index"}
         if task.ending is not None:
             self.keys[f"{name}/{INDEX}"] = hashed(self.keys)
+            sweep_temporary(folder / name)
         self.missing = tuple(files.missing(self.keys))
         files.check_free(self.missing)
         self._images: dict[str, Image.Image] = {}

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ip2p_cli.editing.choose import Chosen
-from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.files import sweep_temporary, write_whole
 from ip2p_cli.io.sizes import Fit
 
 FOLDER = ".ip2p-chain"
@@ -32,6 +32,7 @@ class StepResult:
         model: Name and weights of the model whose latents these are.
         latent: Unscaled, (1, C, h, w); None from a model that edits in a way of its own.
         picture: The photo's part of the result, 8 bits, from such a model.
+        pixels: The same before it was rounded, (3, h, w) in [0, 1]; is not kept.
         chosen: Which of several seeds was kept.
         memory: How the model was run, if memory was too short for the usual way.
     """
@@ -40,6 +41,7 @@ class StepResult:
     model: str
     latent: torch.Tensor | None = None
     picture: Image.Image | None = None
+    pixels: torch.Tensor | None = None
     chosen: Chosen | None = None
     memory: dict[str, Any] | None = None
 
@@ -66,9 +68,12 @@ class StepCache:
 
     def prune(self, used: Collection[str], most: int = MAX_UNUSED_BYTES) -> int:
         """Delete the oldest files whose keys are not `used` until they take at most `most` bytes; returns how many."""
+        if self.folder is None:
+            return 0
+        sweep_temporary(self.folder)
         unused = []
         try:
-            for path in self.folder.glob("*.safetensors") if self.folder is not None else ():
+            for path in self.folder.glob("*.safetensors"):
                 if path.stem not in used:
                     status = path.stat()
                     unused.append((status.st_mtime_ns, status.st_size, path))
@@ -90,6 +95,8 @@ def _as_bytes(result: StepResult) -> bytes:
     facts = {"fit": json.dumps(asdict(result.fit)), "model": result.model}
     if result.chosen is not None:
         facts["chosen"] = json.dumps(asdict(result.chosen))
+    if result.memory is not None:
+        facts["memory"] = json.dumps(result.memory)
     data: bytes = save(tensors, facts)
     return data
 
@@ -115,6 +122,7 @@ def _read(path: Path) -> StepResult | None:
                 latent=latent,
                 picture=picture,
                 chosen=chosen,
+                memory=json.loads(metadata["memory"]) if "memory" in metadata else None,
             )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None

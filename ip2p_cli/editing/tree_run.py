@@ -109,11 +109,12 @@ class TreeRun:
     def edit(self, step: Step) -> tuple[Fit, ModelSizeEdit]:
         """Return a step's result at the model's size; runs the model if needed."""
         result = self.result(step)
-        edited = self._pixels(step, result)
-        row = Row(prepared=self._prepare(step), key=self.picture.digest)
-        if step.settings.output_size == "model":  # the photo is not needed
-            return result.fit, ModelSizeEdit(source=edited, edited=edited)
-        return result.fit, ModelSizeEdit(source=self._engine.source(step.choice, row), edited=edited)
+        source = edited = self._pixels(step, result)
+        if step.settings.output_size != "model":  # otherwise the photo is not needed
+            source = self._engine.source(step.choice, self.row(step))
+        if self._engine.memory is not None:  # perhaps memory was too short only now
+            self._results[step.place] = replace(result, memory=self._engine.memory)
+        return result.fit, ModelSizeEdit(source=source, edited=edited)
 
     def record(self, step: Step, size: tuple[int, int]) -> dict[str, Any]:
         """Return how a step's picture was made, with the steps before it as parents."""
@@ -225,10 +226,12 @@ class TreeRun:
             def on_step(now: int, _: int, place: int = place) -> None:
                 self.on_step(step, place * step.settings.steps + now)
 
-            pictures.append(self._engine.edit_adapted(step.choice, _with_seed(row, seed), on_step))
+            pixels = self._engine.edit_adapted(step.choice, _with_seed(row, seed), on_step)
+            pictures.append(as_image(pixels))
         result = StepResult(fit=row.prepared.fit, model=model, picture=pictures[0], memory=self._engine.memory)
         if step.best_of == 1:
-            return result
+            # In a chain the picture stands for it, so that a chain that continues from its cache gives the same.
+            return result if self.tree.name is not None else replace(result, pixels=pixels)
         before = as_image(self._engine.source(step.choice, row))
         chosen = self._choose(step, [before, *pictures] if step.winner is None else [])
         return replace(result, picture=pictures[chosen.index], chosen=chosen)
@@ -251,7 +254,7 @@ class TreeRun:
         """A result as (3, h, w) in [0, 1], on the CPU."""
         if result.latent is None:
             assert result.picture is not None
-            return as_tensor(result.picture)
+            return result.pixels if result.pixels is not None else as_tensor(result.picture)
         return self._engine.decode(step.choice, result.fit, result.latent)
 
 

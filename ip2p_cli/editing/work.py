@@ -102,22 +102,22 @@ class EditWork:
         outputs: dict[int, ItemOutput] = {place: read.work for place, read in ready.items()}
         counter = _Units(on_units)
         finishes: dict[int, Finish] = {}
-        with self._engine.new_group():
-            if _is_batch(items) and any(output.missing_steps for output in outputs.values()):
-                runs = [outputs[place].run if place in outputs else None for place in range(len(items))]
-                run_batch(
-                    self._engine,
-                    [item.task.tree for item in items],
-                    runs,
-                    lambda done: counter.tell_all(outputs, done),
-                    is_one_photo=_are_variants(items),
-                )
-            for place, output in outputs.items():
-                output.run.on_step = partial(counter.tell, place)
-                edits = {step.place: output.run.edit(step) for step in output.missing_steps}
-                finishes[place] = partial(output.write, edits)
-            for output in outputs.values():
-                output.run.notes += self._engine.notes
+        self._engine.begin_group()
+        if _is_batch(items) and any(output.missing_steps for output in outputs.values()):
+            runs = [outputs[place].run if place in outputs else None for place in range(len(items))]
+            run_batch(
+                self._engine,
+                [item.task.tree for item in items],
+                runs,
+                lambda done: counter.tell_all(outputs, done),
+                is_one_photo=_are_variants(items),
+            )
+        for place, output in outputs.items():
+            output.run.on_step = partial(counter.tell, place)
+            edits = {step.place: output.run.edit(step) for step in output.missing_steps}
+            finishes[place] = partial(output.write, edits)
+        for output in outputs.values():
+            output.run.notes += self._engine.notes
         return finishes
 
     def results(self, item: Item) -> Sequence[str]:

@@ -185,16 +185,19 @@ def sweep_temporary(folder: Path) -> int:
     A file goes if the process that wrote it ran on this machine and no longer does, or if it is older than a day.
     """
     swept = 0
-    with contextlib.suppress(OSError):
-        for path in folder.glob(f"{_TEMPORARY}*.tmp"):
-            parts = path.stem.removeprefix(_TEMPORARY).split("-")
-            is_dead = (
-                len(parts) == 3 and parts[0] == _host() and parts[1].isdecimal() and not _is_running(int(parts[1]))
-            )
-            if is_dead or time.time() - path.lstat().st_mtime > _OLD_SECONDS:
-                path.unlink(missing_ok=True)
+    for path in folder.glob(f"{_TEMPORARY}*.tmp"):
+        with contextlib.suppress(OSError):
+            if _is_left_behind(path):
+                path.unlink()
                 swept += 1
     return swept
+
+
+def _is_left_behind(path: Path) -> bool:
+    parts = path.stem.removeprefix(_TEMPORARY).split("-")
+    if len(parts) == 3 and parts[0] == _host() and parts[1].isdecimal() and not _is_running(int(parts[1])):
+        return True
+    return time.time() - path.lstat().st_mtime > _OLD_SECONDS
 
 
 def _host() -> str:

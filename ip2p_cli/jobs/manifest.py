@@ -4,11 +4,12 @@ Three kinds of lines:
 
     {"seed": 7}                                    the seed drawn by the first run that named none
     {"file": {"name", "key", "sha256"}}            this file is about to get its name
-    {"item": {"name", "state", "recipe", …}}       an item is done, or failed
+    {"item": {"name", "state", "recipe", …}}       an item's files are about to be written; it is done; it failed
 
-A file is noted before it gets its name, so that after a crash at any moment the next run can tell files of ip2p, which
-it may replace, from files of the user. Every hash that was noted for a name counts, not only the last one. Each
-process (shard, Ray worker) appends to a file of its own; all of them are read together.
+An item is noted before its first file is written, and a file before it gets its name. After a crash at any moment the
+next run therefore gives the item the same name, and can tell files of ip2p, which it may replace, from files of the
+user. Every hash that was noted for a name counts, not only the last one. Each process (shard, Ray worker) appends to a
+file of its own; all of them are read together.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,12 +27,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ip2p_cli.errors import InputError, OutputError, UsageError
 from ip2p_cli.io.files import name_inside, open_regular, path_inside
-from ip2p_cli.io.images import read_header
 from ip2p_cli.io.names import printable, reason
 
 _STEM = "ip2p-manifest"
-_FOLDERS_UP = 3  # in which a manifest is looked for above a picture
 MAX_SEED = 2**63 - 1
+_EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,8 @@ class Entry:
 
     Attributes:
         name: The item's name, see `jobs.item.Item`.
-        state: "done" or "failed".
+        state: "started", "done" or "failed".
+        number: Counts the entries of the item, over all processes: of other work the highest counts.
         input: The photo relative to the manifest's folder, so that both may move together.
         recipe: Everything that decided the outputs' bytes besides the photo.
         title: See `jobs.item.Request`.
@@ -73,6 +74,7 @@ class Entry:
     input: str
     recipe: Mapping[str, Any]
     title: str = ""
+    number: int = 1
     input_sha256: str | None = None
     input_stamp: str | None = None
     seconds: float | None = None
@@ -116,10 +118,12 @@ class Manifest:
                     self._take(line)
 
     def note(self, entry: Entry) -> None:
-        """Append an item's entry; raises OutputError."""
+        """Append an item's entry, with the number that follows; raises OutputError."""
         with self._lock:
+            before = self.entries.get(entry.name)
+            entry = replace(entry, number=before.number + 1 if before is not None else 1)
             self._append({"item": {name: value for name, value in vars(entry).items() if value is not None}})
-            self.entries[entry.name] = entry
+            self._take_entry(entry)
 
     def note_file(self, note: FileNote) -> None:
         """Append that a file is about to get its name; raises OutputError."""
@@ -134,25 +138,27 @@ class Manifest:
         return self.seed if self.seed is not None else seed
 
     def is_ours(self, name: str) -> bool:
-        """Whether the file `name` is what a run wrote, and unchanged since: only then may it be replaced."""
-        return self._matching(name) is not None
+        """Whether the file `name` is what a run wrote, and unchanged since: only then may it be replaced.
+
+        So may an empty file: a run that was killed reserved the name, on a disk without hard links.
+        """
+        digest = self._digest(name)
+        return digest is not None and digest in {_EMPTY, *(note.sha256 for note in self.files[name])}
 
     def has(self, name: str, key: str) -> bool:
         """Whether the file `name` is what a run wrote for `key`, and unchanged since."""
-        notes = self.files.get(name, ())
-        return any(note.key == key for note in notes) and key in (self._matching(name) or ())
+        hashes = {note.sha256 for note in self.files.get(name, ()) if note.key == key}
+        return bool(hashes) and self._digest(name) in hashes
 
-    def _matching(self, name: str) -> set[str] | None:
-        """The keys of the notes whose bytes the file `name` has now; None if it has none of them."""
-        notes = self.files.get(name)
-        if not notes:
+    def _digest(self, name: str) -> str | None:
+        """The hash of a file that was noted; None if it was not, or is no regular file now."""
+        if name not in self.files:
             return None
         path = path_inside(self.folder, name)
         try:
-            digest = file_digest(path) if path.is_file() and not path.is_symlink() else None
+            return file_digest(path) if path.is_file() and not path.is_symlink() else None
         except OSError:
             return None
-        return {note.key for note in notes if note.sha256 == digest} or None
 
     def _take(self, line: Mapping[str, Any]) -> None:
         seed = line.get("seed")
@@ -172,8 +178,7 @@ class Manifest:
 
     def _take_entry(self, entry: Entry) -> None:
         before = self.entries.get(name_inside(entry.name))
-        # A second process that failed on the same work does not undo the first one's success.
-        if before is None or before.state != "done" or entry.state == "done" or _is_other_work(before, entry):
+        if before is None or _counts_more(entry, before):
             self.entries[entry.name] = entry
 
     def _append(self, line: Mapping[str, Any]) -> None:
@@ -212,30 +217,9 @@ def open_manifest(folder: Path, part: str = "") -> Manifest:
     return manifest
 
 
-class Made:
-    """Tells pictures that ip2p made: by the manifests of the folders around them, else by their records."""
-
-    def __init__(self) -> None:
-        self._manifests: dict[Path, Manifest | None] = {}
-
-    def __contains__(self, path: object) -> bool:
-        """Whether ip2p made the picture `path`."""
-        if not isinstance(path, Path):
-            return False
-        absolute = path.absolute()
-        for folder in list(absolute.parents)[:_FOLDERS_UP]:
-            if folder not in self._manifests:
-                has_any = any(folder.glob(f"{_STEM}*.jsonl"))
-                self._manifests[folder] = open_manifest(folder) if has_any else None
-            manifest = self._manifests[folder]
-            if manifest is not None:
-                name = absolute.relative_to(folder).as_posix()
-                if name in manifest.files or name in manifest.earlier_inputs:
-                    return True
-        try:
-            return read_header(path).has_record
-        except InputError:
-            return False
+def has_manifest(folder: Path) -> bool:
+    """Whether a folder holds a manifest."""
+    return any(folder.glob(f"{_STEM}*.jsonl"))
 
 
 def file_digest(path: Path) -> str:
@@ -264,8 +248,12 @@ def photo_changed(entry: Entry, source: Path) -> bool:
         return False
 
 
-def _is_other_work(before: Entry, now: Entry) -> bool:
-    return before.recipe != now.recipe or before.input_sha256 != now.input_sha256
+def _counts_more(entry: Entry, before: Entry) -> bool:
+    """Whether `entry` replaces `before`, which was read earlier, but perhaps written later by another process."""
+    is_same_work = (before.recipe, before.input_sha256) == (entry.recipe, entry.input_sha256)
+    if is_same_work and (before.state == "done") != (entry.state == "done"):
+        return entry.state == "done"  # a second process that failed does not undo the first one's success
+    return entry.number >= before.number
 
 
 def _last_byte(descriptor: int, size: int) -> bytes:

@@ -41,9 +41,16 @@ class OutputFiles:
         return sorted(name for name in others if self._manifest is not None and self._manifest.is_ours(name))
 
     def check_free(self, names: Sequence[str]) -> None:
-        """Check, before any work, that files may be written; raises OutputError for a file that is in the way."""
+        """Check, before any work, that files may be written.
+
+        Args:
+            names: The files, a picture first.
+
+        Raises:
+            OutputError: A file is in the way, or the folder cannot be written to.
+        """
         if self._manifest is None:
-            for name in names:
+            for name in names[:1]:
                 check_output(self._folder / name, self._overwrite)
         in_the_way = [name for name in names if not self._may_write(name)]
         if in_the_way and self._manifest is not None:

@@ -8,19 +8,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from ip2p_cli.errors import InputError, Ip2pError, OutputError
-from ip2p_cli.io.names import printable
+from ip2p_cli.io.names import printable, reason
 from ip2p_cli.jobs.item import Item, Outcome
 from ip2p_cli.jobs.manifest import Entry, Manifest, file_stamp
 from ip2p_cli.jobs.output_files import OutputFiles
 from ip2p_cli.jobs.plan import Plan, input_name, is_done
 
 _GROUPS_AHEAD = 2
+_REFRESH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,6 +118,8 @@ class Runner:
     manifest: Manifest | None = None
     on_units: Callable[[int, int], None] = lambda done, total: None
     _done: int = field(default=0, init=False)
+    _total: int = field(default=0, init=False)
+    _refreshed: float = field(default=0.0, init=False)
 
     def run(self) -> Iterator[Outcome]:
         """Yield an outcome for each item of the plan's groups, as soon as it is known.
@@ -125,6 +127,7 @@ class Runner:
         An item that fails does not stop the others. When the caller stops iterating, or an exception comes (Ctrl-C),
         files that are being saved are saved whole and the rest is dropped.
         """
+        self._total = sum(self.work.units(self.plan.items[index]) for index in self.plan.to_do)
         for group in set(self.plan.groups) - set(self.plan.open_groups):
             yield from (self._skipped(index) for index in group)
         with ThreadPoolExecutor(2, "read") as readers, ThreadPoolExecutor(2, "save") as savers:
@@ -144,10 +147,6 @@ class Runner:
                 readers.shutdown(wait=False, cancel_futures=True)
                 savers.shutdown(wait=True, cancel_futures=True)
 
-    @cached_property
-    def _total(self) -> int:
-        return sum(self.work.units(self.plan.items[index]) for index in self.plan.to_do)
-
     def _skipped(self, index: int) -> Outcome:
         item = self.plan.items[index]
         return Outcome(index=index, state="skipped", results=self._paths(item))
@@ -159,8 +158,9 @@ class Runner:
         """Yield the open groups with their photos read, a few groups before they are needed."""
 
         def begin(group: tuple[int, ...]) -> tuple[tuple[int, ...], dict[int, Future[_InHand]]]:
-            if self.manifest is not None:
+            if self.manifest is not None and time.monotonic() - self._refreshed > _REFRESH_SECONDS:
                 self.manifest.refresh()  # another process may have done some meanwhile
+                self._refreshed = time.monotonic()
             return group, {index: readers.submit(self._read, index) for index in group if self._is_open(index)}
 
         groups = iter(self.plan.open_groups)
@@ -193,13 +193,16 @@ class Runner:
         began, before = time.monotonic(), self._done
         if ready:
             places = {group.index(index): read for index, read in ready.items()}
-            problem = _InHand(index=-1, item=self.plan.items[group[0]])
-            with self._catching(problem, began):
+            try:
                 finishes = dict(
                     self.work.run([self.plan.items[i] for i in group], places, lambda done: self._report(before + done))
                 )
+            except FatalError:
+                raise
+            except Exception as error:
+                for index in ready:
+                    in_hand[index].error = _error_of(in_hand[index].item, error)
             for index in ready:
-                in_hand[index].error = problem.error and _about(in_hand[index].item, problem.error)
                 in_hand[index].seconds += (time.monotonic() - began) / len(ready)
         self._done = before + units
         self._report(self._done)
@@ -215,6 +218,8 @@ class Runner:
         if one.error is None:
             with self._catching(one, began):
                 if finish is not None:
+                    if self.manifest is not None:
+                        self.manifest.note(self._entry(one, "started"))
                     saved = finish()
                 if self.manifest is not None:
                     self.manifest.note(self._entry(one, "done"))
@@ -260,19 +265,17 @@ class Runner:
             yield
         except FatalError:
             raise
-        except Ip2pError as error:
-            one.error = error
-        except OSError as error:
-            one.error = OutputError(f"{printable(one.item.source)}: {error}")
         except Exception as error:
-            one.error = _about(one.item, error)
+            one.error = _error_of(one.item, error)
         one.seconds += time.monotonic() - began
 
 
-def _about(item: Item, error: Exception) -> Ip2pError:
-    """An error of a whole group, for one of its items."""
+def _error_of(item: Item, error: Exception) -> Ip2pError:
+    """What to tell the user of whatever went wrong with an item."""
     if isinstance(error, Ip2pError):
         return error
+    if isinstance(error, OSError):
+        return OutputError(f"{printable(item.source)}: {reason(error)}")
     lines = str(error).strip().splitlines() or ["no reason given"]
     return InputError(f"{printable(item.source)}: cannot be edited ({type(error).__name__}: {printable(lines[0])})")
 

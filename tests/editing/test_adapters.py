@@ -11,16 +11,21 @@ from typing import Any
 import pytest
 import torch
 from diffusers import QwenImageEditPipeline, QwenImageEditPlusPipeline
-from ip2p_cli.workflows.edit import Prepared, edit, edit_batch, edit_batch_in_memory, noise_seed, prepare
 from PIL import Image
 
+from ip2p_cli.api import Editor
 from ip2p_cli.diffusion import editing
+from ip2p_cli.diffusion.adapted import edit_adapted
+from ip2p_cli.editing.memory import MemoryPlan
+from ip2p_cli.editing.model_size import Prepared, cut, prepare
+from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.errors import DeviceError, ModelError, UsageError
 from ip2p_cli.models.adapters import KINDS, Adapter, load_adapter
 from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
-from ip2p_cli.types import EditRequest, EditSettings, OffloadName
+from ip2p_cli.types import EditResult, EditSettings, OffloadName
+from tests.edits import edited, engine_for, single_run
 from tests.tiny_kontext import save_kontext, tiny_kontext
 from tests.tiny_qwen import save_qwen, tiny_qwen
 
@@ -49,56 +54,101 @@ def adapter(request: pytest.FixtureRequest, adapters: dict[str, Adapter]) -> Ada
     return adapters[request.param]
 
 
-def request(
-    adapter: Adapter, instruction: str = "make it winter", size: tuple[int, int] = (100, 64), **said: float
-) -> EditRequest:
-    photo = Image.linear_gradient("L").resize(size).convert("RGB")
-    settings = resolve(EditSettings(**({"steps": 2, "seed": 3, "resolution": 64} | said)), adapter.spec)  # type: ignore[arg-type]
-    return EditRequest(source=photo, instruction=instruction, settings=settings)
+PHOTO_SIZE = (100, 64)
+
+
+def photo(size: tuple[int, int] = PHOTO_SIZE) -> Image.Image:
+    return Image.linear_gradient("L").resize(size).convert("RGB")
+
+
+def settings(**given: float) -> EditSettings:
+    return EditSettings(**({"steps": 2, "seed": 3, "resolution": 64} | given))  # type: ignore[arg-type]
+
+
+def run_of(
+    adapter: Adapter, instruction: str = "make it winter", size: tuple[int, int] = PHOTO_SIZE, **given: float
+) -> TreeRun:
+    """An edit, by an engine of its own."""
+    resolved = resolve(settings(**given), adapter.spec)
+    return single_run(engine_for(adapter), adapter.spec, photo(size), instruction, resolved)
+
+
+def prepared_for(run: TreeRun, adapter: Adapter) -> Prepared:
+    return prepare(run.request(run.tree.steps[0]), adapter.spec)
+
+
+def edit(adapter: Adapter, instruction: str = "make it winter", **given: float) -> EditResult:
+    return Editor(adapter).edit(photo(), instruction, settings(**given))
+
+
+def in_floats(adapter: Adapter, prepared: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
+    """The edit (3, H, W), padding and all, before it becomes a picture of 8 bits; and the latent."""
+    [generator] = editing.make_generators([prepared.noise_seed])
+    chosen = prepared.request.settings
+    return edit_adapted(
+        adapter,
+        prepared.pixels,
+        prepared.request.instruction,
+        steps=chosen.steps,
+        cfg_text=chosen.cfg_text,
+        generator=generator,
+    )
+
+
+def assert_engine_agrees(run: TreeRun, prepared: Prepared, expected: torch.Tensor) -> None:
+    """The engine's edit is the photo's part of `expected` (3, H, W), as a picture of 8 bits."""
+    small = edited(run)
+    part = cut(expected, prepared.fit)
+    assert small.latent is None
+    assert small.source.shape == small.edited.shape == part.shape
+    torch.testing.assert_close(small.edited, part, atol=0.5 / 255 + 1e-4, rtol=0)
 
 
 def test_kontext_as_in_diffusers(adapters: dict[str, Adapter]) -> None:
     adapter = adapters["kontext"]
-    asked = request(adapter)
-    prepared = prepare(asked, adapter.spec)
+    run = run_of(adapter)
+    prepared = prepared_for(run, adapter)
+    request = prepared.request
     assert prepared.pixels.shape == (3, 64, 112)  # 100 padded to a multiple of 16
     pipeline = tiny_kontext()
     pipeline.set_progress_bar_config(disable=True)
-    [generator] = editing.make_generators([noise_seed(asked)])
+    [generator] = editing.make_generators([prepared.noise_seed])
     expected = pipeline(
         image=prepared.pixels[None],
-        prompt=asked.instruction,
+        prompt=request.instruction,
         height=64,
         width=112,
         max_area=64 * 112,
         _auto_resize=False,
         num_inference_steps=2,
-        guidance_scale=asked.settings.cfg_text,
+        guidance_scale=request.settings.cfg_text,
         generator=generator,
         output_type="pt",
     ).images[0]
-    [small] = edit_batch(adapter, [prepared])
-    torch.testing.assert_close(small.edited, expected[:, :, 6:106], atol=1e-4, rtol=0)
-    assert small.source.shape == small.edited.shape == (3, 64, 100)
-    assert small.latent.shape == (1, 4, 8, 14)
-    decoded = pipeline.vae.decode(small.latent / 0.3611 + 0.1159).sample[0] / 2 + 0.5
+    ours, latent = in_floats(adapter, prepared)
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=0)
+    assert_engine_agrees(run, prepared, expected)
+    assert prepared.fit.box == (6, 0, 106, 64)
+    assert latent.shape == (1, 4, 8, 14)
+    decoded = pipeline.vae.decode(latent / 0.3611 + 0.1159).sample[0] / 2 + 0.5
     torch.testing.assert_close(decoded.clamp(0, 1), expected, atol=1e-4, rtol=0)
 
 
-def by_diffusers(kind: type, asked: EditRequest, prepared: Prepared, **more: Any) -> torch.Tensor:
+def by_diffusers(kind: type, prepared: Prepared, **more: Any) -> torch.Tensor:
     """The picture (1, 3, h, w) by Qwen-Image-Edit's pipeline, called as its users do."""
     pipeline = tiny_qwen(kind)
     pipeline.set_progress_bar_config(disable=True)
-    [generator] = editing.make_generators([noise_seed(asked)])
+    [generator] = editing.make_generators([prepared.noise_seed])
+    request = prepared.request
     height, width = prepared.pixels.shape[-2:]
     pixels = (prepared.pixels * 255).round().byte().permute(1, 2, 0).numpy()
     picture: torch.Tensor = pipeline(
         image=Image.fromarray(pixels),
-        prompt=asked.instruction,
+        prompt=request.instruction,
         height=height,
         width=width,
-        num_inference_steps=asked.settings.steps,
-        true_cfg_scale=asked.settings.cfg_text,
+        num_inference_steps=request.settings.steps,
+        true_cfg_scale=request.settings.cfg_text,
         generator=generator,
         output_type="pt",
         **more,
@@ -112,12 +162,13 @@ def test_qwen_as_in_diffusers(
     adapters: dict[str, Adapter], name: str, cfg_text: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = adapters[name]
-    asked = request(adapter, cfg_text=cfg_text)
-    prepared = prepare(asked, adapter.spec)
+    run = run_of(adapter, cfg_text=cfg_text)
+    prepared = prepared_for(run, adapter)
     assert prepared.pixels.shape == (3, 64, 128)  # 100 padded to a multiple of 32
-    [small] = edit_batch(adapter, [prepared])
-    assert small.source.shape == small.edited.shape == (3, 64, 100)
-    assert small.latent.shape == (1, 4, 8, 16)
+    ours, latent = in_floats(adapter, prepared)
+    engines = edited(run)
+    assert engines.source.shape == engines.edited.shape == (3, 64, 100)
+    assert latent.shape == (1, 4, 8, 16)
     module = sys.modules[QWEN[name].__module__]
     theirs = module.calculate_dimensions
 
@@ -126,22 +177,23 @@ def test_qwen_as_in_diffusers(
 
     monkeypatch.setattr(module, "calculate_dimensions", kept)
     negative = {} if cfg_text == 1 else {"negative_prompt": " "}
-    expected = by_diffusers(QWEN[name], asked, prepared, **negative)
-    torch.testing.assert_close(small.edited, expected[0, :, :, 14:114], atol=1e-4, rtol=0)
+    expected = by_diffusers(QWEN[name], prepared, **negative)
+    torch.testing.assert_close(ours, expected[0], atol=1e-4, rtol=0)
+    assert prepared.fit.box == (14, 0, 114, 64)
+    assert_engine_agrees(run, prepared, expected[0])
     vae = adapter.pipeline.vae
     mean, deviation = (torch.tensor(vae.config[of]).view(1, 4, 1, 1) for of in ("latents_mean", "latents_std"))
-    decoded = vae.decode((small.latent * deviation + mean)[:, :, None]).sample[:, :, 0] / 2 + 0.5
+    decoded = vae.decode((latent * deviation + mean)[:, :, None]).sample[:, :, 0] / 2 + 0.5
     torch.testing.assert_close(decoded.clamp(0, 1), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.slow
 def test_qwen_at_its_own_size_as_in_diffusers_untouched(adapters: dict[str, Adapter]) -> None:
     adapter = adapters["qwen"]
-    asked = request(adapter, size=(1184, 896), steps=1, cfg_text=1.0, resolution=896)
-    prepared = prepare(asked, adapter.spec)
-    expected = by_diffusers(QWEN["qwen"], asked, prepared)
-    [small] = edit_batch(adapter, [prepared])
-    torch.testing.assert_close(small.edited, expected[0], atol=1e-4, rtol=0)
+    run = run_of(adapter, size=(1184, 896), steps=1, cfg_text=1.0, resolution=896)
+    prepared = prepared_for(run, adapter)
+    expected = by_diffusers(QWEN["qwen"], prepared)
+    torch.testing.assert_close(in_floats(adapter, prepared)[0], expected[0], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", QWEN)
@@ -151,8 +203,9 @@ def test_qwen_photos_are_not_stretched(
     adapter, seen = adapters[name], []
     encode = adapter.pipeline.vae.encode
     monkeypatch.setattr(adapter.pipeline.vae, "encode", lambda x: (seen.append(x), encode(x))[1])
-    prepared = prepare(request(adapter, size=(200, 64)), adapter.spec)
-    edit_batch(adapter, [prepared])
+    run = run_of(adapter, size=(200, 64))
+    prepared = prepared_for(run, adapter)
+    edited(run)
     assert [x.shape for x in seen] == [(1, 3, 1, 64, 224)] * 2  # by the pipeline, then for the photo's detail
     torch.testing.assert_close(seen[0][0, :, 0], prepared.pixels * 2 - 1, atol=1e-6, rtol=0)
 
@@ -165,28 +218,31 @@ def test_a_diffusers_whose_sizes_are_unknown(adapters: dict[str, Adapter], monke
 
     monkeypatch.setattr(adapter.pipeline, "__class__", Other)
     with pytest.raises(ModelError, match="Other's sizes"):
-        edit(adapter, request(adapter))
+        edit(adapter)
 
 
 def test_a_scale_that_the_pipeline_would_take_for_1(adapters: dict[str, Adapter]) -> None:
     with pytest.raises(UsageError, match=r"--cfg-text 0\.5 is not possible: give a number from 1 to 100"):
-        request(adapters["qwen"], cfg_text=0.5)
-    assert request(adapters["kontext"], cfg_text=0.5).settings.cfg_text == 0.5
+        resolve(settings(cfg_text=0.5), adapters["qwen"].spec)
+    assert resolve(settings(cfg_text=0.5), adapters["kontext"].spec).cfg_text == 0.5
 
 
 def test_result_has_the_photos_size_and_steps_are_told(adapter: Adapter) -> None:
     seen: list[tuple[int, int]] = []
-    asked = request(adapter, size=(150, 90))
-    result = edit(adapter, asked, on_step=lambda done, total: seen.append((done, total)))
-    assert result.image.size == (150, 90)
-    assert result.request is asked
+    result = Editor(adapter).edit(
+        photo((150, 90)), "make it winter", settings(), on_step=lambda done, total: seen.append((done, total))
+    )
+    assert result.image.size == result.request.source.size == (150, 90)
+    assert result.request.instruction == "make it winter"
+    assert result.request.settings == resolve(settings(), adapter.spec)
     assert result.model == "model"
     assert seen == [(1, 2), (2, 2)]
 
 
 def test_settings_reach_the_model(adapter: Adapter) -> None:
-    def latent(instruction: str = "make it winter", **said: float) -> torch.Tensor:
-        return edit(adapter, request(adapter, instruction, **said)).latent
+    def latent(instruction: str = "make it winter", **given: float) -> torch.Tensor:
+        run = run_of(adapter, instruction, **given)
+        return in_floats(adapter, prepared_for(run, adapter))[1]
 
     first = latent()
     torch.testing.assert_close(latent(), first, atol=0, rtol=0)
@@ -194,12 +250,21 @@ def test_settings_reach_the_model(adapter: Adapter) -> None:
     assert all(float((other - first).abs().max()) > 1e-4 for other in others)
 
 
-def test_batch_is_one_after_the_other(adapter: Adapter) -> None:
-    prepared = [prepare(request(adapter, text), adapter.spec) for text in ("make it winter", "add a hat")]
-    together, plan = edit_batch_in_memory(adapter, prepared, say=pytest.fail)
-    assert (plan.max_rows, plan.tiling) == (None, False)
-    for one, small in zip(prepared, together, strict=True):
-        torch.testing.assert_close(edit_batch(adapter, [one])[0].edited, small.edited, atol=0, rtol=0)
+def test_the_engine_runs_one_after_the_other(adapter: Adapter) -> None:
+    texts = ("make it winter", "add a hat")
+    engine = engine_for(adapter)
+    resolved = resolve(settings(), adapter.spec)
+    encoded: list[int] = []
+    handle = adapter.pipeline.vae.encoder.register_forward_pre_hook(lambda _, args: encoded.append(len(args[0])))
+    engine.begin_group()
+    together = [edited(single_run(engine, adapter.spec, photo(), text, resolved)) for text in texts]
+    handle.remove()
+    assert (engine.memory, engine.notes) == (None, [])
+    assert encoded == [1] * (2 + 1)  # by the pipeline for each edit, and once for the photo's detail
+    for text, small in zip(texts, together, strict=True):
+        alone = edited(run_of(adapter, text))
+        torch.testing.assert_close(alone.edited, small.edited, atol=0, rtol=0)
+        torch.testing.assert_close(alone.source, small.source, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "value"), [("cfg_image", 1.5), ("sampler", "ddim"), ("cfg_image", 1.0)])
@@ -210,9 +275,9 @@ def test_a_setting_that_it_lacks_is_refused(adapter: Adapter, name: str, value: 
 
 
 def test_unsaid_settings_are_the_models(adapter: Adapter) -> None:
-    settings = resolve(EditSettings(seed=1), adapter.spec)
+    resolved = resolve(EditSettings(seed=1), adapter.spec)
     wanted = KINDS[str(adapter.spec.pipeline)].defaults
-    assert asdict(settings) == asdict(wanted.or_else(EditSettings(seed=1, output_size="input", resize_mode="pad")))
+    assert asdict(resolved) == asdict(wanted.or_else(EditSettings(seed=1, output_size="input", resize_mode="pad")))
 
 
 def test_tiles_where_the_vae_runs_out(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,11 +291,13 @@ def test_tiles_where_the_vae_runs_out(adapter: Adapter, monkeypatch: pytest.Monk
         return decode(*args, **kwargs)
 
     monkeypatch.setattr(adapter.pipeline.vae, "_decode", short_of_memory)
-    said: list[str] = []
-    _, plan = edit_batch_in_memory(adapter, [prepare(request(adapter), adapter.spec)], say=said.append)
-    assert plan.tiling
-    assert tiled == [False, True, True]
-    assert "tiles" in said[0]
+    engine = engine_for(adapter)
+    engine.begin_group()
+    edited(single_run(engine, adapter.spec, photo(), "make it winter", resolve(settings(), adapter.spec)))
+    assert engine.memory == asdict(MemoryPlan(tiling=True))
+    assert tiled == [False, True, True]  # the edit, and the photo as the autoencoder gives it back
+    assert len(engine.notes) == 1
+    assert "tiles" in engine.notes[0]
 
 
 def test_incomplete_folders(folder: Path, tmp_path: Path) -> None:

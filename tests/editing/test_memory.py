@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 import torch
-from ip2p_cli.workflows.edit import Prepared, Small, edit_batch, edit_batch_in_memory, prepare
-from ip2p_cli.workflows.memory import MemoryPlan, is_out_of_memory, ladder, vae_as, with_retries
 from PIL import Image
 
+from ip2p_cli.editing.engine import Engine
+from ip2p_cli.editing.memory import MemoryPlan, is_out_of_memory, ladder, vae_as, with_retries
+from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.errors import DeviceError
 from ip2p_cli.models.loader import Editor, load_editor
+from ip2p_cli.models.offload import offload
 from ip2p_cli.models.registry import find_model
-from ip2p_cli.types import EditRequest, OffloadName, ResolvedEditSettings
+from ip2p_cli.types import OffloadName, ResolvedEditSettings
+from tests.edits import Edited, edited, edited_together, engine_for, single_run
 from tests.tiny import tiny_editor as make_tiny_editor
 from tests.tiny_qwen import tiny_vae as tiny_qwen_vae
 
 ALL = MemoryPlan()
-ROWS = MemoryPlan(max_rows=1, slicing=True)
+ROWS = MemoryPlan(max_rows=1)
 TILES = replace(ROWS, tiling=True)
 
 
@@ -87,16 +89,21 @@ def editor() -> Editor:
     return make_tiny_editor()
 
 
-@pytest.fixture
-def batch(editor: Editor) -> list[Prepared]:
+PHOTOS = [Image.effect_noise((96, 64), 80).convert("RGB") for _ in range(2)]
+
+
+def some_runs(engine: Engine, editor: Editor) -> list[TreeRun]:
     settings = ResolvedEditSettings(
-        steps=2, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", seed=3, resolution=64, output_size="model"
+        steps=2, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", seed=3, resolution=64, output_size="input"
     )
-    photos = [Image.effect_noise((96, 64), 80).convert("RGB") for _ in range(2)]
-    return [
-        prepare(EditRequest(source=photo, instruction=words, settings=settings, digest=words), editor.spec)
-        for photo, words in zip(photos, ("make it winter", "make it night"), strict=True)
-    ]
+    texts = ("make it winter", "make it night")
+    return [single_run(engine, editor.spec, photo, text, settings) for photo, text in zip(PHOTOS, texts, strict=True)]
+
+
+def edit_together(editor: Editor) -> tuple[list[Edited], Engine]:
+    """Two edits in one batch, and the engine that made them."""
+    engine = engine_for(editor)
+    return edited_together(engine, some_runs(engine, editor)), engine
 
 
 def limit_rows(monkeypatch: pytest.MonkeyPatch, part: Any, name: str, rows: int) -> list[int]:
@@ -114,46 +121,100 @@ def limit_rows(monkeypatch: pytest.MonkeyPatch, part: Any, name: str, rows: int)
     return calls
 
 
-def assert_same(found: list[Small], expected: list[Small], atol: float) -> None:
+def assert_same(found: list[Edited], expected: list[Edited], atol: float) -> None:
     for one, other in zip(found, expected, strict=True):
+        assert one.latent is not None
+        assert other.latent is not None
         torch.testing.assert_close(one.latent, other.latent, atol=atol * float(other.latent.abs().max()), rtol=0)
         torch.testing.assert_close(one.edited, other.edited, atol=atol, rtol=0)
         torch.testing.assert_close(one.source, other.source, atol=atol, rtol=0)
 
 
-def test_one_step_down_with_the_same_result(
-    editor: Editor, batch: list[Prepared], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = edit_batch(editor, batch)
+def test_one_step_down_with_the_same_result(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, _ = edit_together(editor)
     rows = limit_rows(monkeypatch, editor.unet, "forward", 2)
     pictures = limit_rows(monkeypatch, editor.vae.decoder, "forward", 1)
-    said: list[str] = []
-    found, plan = edit_batch_in_memory(editor, batch, say=said.append)
-    assert plan == ROWS
+    found, engine = edit_together(editor)
+    assert engine.memory == asdict(ROWS)
     assert rows == [6] + [1] * 12
     assert pictures == [1] * 4
-    assert len(said) == 1
-    assert "Tried to allocate for 6 rows" in said[0]
-    assert "one prediction at a time" in said[0]
+    assert len(engine.notes) == 1
+    assert "Tried to allocate for 6 rows" in engine.notes[0]
+    assert "one prediction at a time" in engine.notes[0]
     assert_same(found, expected, 1e-5)
 
 
-def test_nothing_is_said_where_memory_suffices(editor: Editor, batch: list[Prepared]) -> None:
-    found, plan = edit_batch_in_memory(editor, batch, say=pytest.fail)
-    assert plan == ALL
-    assert_same(found, edit_batch(editor, batch), 0)
+def test_nothing_is_said_where_memory_suffices(editor: Editor) -> None:
+    found, engine = edit_together(editor)
+    assert engine.notes == []
+    assert engine.memory is None
+    assert_same(found, edit_together(editor)[0], 0)
 
 
-def test_the_end_of_the_ladder_names_the_fix(
-    editor: Editor, batch: list[Prepared], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_group_begins_with_the_usual_way(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_for(editor)
+    with monkeypatch.context() as patch:
+        limit_rows(patch, editor.unet, "forward", 2)
+        edited_together(engine, some_runs(engine, editor))
+    assert engine.memory == asdict(ROWS)
+    found = edited_together(engine, some_runs(engine, editor))
+    assert (engine.memory, engine.notes) == (None, [])
+    assert_same(found, edit_together(editor)[0], 0)
+
+
+def test_a_recorded_way_is_where_it_begins(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = limit_rows(monkeypatch, editor.unet, "forward", 6)
+    engine = engine_for(editor, memory=ROWS)
+    edited_together(engine, some_runs(engine, editor))
+    assert rows == [1] * 12
+    assert (engine.memory, engine.notes) == (asdict(ROWS), [])
+
+
+def short_of_memory_untiled(monkeypatch: pytest.MonkeyPatch, editor: Editor) -> None:
+    """Let the autoencoder's decoding fail unless it works in tiles."""
+    decode = editor.vae._decode
+
+    def decoded(*args: Any, **kwargs: Any) -> Any:
+        if not editor.vae.use_tiling:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return decode(*args, **kwargs)
+
+    monkeypatch.setattr(editor.vae, "_decode", decoded)
+
+
+def test_decoding_in_tiles_is_recorded(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows the sampling decides pixels too."""
+    engine = engine_for(editor)
+    run = some_runs(engine, editor)[0]
+    short_of_memory_untiled(monkeypatch, editor)
+    engine.begin_group()
+    edited(run)
+    assert engine.memory == asdict(TILES)
+    assert run.record(run.tree.steps[0], (96, 64))["memory"] == asdict(TILES)
+
+
+def test_a_shared_photo_is_not_that_of_another_way(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture is the same whether or not the photo was decoded before, in the usual way, for another variant."""
+    engine = engine_for(editor)
+    engine.begin_group()
+    edited(some_runs(engine, editor)[0])
+    short_of_memory_untiled(monkeypatch, editor)
+    decoded: list[bool] = []
+    editor.vae.decoder.register_forward_pre_hook(lambda *_: decoded.append(editor.vae.use_tiling))
+    engine.begin_group()
+    edited(some_runs(engine, editor)[0])
+    assert decoded == [True, True]  # the edit and the photo
+
+
+def test_the_end_of_the_ladder_names_the_fix(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = limit_rows(monkeypatch, editor.unet, "forward", 0)
-    said: list[str] = []
+    engine = engine_for(editor)
     with pytest.raises(DeviceError, match="smaller --resolution") as caught:
-        edit_batch_in_memory(editor, batch, say=said.append)
+        edited_together(engine, some_runs(engine, editor))
     assert "\n" not in str(caught.value)
     assert rows == [6, 1, 1]
-    assert ["one prediction" in said[0], "tiles" in said[1], len(said)] == [True, True, 2]
+    notes = engine.notes
+    assert ["one prediction" in notes[0], "tiles" in notes[1], len(notes)] == [True, True, 2]
 
 
 def test_tiles_are_near_the_whole_and_leave_no_trace(editor: Editor) -> None:
@@ -179,21 +240,31 @@ def test_tiles_are_near_the_whole_and_leave_no_trace(editor: Editor) -> None:
 def test_nano_runs_down_the_ladder_too(monkeypatch: pytest.MonkeyPatch) -> None:
     editor = load_editor(find_model("nano"), device="cpu", dtype="fp32")
     settings = ResolvedEditSettings(
-        steps=1, cfg_text=2.0, cfg_image=1.5, sampler="ddim", seed=3, resolution=64, output_size="model"
+        steps=1, cfg_text=2.0, cfg_image=1.5, sampler="ddim", seed=3, resolution=64, output_size="input"
     )
     photo = Image.effect_noise((64, 64), 80).convert("RGB")
-    request = EditRequest(source=photo, instruction="make it winter", settings=settings)
-    batch = [prepare(request, editor.spec)]
-    expected = edit_batch(editor, batch)
+
+    def edit_alone() -> tuple[list[Edited], Engine]:
+        engine = engine_for(editor)
+        return edited_together(engine, [single_run(engine, editor.spec, photo, "make it winter", settings)]), engine
+
+    expected, _ = edit_alone()
     limit_rows(monkeypatch, editor.unet, "forward", 1)
-    found, plan = edit_batch_in_memory(editor, batch, say=lambda _: None)
-    assert plan.max_rows == 1
+    found, engine = edit_alone()
+    assert engine.memory is not None
+    assert engine.memory["max_rows"] == 1
     assert_same(found, expected, 1e-5)
 
 
-def test_offload_needs_a_gpu(editor: Editor, batch: list[Prepared], tmp_path: Path) -> None:
+def test_offload_needs_a_gpu(editor: Editor) -> None:
     with pytest.raises(DeviceError, match="--offload model needs a GPU"):
-        edit_batch(editor, batch, memory=MemoryPlan(offload="model"))
+        offload(editor, "model")
+
+
+def test_a_recorded_way_that_this_device_lacks(editor: Editor) -> None:
+    engine = engine_for(editor, memory=MemoryPlan(offload="model"))
+    found = edited_together(engine, some_runs(engine, editor))
+    assert_same(found, edit_together(editor)[0], 0)
 
 
 def test_tiles_of_qwen_images_vae(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from ip2p_cli.workflows.ranking import measure, order
 from PIL import Image, ImageFilter
 
+from ip2p_cli.editing.ranking import measure, order
 from ip2p_cli.looks import apply
 from tests.cli.ip2p import some_photo
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ip2p_cli.io.report import Row, Step, _resource, report
+from ip2p_cli.io.report import ReportRow, ReportStep, _resource, report
 from tests.cli.ip2p import some_photo
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
@@ -30,12 +30,12 @@ class Tags(HTMLParser):
 def test_hostile_texts_and_names_stay_text(tmp_path: Path) -> None:
     name = HOSTILE.replace("/", "-") + "\n.png"
     some_photo().save(tmp_path / name)
-    row = Row(
+    row = ReportRow(
         title=HOSTILE,
         picture=tmp_path / name,
         before=tmp_path / name,
         facts={HOSTILE: HOSTILE, "score": 0.5},
-        steps=[Step(title=HOSTILE, picture=tmp_path / name, facts={HOSTILE: HOSTILE})],
+        steps=[ReportStep(title=HOSTILE, picture=tmp_path / name, facts={HOSTILE: HOSTILE})],
         command=f"ip2p {HOSTILE}",
     )
     html = report(HOSTILE, [row], tmp_path, facts={HOSTILE: HOSTILE}).decode()
@@ -56,20 +56,20 @@ def test_hostile_texts_and_names_stay_text(tmp_path: Path) -> None:
 @given(text=st.text())
 def test_any_text_adds_no_tag(tmp_path: Path, text: str) -> None:
     def tags(said: str) -> list[str]:
-        step = Step(title=said, picture=None, facts={said: said})
-        row = Row(title=said, picture=None, facts={said: said}, steps=[step], command="x" + said)
+        step = ReportStep(title=said, picture=None, facts={said: said})
+        row = ReportRow(title=said, picture=None, facts={said: said}, steps=[step], command="x" + said)
         return Tags(report(said, [row], tmp_path).decode()).tags
 
     assert tags(text) == tags("plain")
 
 
 def test_a_picture_that_is_gone_is_left_out(tmp_path: Path) -> None:
-    html = report("t", [Row(title="gone", picture=tmp_path / "gone.png")], tmp_path).decode()
+    html = report("t", [ReportRow(title="gone", picture=tmp_path / "gone.png")], tmp_path).decode()
     assert "gone" in html
     assert "img" not in Tags(html).tags
 
 
 def test_it_is_bounded(tmp_path: Path) -> None:
     some_photo(1500, 1000).save(tmp_path / "a.png")
-    rows = [Row(title=str(n), picture=tmp_path / "a.png") for n in range(3)]
+    rows = [ReportRow(title=str(n), picture=tmp_path / "a.png") for n in range(3)]
     assert len(report("t", rows, tmp_path)) < 3 * 150_000

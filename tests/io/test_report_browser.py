@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from ip2p_cli.io.report import Row, Step, report
+from ip2p_cli.io.report import ReportRow, ReportStep, report
 from tests.io.browser import chromium
 
 pytestmark = pytest.mark.slow
@@ -29,11 +29,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ImageOps.invert(photo.convert("RGB")).save(folder / "after.png")
         ImageOps.mirror(photo.convert("RGB")).save(folder / "between.png")
     steps = [
-        Step(title=HOSTILE, picture=folder / "between.png", facts={"seed": 3}),
-        Step(title="make it night", picture=folder / "after.png", facts={"seed": 4}),
+        ReportStep(title=HOSTILE, picture=folder / "between.png", facts={"seed": 3}),
+        ReportStep(title="make it night", picture=folder / "after.png", facts={"seed": 4}),
     ]
     rows = [
-        Row(
+        ReportRow(
             title=f"{place}. a rather long title of seed {place} {HOSTILE} " + "long" * 40,
             picture=folder / "after.png",
             before=folder / "photo.png",

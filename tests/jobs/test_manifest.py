@@ -2,47 +2,87 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ip2p_cli.io.manifest import Entry, file_digest, open_manifest
 
 from ip2p_cli.errors import OutputError
+from ip2p_cli.jobs.manifest import Entry, FileNote, file_digest, file_stamp, open_manifest, photo_changed
 
 
-def entry(output: str, state: str = "done", **more: object) -> Entry:
-    return Entry(
-        **{"output": output, "state": state, "input": "a.jpg", "instruction": "x", "settings": {"steps": 1}} | more  # type: ignore[arg-type]
-    )
+def entry(name: str, state: str = "done", **more: object) -> Entry:
+    return Entry(**{"name": name, "state": state, "input": "a.jpg", "recipe": {"steps": 1}} | more)  # type: ignore[arg-type]
+
+
+def note(name: str, data: bytes, key: str = "k") -> FileNote:
+    return FileNote(name=name, key=key, sha256=hashlib.sha256(data).hexdigest())
 
 
 def test_what_was_noted_is_read_again(tmp_path: Path) -> None:
-    made = entry("sub/ä.png", sha256="00", seconds=1.5)
-    open_manifest(tmp_path).note(made)
-    assert open_manifest(tmp_path).entries == {"sub/ä.png": made}
+    made = entry("sub/ä.png", input_sha256="00", seconds=1.5, title="make it “winter”")
+    file = note("sub/ä.png", b"made")
+    manifest = open_manifest(tmp_path)
+    manifest.note_file(file)
+    manifest.note(made)
+    again = open_manifest(tmp_path)
+    assert again.entries == {"sub/ä.png": made}
+    assert again.files == {"sub/ä.png": [file]}
 
 
-def test_done_needs_the_file(tmp_path: Path) -> None:
-    open_manifest(tmp_path).note(entry("a.png"))
-    assert not open_manifest(tmp_path).is_done("a.png")
+def test_a_file_is_ours_if_it_is_what_was_noted(tmp_path: Path) -> None:
+    manifest = open_manifest(tmp_path)
+    manifest.note_file(note("a.png", b"made"))
+    assert not open_manifest(tmp_path).is_ours("a.png")  # the process died before the file got its name
     (tmp_path / "a.png").write_bytes(b"made")
-    assert open_manifest(tmp_path).is_done("a.png")
-    assert not open_manifest(tmp_path).is_done("b.png")
+    assert open_manifest(tmp_path).is_ours("a.png")
+    assert not open_manifest(tmp_path).is_ours("b.png")
 
 
-def test_a_result_published_by_a_process_that_died_then_counts(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"made")
-    open_manifest(tmp_path).note(entry("a.png", "writing", sha256=file_digest(tmp_path / "a.png")))
-    assert open_manifest(tmp_path).is_done("a.png")
-
-
-def test_a_file_of_the_users_does_not(tmp_path: Path) -> None:
+def test_a_file_of_the_users_is_not(tmp_path: Path) -> None:
+    open_manifest(tmp_path).note_file(note("a.png", b"made"))
     (tmp_path / "a.png").write_bytes(b"the user's own")
-    open_manifest(tmp_path).note(entry("a.png", "writing", sha256="00"))
-    assert not open_manifest(tmp_path).is_done("a.png")
+    manifest = open_manifest(tmp_path)
+    assert not manifest.is_ours("a.png")
+    assert not manifest.has("a.png", "k")
+
+
+def test_a_file_counts_for_its_key_only(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"made")
+    open_manifest(tmp_path).note_file(note("a.png", b"made", key="then"))
+    manifest = open_manifest(tmp_path)
+    assert manifest.has("a.png", "then")
+    assert not manifest.has("a.png", "now")
+    manifest.note_file(note("a.png", b"made anew", key="now"))  # and the process dies before the file gets its name
+    assert manifest.is_ours("a.png")
+    assert not manifest.has("a.png", "now")
+    assert manifest.has("a.png", "then")
+
+
+def test_two_keys_of_the_same_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"made")
+    manifest = open_manifest(tmp_path)
+    for key in ("then", "now"):
+        manifest.note_file(note("a.png", b"made", key=key))
+    assert manifest.has("a.png", "then")
+    assert manifest.has("a.png", "now")
+
+
+def test_a_photo_that_was_touched_is_not_changed(tmp_path: Path) -> None:
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(b"photo")
+    made = entry("a.png", input_sha256=file_digest(photo), input_stamp=file_stamp(photo))
+    assert not photo_changed(made, photo)
+    os.utime(photo, (1, 1))
+    assert not photo_changed(made, photo)
+    photo.write_bytes(b"other")
+    assert photo_changed(made, photo)
+    photo.unlink()
+    assert not photo_changed(made, photo)
 
 
 @pytest.mark.parametrize("cut", range(2, 40, 3))
@@ -78,7 +118,7 @@ def test_a_late_failure_does_not_undo_a_success(tmp_path: Path) -> None:
     manifest.note(entry("a.png"))
     open_manifest(tmp_path).note(entry("a.png", "failed", reason="exists"))
     assert open_manifest(tmp_path).entries["a.png"].state == "done"
-    open_manifest(tmp_path).note(replace(entry("a.png", "failed"), settings={"steps": 2}))
+    open_manifest(tmp_path).note(replace(entry("a.png", "failed"), recipe={"steps": 2}))
     assert open_manifest(tmp_path).entries["a.png"].state == "failed"
 
 

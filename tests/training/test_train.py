@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from ip2p_cli.workflows.edit import edit
 from PIL import Image
 
+from ip2p_cli.api import Editor
 from ip2p_cli.errors import InputError, TrainingError, UsageError
 from ip2p_cli.io.train_recipes import TrainRecipe
 from ip2p_cli.models.loader import load_editor
@@ -21,7 +21,7 @@ from ip2p_cli.training import checkpoints
 from ip2p_cli.training import train as training
 from ip2p_cli.training.schedule import learning_rate_factor, stage_at
 from ip2p_cli.training.train import TrainStep, train
-from ip2p_cli.types import EditRequest, ResolvedEditSettings
+from ip2p_cli.types import EditSettings
 from tests.train_runs import DEFAULTS, SAMPLES, make_photos, make_recipe, make_start, silent, weights
 
 
@@ -104,12 +104,12 @@ def test_the_model_edits_photos(whole: Path) -> None:
     assert (defaults.steps, defaults.cfg_text, defaults.cfg_image) == (2, 2.0, 1.2)
     assert defaults.sampler == DEFAULTS.sampler
     editor = load_editor(spec, device="cpu", dtype="fp32")
-    settings = ResolvedEditSettings(
+    settings = EditSettings(
         steps=2, cfg_text=2.0, cfg_image=1.2, sampler="euler", seed=0, resolution=64, output_size="model"
     )
     with Image.open(SAMPLES / "cat.jpg") as photo:
-        request = EditRequest(source=photo.convert("RGB"), instruction="make it winter", settings=settings)
-    assert min(edit(editor, request).image.size) == 64
+        result = Editor(editor).edit(photo.convert("RGB"), "make it winter", settings)
+    assert min(result.image.size) == 64
 
 
 def test_a_finished_run_has_nothing_left_to_do(whole: Path, photos: Path, start: Path) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
+import PIL.Pixels
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from ip2p_cli.errors import InputError, ModelError, UsageError
 from ip2p_cli.io.train_recipes import TrainRecipe
-from ip2p_cli.looks import Image
+from ip2p_cli.looks import Pixels
 from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.training.grids import draw_grid
@@ -123,10 +123,10 @@ def test_the_recipes_of_the_repository_have_their_parts() -> None:
 
 
 def test_photos_that_cannot_be_read_are_passed_over_in_grids(tmp_path: Path) -> None:
-    def unreadable(side: int) -> Image:
+    def unreadable(side: int) -> Pixels:
         raise InputError("a.jpg is not a picture")
 
-    def grey(side: int) -> Image:
+    def grey(side: int) -> Pixels:
         return np.full((side, side, 3), 0.5, np.float32)
 
     recipe = make_recipe("x", tmp_path)
@@ -135,5 +135,5 @@ def test_photos_that_cannot_be_read_are_passed_over_in_grids(tmp_path: Path) -> 
     assert not (tmp_path / "grids").exists()
     grid = draw_grid(editor, recipe, [unreadable, grey], tmp_path, 2)
     assert grid is not None
-    with PIL.Image.open(grid) as image:
+    with PIL.Pixels.open(grid) as image:
         assert image.size == (128, 64)
