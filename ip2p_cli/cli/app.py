@@ -11,6 +11,7 @@ import typer
 from ip2p_cli import __version__
 from ip2p_cli.cli import chain, doctor, edit, models, recipes, replay, show, train, variants
 from ip2p_cli.cli.gen_data.app import app as gen_data
+from ip2p_cli.cli.hints import check_arguments
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import Ip2pError
 from ip2p_cli.io.names import reason
@@ -56,7 +57,9 @@ def main() -> None:
     Exit codes: 0 done, 1 unexpected, 2 usage, 3 and more: see `errors`, 130 interrupted, 141 the reader of stdout gone.
     """
     output = Output()
+    names = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
     try:
+        check_arguments(sys.argv[1:], [name for name in names if name])
         app(standalone_mode=True)
     except KeyboardInterrupt:
         output.error("interrupted.")

@@ -93,4 +93,6 @@ class ChainFlags:
                 "give a photo and a recipe: ip2p chain in.jpg four-seasons -o out; `ip2p recipes` lists those that "
                 "come with the tool."
             )
+        if words[0].endswith((".yaml", ".yml")) and not words[-1].endswith((".yaml", ".yml")):
+            raise UsageError(f"the recipe comes last: ip2p chain {' '.join(words[1:])} {words[0]}")
         return words[:-1], read_recipe(find_recipe(words[-1]), values)

@@ -49,6 +49,7 @@ class InputArgs:
             raise UsageError(f"{instruction} is a photo: the instruction comes last, in quotes, after the photos.")
         if not instruction.strip():
             raise UsageError('the instruction is empty: say what to change, e.g. "make it winter".')
+        check_instruction(instruction)
         unquoted = [word for word in inputs if not _may_be_photo(word)]
         if unquoted:
             start = next(place for place, word in enumerate(self.words) if word in unquoted)
@@ -63,6 +64,15 @@ class InputArgs:
     def photos(self, out_folder: Path | None, output: Output) -> list[InputPhoto]:
         """Return the photos that the words name; out_folder: a folder whose files are results, not photos."""
         return photos_of(self.words[:-1], recursive=self.recursive, out_folder=out_folder, output=output)
+
+
+def check_instruction(instruction: str) -> None:
+    """Raise UsageError for what other tools write into a prompt and ip2p takes as a flag."""
+    if found := re.search(r"<lora:([^:>]+):?([^>]*)>", instruction):
+        path, weight = found[1], found[2] or "1"
+        raise UsageError(f"{found[0]}: LoRAs are given as --lora {path}.safetensors:{weight}, not in the instruction.")
+    if found := re.search(r"\([^()]*:\d+(\.\d+)?\)", instruction):
+        raise UsageError(f"{found[0]}: words have no weights here; raise --cfg-text to follow the instruction more.")
 
 
 def check_words(words: Sequence[str]) -> None:

@@ -117,3 +117,26 @@ def test_a_list_separated_by_nul(ip2p: Run, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.stdin", io.StringIO("a b.png\0c.png\0"))
     done = ip2p("edit", "-", "winter", "-o", "out", "--seed", 1)
     assert done.out.splitlines() == ["out/a b-winter.png", "out/c-winter.png"], done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["cat.jpg", "make it winter", "-o", "o.png"], 'did you mean: ip2p edit cat.jpg "make it winter"?'),
+        (["edti", "a.png", "x"], "edti is no command. Did you mean edit"),
+        (["edit", "photo.png", "x", "--seed", "-1"], "leave --seed out for a new seed"),
+        (["edit", "photo.png", "x", "--seed=-1"], "leave --seed out for a new seed"),
+        (["edit", "photo.png", "x", "--device", "cuda:1"], "CUDA_VISIBLE_DEVICES=1 and --device cuda"),
+        (["edit", "photo.png", "x", "--cfg-text", "7,5"], "--cfg-text 7,5: write 7.5"),
+        (["edit", "photo.png", "x", "--seeds", "8"], "--seeds is a flag of `ip2p variants`"),
+        (["edit", "photo.png", "x", "-o=out.jpg"], "write -o out.jpg, without the equals sign"),
+        (["edit", "photo.png", "a (snowy:1.3) day"], "(snowy:1.3): words have no weights here"),
+        (["edit", "photo.png", "winter <lora:style:0.8>"], "--lora style.safetensors:0.8"),
+        (["chain", "recipe.yaml", "photo.png"], "the recipe comes last: ip2p chain photo.png recipe.yaml"),
+    ],
+)
+def test_habits_of_other_tools_get_the_hint_that_helps(ip2p: Run, photo: Path, words: list[str], hint: str) -> None:
+    done = ip2p(*words, tiny=False)
+    assert done.code == 2
+    assert hint in done.err
+    assert done.err.count("\n") == 1
