@@ -14,7 +14,7 @@ from typing import Any
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.shards import Marker, Shards
-from ip2p_cli.runners import map_tasks
+from ip2p_cli.jobs.workers import map_tasks
 from ip2p_cli.types import EngineName
 
 
