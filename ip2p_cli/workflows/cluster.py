@@ -8,9 +8,9 @@ from typing import Any
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.io.manifest import open_manifest
+from ip2p_cli.jobs.workers import map_on_ray
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.loader import Editor
-from ip2p_cli.jobs.workers import map_on_ray
 from ip2p_cli.types import OutputOptions
 from ip2p_cli.workflows.batch import Outcome, run_batches
 from ip2p_cli.workflows.best_of import Judge
