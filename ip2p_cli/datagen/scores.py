@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PIL import Image
 
 from ip2p_cli.datagen.dataset.base import triplet_in
-from ip2p_cli.datagen.judge import Judge
+from ip2p_cli.datagen.judge import VisionJudge
 from ip2p_cli.datagen.stages import Task, Work
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.encoded import decode_picture
@@ -59,7 +59,7 @@ class Measures:
     clip: Path | None = None
     dino: Path | None = None
     safety: Path | None = None
-    judge: Judge | None = None
+    judge: VisionJudge | None = None
     device: DeviceName = "auto"
     batch: int = 16
 
@@ -215,7 +215,7 @@ def _safety_scorer(folder: Path, device: str) -> Scorer:
     return scores
 
 
-def _judge_scorer(judge: Judge) -> Scorer:
+def _judge_scorer(judge: VisionJudge) -> Scorer:
     def one(pair: Decoded) -> Scores:
         row, pictures = pair.sample.row, pair.sample.pictures
         said = judge.score(str(row.get("instruction") or ""), pictures["original.jpg"], pictures["edited.jpg"])

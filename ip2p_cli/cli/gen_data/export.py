@@ -32,9 +32,9 @@ def export(
 
     original is the authors' layout, parquet that of the published dataset. A run that was stopped goes on.
     """
-    from ip2p_cli.cli.gen_data.running import hands_of
+    from ip2p_cli.cli.gen_data.running import workers_of
 
-    output, hands = Output(json=json, quiet=quiet), hands_of(workers, engine, shard)
+    output, hands = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
     export_data(data, out, layout, hands, output, split=split, per_file=per_file)
 
 

@@ -49,13 +49,13 @@ def filter_pairs(
     Scores stay: with other bounds the same command only decides anew. Without CLIP, change is measured, which knows
     nothing of the words; the report says so.
     """
-    from ip2p_cli.cli.gen_data.running import hands_of
-    from ip2p_cli.datagen.judge import Judge
+    from ip2p_cli.cli.gen_data.running import workers_of
+    from ip2p_cli.datagen.judge import VisionJudge
     from ip2p_cli.datagen.scores import Measures
     from ip2p_cli.datagen.selection import Thresholds
     from ip2p_cli.models.clip import find_clip
 
-    output, hands = Output(json=json, quiet=quiet), hands_of(workers, engine, shard)
+    output, hands = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
     bounds = Thresholds(
         image=min_image,
         direction=min_direction,
@@ -72,7 +72,7 @@ def filter_pairs(
         clip=find_clip(clip),
         dino=dino,
         safety=safety,
-        judge=Judge(url=judge, model=judge_model) if judge is not None else None,
+        judge=VisionJudge(url=judge, model=judge_model) if judge is not None else None,
         device=device,
         batch=batch_size,
     )

@@ -10,7 +10,7 @@ import typer
 from ip2p_cli.cli import loading
 from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.gen_data import options as gen
-from ip2p_cli.cli.gen_data.running import hands_of, run_shown
+from ip2p_cli.cli.gen_data.running import run_shown, workers_of
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import UsageError
 
@@ -144,7 +144,7 @@ def pairs(
         return
     tasks = tasks_of(triplets, settings.triplets_per_shard)
     made.begin(asdict(settings), redo=redo)
-    run_shown(made, tasks, make, hands_of(workers, engine, shard), output, redo=redo)
+    run_shown(made, tasks, make, workers_of(workers, engine, shard), output, redo=redo)
 
 
 def _spec(painter: str, model: str | None) -> ModelSpec | None:

@@ -115,11 +115,11 @@ def test_every_edit_changes_the_caption_and_keeps_its_form(caption: str) -> None
     for edit in found:
         assert not unchanged(caption, edit.edited)
         assert "  " not in edit.edited
-        assert "{" not in edit.edited + "".join(edit.say)
+        assert "{" not in edit.edited + "".join(edit.wordings)
         assert edit.edited.endswith(".") == caption.endswith(".")
         assert edit.edited[0].isupper() == caption[0].isupper()
         assert not re.search(r"\b[Aa] [aeio]|\b[Aa]n [^aeiouAEIOU8]", edit.edited), edit.edited
-        assert edit.look is None or edit.say == looks()[edit.look].wordings
+        assert edit.look is None or edit.wordings == looks()[edit.look].wordings
 
 
 def test_looks_only_are_painted() -> None:
@@ -155,7 +155,7 @@ def test_another_seed_writes_other_triplets() -> None:
 def test_any_text_is_borne(caption: str) -> None:
     for edit in edits_of(caption):
         assert edit.edited
-        assert edit.say
+        assert edit.wordings
 
 
 @pytest.mark.parametrize(
