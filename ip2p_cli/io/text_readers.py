@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,11 +114,9 @@ def _table_texts(path: Path, column: str | None) -> Iterator[str]:
 
 
 def _parquet_texts(path: Path, column: str | None) -> Iterator[str]:
-    parquet = pyarrow(".parquet")
-    with _reading_arrow(path), parquet.ParquetFile(path) as table:
+    with _reading_arrow(path), pyarrow(".parquet").ParquetFile(path) as table:
         name = choose_column(table.schema_arrow.names, column, path)
-        for batch in table.iter_batches(batch_size=_BATCH, columns=[name]):
-            yield from _column(batch, name)
+        yield from _column(table.iter_batches(batch_size=_BATCH, columns=[name]), name)
 
 
 def _dataset_texts(folder: Path, column: str | None) -> Iterator[str]:
@@ -132,19 +130,18 @@ def _dataset_texts(folder: Path, column: str | None) -> Iterator[str]:
             f"{printable(folder)} was not written by datasets.save_to_disk (it has no state.json); for a folder of "
             f"photos give photos:{printable(folder)}"
         )
-    ipc = pyarrow(".ipc")
     for part in _read_object(folder / "state.json").get("_data_files", []):
         path = folder / Path(str(part["filename"])).name
-        with _reading_arrow(path), pyarrow().memory_map(str(path)) as mapped, ipc.open_stream(mapped) as stream:
-            name = choose_column(stream.schema.names, column, path)
-            for batch in stream:
-                yield from _column(batch, name)
+        with _reading_arrow(path), pyarrow().memory_map(str(path)) as mapped:
+            stream = pyarrow(".ipc").open_stream(mapped)
+            yield from _column(stream, choose_column(stream.schema.names, column, path))
 
 
-def _column(batch: Any, name: str) -> Iterator[str]:
-    for start in range(0, batch.num_rows, _BATCH):
-        for value in batch.column(name).slice(start, _BATCH).to_pylist():
-            yield "" if value is None else str(value)
+def _column(batches: Iterable[Any], name: str) -> Iterator[str]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, _BATCH):
+            for value in batch.column(name).slice(start, _BATCH).to_pylist():
+                yield "" if value is None else str(value)
 
 
 def _read_object(path: Path) -> dict[str, Any]:

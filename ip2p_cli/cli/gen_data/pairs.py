@@ -100,7 +100,7 @@ def pairs(
     from dataclasses import asdict, replace
 
     from ip2p_cli.datagen.pairs.stage import MakePairs
-    from ip2p_cli.datagen.pipeline import MakeJudge
+    from ip2p_cli.datagen.pipeline import MakeFilter
     from ip2p_cli.datagen.scores import Measures
     from ip2p_cli.datagen.selection import Thresholds
     from ip2p_cli.datagen.stages import tasks_of
@@ -124,7 +124,7 @@ def pairs(
     judge = None
     if stop_after:
         bounds = Thresholds(image=min_image, direction=min_direction, text=min_text, min_change=min_change)
-        judge = MakeJudge(measures=Measures(clip=find_clip(clip), device=device), bounds=bounds)
+        judge = MakeFilter(measures=Measures(clip=find_clip(clip), device=device), bounds=bounds)
     settings = _settings(name, preset, asked, block=block, stop_after=stop_after, cross=cross, blend=blend, seed=seed)
     settings = replace(settings, stop=judge.settings() if judge else None)
     settings = _with_model(settings, spec, vae, quality=quality, triplets_per_shard=triplets_per_shard)

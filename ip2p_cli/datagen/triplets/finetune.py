@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from ip2p_cli.datagen.triplets.data_files import exemplars
 from ip2p_cli.datagen.triplets.prompting import ASK, chat_example, completion
-from ip2p_cli.datagen.triplets.seeds import exemplars
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.files import write_whole
 from ip2p_cli.io.names import printable

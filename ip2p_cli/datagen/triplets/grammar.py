@@ -11,7 +11,7 @@ from typing import Any
 
 from ip2p_cli.datagen.stages import seed_of
 from ip2p_cli.datagen.triplets import english
-from ip2p_cli.datagen.triplets.data_files import load
+from ip2p_cli.datagen.triplets.data_files import grammar
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.filters import unchanged
 from ip2p_cli.looks import looks
@@ -35,12 +35,6 @@ class Edit:
     edited: str
     wordings: Sequence[str]
     look: str | None = None
-
-
-def grammar() -> Mapping[str, Any]:
-    """The tables of grammar.yaml."""
-    tables: Mapping[str, Any] = load("grammar.yaml")
-    return tables
 
 
 def kinds() -> list[str]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ip2p_cli.datagen.stages import seed_of
+from ip2p_cli.datagen.triplets.data_files import Exemplar, exemplars
 from ip2p_cli.datagen.triplets.draft import Draft
-from ip2p_cli.datagen.triplets.seeds import Exemplar, exemplars
 from ip2p_cli.datagen.triplets.settings import TripletSettings
 from ip2p_cli.types import Caption
 

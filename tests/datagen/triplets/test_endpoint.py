@@ -17,8 +17,8 @@ import pytest
 
 from ip2p_cli.datagen.stages import total_counts
 from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, write_triplets
+from ip2p_cli.datagen.triplets.data_files import exemplars
 from ip2p_cli.datagen.triplets.endpoint import EndpointWriter
-from ip2p_cli.datagen.triplets.seeds import exemplars
 from ip2p_cli.errors import ModelError, UsageError
 from ip2p_cli.io.shards import Shards
 from tests.datagen.triplets.chat_server import Reply, Said, Server, caption_of, chat, good, serving

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ip2p_cli.datagen.triplets import english
+from ip2p_cli.datagen.triplets.data_files import exemplars, grammar
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.filters import unchanged
-from ip2p_cli.datagen.triplets.grammar import GrammarWriter, edits_of, grammar, kinds
-from ip2p_cli.datagen.triplets.seeds import exemplars
+from ip2p_cli.datagen.triplets.grammar import GrammarWriter, edits_of, kinds
 from ip2p_cli.looks import looks
 from ip2p_cli.types import Caption
 
