@@ -18,15 +18,7 @@ _TEXTS = ("input", "instruction", "output")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A row of a job file.
-
-    Attributes:
-        input: The photo.
-        instruction: The edit.
-        output: The file to write, or None.
-        settings: Those that the row names; the others are None.
-        where: The file and the row, for messages.
-    """
+    """A row of a job file; `where` names the file and the row for messages."""
 
     input: str
     instruction: str

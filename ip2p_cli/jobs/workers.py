@@ -33,11 +33,11 @@ def map_tasks(
     Args:
         make: Creates a worker, given its number, from 1.
         tasks: They must bear being repeated.
-        workers: The number of processes. None is one process, with "ray" one for each GPU of the cluster.
+        workers: The number of processes. None is this process, or with "ray" one for each GPU of the cluster.
         engine: "local" or "ray".
 
     Yields:
-        Each task with its result, or with the exception that it failed with.
+        Each task with its result or its exception. In this process only an Ip2pError counts, others are raised.
 
     Raises:
         Ip2pError: A worker could not be created.
@@ -50,17 +50,12 @@ def map_tasks(
     elif workers is not None and workers > 1:
         yield from map_on_processes(make, tasks, workers)
     else:
-        yield from map_here(make, tasks)
-
-
-def map_here(make: MakeWorker[Task, Result], tasks: Sequence[Task]) -> Results[Task, Result]:
-    """Run tasks in this process, in order; exceptions other than Ip2pError are raised."""
-    work = make(1)
-    for task in tasks:
-        try:
-            yield task, work(task)
-        except Ip2pError as error:
-            yield task, error
+        work = make(1)
+        for task in tasks:
+            try:
+                yield task, work(task)
+            except Ip2pError as error:
+                yield task, error
 
 
 def map_on_processes(make: MakeWorker[Task, Result], tasks: Sequence[Task], workers: int) -> Results[Task, Result]:

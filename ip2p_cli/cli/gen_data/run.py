@@ -51,7 +51,7 @@ def run(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Make a whole dataset: ip2p gen-data run recipes/data-looks.yaml --source photos:FOLDER -o DATA
+    """Make a whole dataset: ip2p gen-data run recipes/data-looks.yaml --source photos:FOLDER -o DATA.
 
     Shards that exist are not made again. The recipe's keys are the stages, and theirs the flags of their commands.
     """

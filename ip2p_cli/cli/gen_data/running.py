@@ -32,14 +32,7 @@ def run_shown(
     *,
     redo: bool = False,
 ) -> list[Marker]:
-    """Run a stage as `run_stage` does, and show its shards.
-
-    Returns:
-        The markers of the shards of this part.
-
-    Raises:
-        Ip2pError: A shard failed; raised at the end.
-    """
+    """Run a stage as `run_stage` does, and show its shards as `show_shards` does."""
     from ip2p_cli.datagen.stages import run_stage
 
     results = ((task.number, result, old) for task, result, old in run_stage(shards, tasks, make, workers, redo=redo))
@@ -56,14 +49,11 @@ def show_shards(
     Args:
         shards: The stage's shards.
         results: The number of each shard, its marker or its error, and whether it existed before.
-        output: Where to show them.
+        output: The command's output.
         count: The number of shards, or None where it is not known before the end.
 
     Returns:
-        The markers.
-
-    Raises:
-        Ip2pError: A shard failed; raised at the end.
+        The markers. The first error is raised at the end.
     """
     from ip2p_cli.datagen.stages import total_counts
 

@@ -37,11 +37,6 @@ class Edit:
     look: str | None = None
 
 
-def kinds() -> list[str]:
-    """All kinds of edits, in a fixed order."""
-    return list(grammar()["kinds"])
-
-
 def edits_of(caption: str, *, looks_only: bool = False) -> list[Edit]:
     """The edits that fit a caption; with `looks_only` those that a look paints."""
     sources = [_look_edits]

@@ -1,6 +1,6 @@
-"""Prompts for language models, and how their answers are read.
+r"""Prompts for language models, and how their answers are read.
 
-The formats are the paper's: caption, `\\n##\\n`, instruction, `\\n%%\\n`, edited caption, `\\nEND` (Brooks et al. 2022,
+The formats are the paper's: caption, `\n##\n`, instruction, `\n%%\n`, edited caption, `\nEND` (Brooks et al. 2022,
 section 3.1); chat models may also answer with a JSON object.
 """
 
