@@ -1,4 +1,4 @@
-"""What joins two stages: the filter's bounds as the end of a triplet's painting."""
+"""Joins two stages: pairs of a triplet are painted until enough of them pass the filter."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ip2p_cli.types import Triplet
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakeJudge:
-    """Makes, in a worker's process, what tells whether a pair would pass the filter; for `--stop-after`."""
+class MakeFilter:
+    """Creates the function that checks whether a pair passes the filter, in a worker's process; for `--stop-after`."""
 
     measures: ScorerConfig
     bounds: Thresholds
 
     def settings(self) -> dict[str, Any]:
-        """What its answers depend on. Raises ModelError where a model's file cannot be read."""
+        """What the function's answers depend on. Raises ModelError where a model's file cannot be read."""
         measured = self.measures.settings()
         return {**measured, "gates": [asdict(gate) for gate in self.bounds.gates(measured)]}
 
     def __call__(self, number: int) -> Callable[[Triplet, Image.Image, Image.Image], bool]:
-        """The judge of worker `number`. Raises ModelError where a model cannot be loaded."""
+        """The function of worker `number`. Raises ModelError where a model cannot be loaded."""
         scorers, gates = self.measures.scorers(number), self.bounds.gates(self.measures.settings())
 
         def passes(triplet: Triplet, before: Image.Image, after: Image.Image) -> bool:

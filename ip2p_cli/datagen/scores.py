@@ -15,7 +15,7 @@ from PIL import Image
 
 from ip2p_cli.datagen.dataset.base import in_batches, triplet_in
 from ip2p_cli.datagen.dataset.columns import PICTURES
-from ip2p_cli.datagen.judge import Judge
+from ip2p_cli.datagen.judge import VisionJudge
 from ip2p_cli.datagen.stages import Task, Work
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.encoded import decode_picture
@@ -56,7 +56,7 @@ class ScorerConfig:
     clip: Path | None = None
     dino: Path | None = None
     safety: Path | None = None
-    judge: Judge | None = None
+    judge: VisionJudge | None = None
     device: DeviceName = "auto"
     batch: int = 16
 
@@ -185,7 +185,7 @@ def _safety_scorer(folder: Path, device: str) -> Scorer:
     return scores
 
 
-def _judge_scorer(judge: Judge) -> Scorer:
+def _judge_scorer(judge: VisionJudge) -> Scorer:
     def score(pair: DecodedPair) -> Scores:
         original, edited = (pair.sample.pictures[name] for name in PICTURES)
         return {"judge": judge.score(str(pair.sample.row.get("instruction") or ""), original, edited)}

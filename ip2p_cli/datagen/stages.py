@@ -1,12 +1,13 @@
-"""What all stages of data generation have in common: shards made of shards, each once, by whichever worker.
+"""What the stages of data generation share: each shard is written once, by any worker.
 
-A stage's shard is a function of its source, the stage's settings and its number, never of who makes it or when.
+A shard depends on its source, its stage's settings and its number, never on who writes it or when.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +15,20 @@ from typing import Any
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.shards import Marker, Shards
-from ip2p_cli.runners import map_tasks
+from ip2p_cli.jobs.workers import map_tasks
 from ip2p_cli.types import EngineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A shard to write. Made of rows `start` to `stop` (None: all) of shard `source` of the stage before.
+    """A shard to write.
 
-    digest: of what it is made from; a shard whose marker says another one is stale.
+    Attributes:
+        number: The shard's number.
+        digest: A hash of what the shard is made from; a shard whose marker has another one is stale.
+        source: The number of the shard to read.
+        start: The first row to read.
+        stop: The row to end before; None is all rows.
     """
 
     number: int
@@ -33,32 +39,48 @@ class Task:
 
 
 Work = Callable[[Task], Marker]
+StageResult = tuple[Task, Marker | Exception, bool]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConfig:
-    """Who does the work. part: (I, N) is the I-th of N processes that share it, from 1."""
+    """Who does the work.
+
+    Attributes:
+        workers: The number of processes; see `map_tasks`.
+        engine: Processes of this machine, or a Ray cluster.
+        part: (I, N): this is the I-th of N runs that share the work, from 1.
+    """
 
     workers: int | None = None
     engine: EngineName = "local"
     part: tuple[int, int] = (1, 1)
 
+    def own(self, tasks: Sequence[Task]) -> list[Task]:
+        """The tasks of this part."""
+        return [task for task in tasks if task.number % self.part[1] == self.part[0] - 1]
+
 
 def tasks_of(before: Shards, rows: int | None = None) -> list[Task]:
-    """The tasks of a stage that reads `before`: a shard each, or shards of `rows` of its rows.
+    """The tasks of a stage that reads `before`; shards that are added later get later numbers.
 
-    Shards that come later get numbers after those that are there. Raises InputError where there is nothing to read.
+    Args:
+        before: The finished shards of the stage before.
+        rows: The rows to read for each new shard. None is a whole shard.
+
+    Raises:
+        InputError: There is nothing to read.
     """
-    done = before.done()
-    if not done:
+    markers = before.done()
+    if not markers:
         raise InputError(f"{printable(before.folder)} holds no finished shards: run the stage before first")
     tasks: list[Task] = []
-    for number, marker in done.items():
+    for source, marker in markers.items():
         step = rows or max(1, marker.rows)
         for start in range(0, max(1, marker.rows), step):
             stop = None if rows is None else min(start + step, marker.rows)
             digest = marker.sha256 if rows is None else f"{marker.sha256}:{start}:{stop}"
-            tasks.append(Task(number=len(tasks), digest=digest, source=number, start=start, stop=stop))
+            tasks.append(Task(number=len(tasks), digest=digest, source=source, start=start, stop=stop))
     return tasks
 
 
@@ -66,47 +88,58 @@ def run_stage(
     shards: Shards,
     tasks: Sequence[Task],
     make: Callable[[int], Work],
-    hands: WorkerConfig,
+    workers: WorkerConfig,
     *,
     redo: bool = False,
-) -> Iterator[tuple[Task, Marker | Exception, bool]]:
-    """Make the shards that are missing: (task, its marker or what went wrong, whether it was there already).
+) -> Iterator[StageResult]:
+    """Write the shards that are missing.
 
-    make: makes a worker of its number, in the worker's own process; a worker writes its task's shard. Raises UsageError
-    for shards that were made from something else, unless `redo`.
+    Args:
+        shards: The stage's shards.
+        tasks: The shards to write, those of other parts included.
+        make: Creates a worker, given its number, in the worker's own process; see `map_tasks`.
+        workers: Who does the work.
+        redo: Also write the stale shards again.
+
+    Yields:
+        Each task of this part, with its shard's marker or its error, and whether the shard existed before.
+
+    Raises:
+        UsageError: A shard is stale.
     """
-    mine = [task for task in tasks if task.number % hands.part[1] == hands.part[0] - 1]
-    done = shards.done()
-    stale = [task for task in mine if task.number in done and done[task.number].source != task.digest]
+    own, markers = workers.own(tasks), shards.done()
+    fresh = {task.number for task in own if task.number in markers and markers[task.number].source == task.digest}
+    missing = [task for task in own if task.number not in fresh]
+    stale = [task for task in missing if task.number in markers]
     if stale and not redo:
         raise UsageError(
-            f"{printable(shards.path(stale[0].number))} was made from other data than there is now: --redo makes it "
-            "anew, or give another folder"
+            f"{printable(shards.path(stale[0].number))} was made from data that has changed: write it again with "
+            "--redo, or give another folder"
         )
-    left = []
-    for task in mine:
-        if task.number in done and task not in stale:
-            yield task, done[task.number], True
-        else:
-            left.append(task)
-    for task, result in map_tasks(make, left, workers=hands.workers, engine=hands.engine):
+    for task in own:
+        if task.number in fresh:
+            yield task, markers[task.number], True
+    for task, result in map_tasks(make, missing, workers=workers.workers, engine=workers.engine):
         yield task, result, False
 
 
 def key_of(*parts: Any) -> str:
-    """A name of 16 hex digits that follows from `parts` alone."""
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
+    """A key of 16 hex digits that depends on `parts` alone."""
+    return _hash_of(parts).hex()[:16]
 
 
 def seed_of(*parts: Any) -> int:
-    """A seed in [0, 2**32) that follows from `parts` alone: (run's seed, item, candidate)."""
-    return int.from_bytes(hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest()[:4], "big")
+    """A seed in [0, 2**32) that depends on `parts` alone, such as the run's seed, an item's key and a number."""
+    return int.from_bytes(_hash_of(parts)[:4], "big")
+
+
+def _hash_of(parts: tuple[Any, ...]) -> bytes:
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest()
 
 
 def total_counts(markers: Sequence[Marker]) -> Mapping[str, int]:
-    """What was dropped in all shards, by reason."""
-    counts: dict[str, int] = {}
+    """The rows that were dropped in all shards, by reason."""
+    counts: Counter[str] = Counter()
     for marker in markers:
-        for why, count in marker.counts.items():
-            counts[why] = counts.get(why, 0) + count
-    return counts
+        counts.update(marker.counts)
+    return dict(counts)

@@ -1,4 +1,4 @@
-"""Edit settings out of text that people write: job rows, recipes, `--set`."""
+"""Reads edit settings that people write in job files, recipes, the config file and `--set`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ SETTINGS = tuple(field.name for field in fields(EditSettings))
 
 
 def read_settings(values: Mapping[str, Any], where: str) -> EditSettings:
-    """`values`, by the names of EditSettings, as settings; numbers may be written as text.
+    """Make settings from values by name; numbers may be written as text.
 
-    where: what the message of the UsageError begins with, such as the file and the row.
+    Args:
+        values: Values by the names of EditSettings.
+        where: What messages begin with, such as the file and the row.
+
+    Raises:
+        UsageError: A name is unknown, or a value is not possible.
     """
     values = renamed(values)
     refuse_unknown(values, SETTINGS, where)
     for name, value in values.items():
         if isinstance(value, bool):  # an int to Python, but `steps: true` is a mistake
-            raise UsageError(f"{where}: {name}: {value!r} is no value for it")
+            raise UsageError(f"{where}: {name}: {value!r} is not a value for it")
     try:
         return TypeAdapter(EditSettings).validate_python(dict(values))
     except ValidationError as error:
@@ -35,12 +40,12 @@ def read_settings(values: Mapping[str, Any], where: str) -> EditSettings:
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give settings that earlier versions wrote under other names their names of today."""
+    """Give settings that earlier versions wrote under other names their present names."""
     return {_EARLIER_NAMES.get(name, name): value for name, value in values.items()}
 
 
 def refuse_unknown(names: Collection[str], known: Collection[str], where: str) -> None:
-    """Raise UsageError for the first of `names` that is not `known`, with the nearest right name."""
+    """Raise UsageError for the first of `names` that is not `known`; the message has the nearest known name."""
     for name in names:
         if name not in known:
             hint = did_you_mean(str(name), known) or f" Known: {', '.join(known)}."

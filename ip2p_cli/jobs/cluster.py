@@ -11,7 +11,7 @@ from ip2p_cli.jobs.item import Outcome
 from ip2p_cli.jobs.manifest import open_manifest
 from ip2p_cli.jobs.plan import Plan
 from ip2p_cli.jobs.runner import Runner, Work, absolute
-from ip2p_cli.runners import map_on_ray
+from ip2p_cli.jobs.workers import map_on_ray
 
 
 def run_on_ray(plan: Plan, make_work: Callable[[], Work], workers: int | None = None) -> Iterator[Outcome]:

@@ -140,7 +140,7 @@ def test_changed_pairs_are_noticed(ip2p: Run, tmp_path: Path) -> None:
         writer.add(row, {"original.jpg": original, "edited.jpg": edited})
     done = ip2p("gen-data", "filter", data, tiny=False)
     assert done.code == 2
-    assert "made from other data" in done.err
+    assert "made from data that has changed" in done.err
     assert filtered(ip2p, data, "--redo")["pairs"] == 10
     assert "t-0" in kept(data)
 

@@ -104,7 +104,7 @@ def test_what_was_made_of_other_data(before: Shards, tmp_path: Path) -> None:
     list(run_stage(after, tasks_of(before), Double(before, after), WorkerConfig()))
     with before.writing(1) as writer:
         writer.add({"n": 50})
-    with pytest.raises(UsageError, match=r"00001\.jsonl was made from other data"):
+    with pytest.raises(UsageError, match=r"00001\.jsonl was made from data that has changed"):
         list(run_stage(after, tasks_of(before), Double(before, after), WorkerConfig()))
     ran = list(run_stage(after, tasks_of(before), Double(before, after), WorkerConfig(), redo=True))
     assert [task.number for task, _, there in ran if not there] == [1]

@@ -71,9 +71,9 @@ def test_unreadable_files(tmp_path: Path) -> None:
         read_jobs(tmp_path / "j.csv")
 
 
-WORDS = st.text(st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1).filter(
-    lambda t: t.strip() == t
-)
+WORDS = st.text(
+    st.characters(blacklist_categories=("Cc", "Cs")) | st.sampled_from("\u0085\u2028\u2029\n;\t"), min_size=1
+).filter(lambda t: t.strip() == t)
 
 
 @given(rows=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5))
@@ -84,3 +84,22 @@ def test_csv_carries_any_text(tmp_path: Path, rows: list[tuple[str, str]]) -> No
     path = tmp_path / "any.csv"
     path.write_text(buffer.getvalue(), "utf-8", newline="")
     assert [(job.input, job.instruction) for job in read_jobs(path)] == rows
+
+
+@given(rows=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5), ascii_only=st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_json_lines_carry_any_text(tmp_path: Path, rows: list[tuple[str, str]], ascii_only: bool) -> None:
+    path = tmp_path / "any.jsonl"
+    lines = [json.dumps({"input": name, "instruction": text}, ensure_ascii=ascii_only) for name, text in rows]
+    path.write_text("\n".join(lines), "utf-8", newline="")
+    assert [(job.input, job.instruction) for job in read_jobs(path)] == rows
+
+
+def test_files_of_a_spreadsheet(tmp_path: Path) -> None:
+    text = "sep=;\r\ninput;instruction;cfg_text\r\na.jpg;warm, sunny;7,5\r\n;;\r\nb.jpg;x;\r\n;;\r\n"
+    with pytest.raises(UsageError, match="row 1: cfg_text"):
+        read_jobs(write(tmp_path, "a.csv", text))
+    jobs = read_jobs(write(tmp_path, "b.csv", "\ufeff" + text.replace("7,5", "7.5")))
+    assert [(job.instruction, job.settings.cfg_text) for job in jobs] == [("warm, sunny", 7.5), ("x", None)]
+    with pytest.raises(UsageError, match="two columns are called 'steps'"):
+        read_jobs(write(tmp_path, "c.csv", "input,instruction,steps, steps\na.jpg,x,3,4\n"))

@@ -31,7 +31,7 @@ def test_csv(tmp_path: Path) -> None:
     assert list(read_texts(path, "more")) == ["x", "", "y"]
     with pytest.raises(UsageError, match=r"no column 'mor'\. Did you mean more\?"):
         list(read_texts(path, "mor"))
-    with pytest.raises(UsageError, match="Say it with --column: a, b"):
+    with pytest.raises(UsageError, match="Name it with --column: a, b"):
         list(read_texts(written(tmp_path / "b.csv", "a,b\n1,2\n")))
 
 
@@ -39,7 +39,7 @@ def test_json_lines_of_the_released_files(tmp_path: Path) -> None:
     rows = [{"input": "one", "edit": "x", "output": "y"}, {"caption": "two", "edit": "x", "output": "y"}]
     path = written(tmp_path / "a.jsonl", "\n\n".join(map(json.dumps, rows)) + '\n"three"\n')
     assert list(read_texts(path)) == ["one", "two", "three"]
-    with pytest.raises(InputError, match="line 2: not valid JSON"):
+    with pytest.raises(InputError, match="row 2: not valid JSON"):
         list(read_texts(written(tmp_path / "b.jsonl", '"a"\n{\n')))
     with pytest.raises(InputError, match="neither a JSON object nor a text"):
         list(read_texts(written(tmp_path / "c.jsonl", "7\n")))

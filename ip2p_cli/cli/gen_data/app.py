@@ -8,7 +8,7 @@ from ip2p_cli.cli.gen_data import captions, export, pairs, run, stats, triplets,
 from ip2p_cli.cli.gen_data import filter as filtering
 
 app = typer.Typer(
-    help="Make a dataset of instructed edits: captions, triplets, pairs, filter, export; `run` does all.",
+    help="Make a dataset of instructed edits: captions, triplets, pairs, filter, export; `run` runs all.",
     no_args_is_help=True,
 )
 app.command("run")(run.run)

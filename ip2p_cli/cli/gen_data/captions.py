@@ -1,4 +1,4 @@
-"""`ip2p gen-data captions`: the first stage."""
+"""`ip2p gen-data captions`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import typer
 
 from ip2p_cli.cli import options as shared
 from ip2p_cli.cli.gen_data import options
+from ip2p_cli.cli.gen_data.running import show_shards
 from ip2p_cli.cli.output import Output
-from ip2p_cli.cli.running import counting
 from ip2p_cli.errors import UsageError
 
 
@@ -36,14 +36,13 @@ def captions(
     quiet: shared.Quiet = False,
     debug: shared.Debug = False,
 ) -> None:
-    """Read captions, clean them, drop what is there twice, and write DATA/captions.
+    """Read captions, clean them, drop duplicates, and write DATA/captions.
 
-    Of photos, a caption is what FILE.txt beside the photo says, else what the file's name says. A run that was stopped,
-    however, goes on where it was when the same command is given again.
+    The caption of a photo is the text in FILE.txt beside it, else it is made from the photo's name. A run that was
+    stopped goes on where it was when the same command is given again.
     """
-    from ip2p_cli.datagen.captions import CaptionSettings, caption_shards
-    from ip2p_cli.datagen.captions.sources import source_of
-    from ip2p_cli.datagen.stages import total_counts
+    from ip2p_cli.datagen.captions import CaptionSettings, source_of, write_captions
+    from ip2p_cli.io.shards import Shards
 
     if min_words > max_words:
         raise UsageError(f"--min-words {min_words} is more than --max-words {max_words}")
@@ -55,23 +54,8 @@ def captions(
         limit=limit,
         rows=rows_per_shard,
     )
-    folder = data / "captions"
-    markers = []
-    with (
-        counting(2, output, folder=folder, noun="shards", goes_on=True, verb="written") as tally,
-        output.progress("captions") as bar,
-    ):
-        for marker, there in caption_shards(source_of(source, column), data, settings, redo=redo):
-            markers.append(marker)
-            tally.count = len(markers)
-            tally.skipped += there
-            tally.done += not there
-            bar(sum(m.rows for m in markers), limit or 0)
-            path = folder / f"{marker.number:05d}.jsonl"
-            if not there:
-                output.data_only(str(path), {"stage": "captions", "path": str(path), **vars(marker)})
-    dropped = ", ".join(f"{count} {why}" for why, count in total_counts(markers).items())
-    rows = sum(marker.rows for marker in markers)
-    output.say(f"{folder}: {rows} rows" + (f"; dropped: {dropped}" if dropped else ""))
-    if not rows:
+    written = write_captions(source_of(source, column), data, settings, redo=redo)
+    results = ((marker.number, marker, existed) for marker, existed in written)
+    markers = show_shards(Shards(folder=data / "captions"), results, output, count=None)
+    if not any(marker.rows for marker in markers):
         output.warn("no caption was kept: see what was dropped, and the bounds of --help")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.gen_data import options as own
-from ip2p_cli.cli.gen_data.running import hands_of
+from ip2p_cli.cli.gen_data.running import workers_of
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.running import counting
 from ip2p_cli.errors import Ip2pError, ModelError
@@ -32,7 +32,7 @@ def export(
     from ip2p_cli.datagen.export.plan import plan_export
     from ip2p_cli.datagen.export.write import finish_export, run_export
 
-    output, config = Output(json=json, quiet=quiet), hands_of(workers, engine, shard)
+    output, config = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
     if layout == "parquet":
         pyarrow()  # fails before anything is written if it is not installed
     plan = plan_export(data, out, layout, share=split, per_file=per_file)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.gen_data import options as own
-from ip2p_cli.cli.gen_data.running import hands_of, run_shown
+from ip2p_cli.cli.gen_data.running import run_shown, workers_of
 from ip2p_cli.cli.gen_data.tables import table_text
 from ip2p_cli.cli.output import Output
 
@@ -49,14 +49,14 @@ def filter_pairs(
     Scores stay: with other bounds the same command only selects again. Without CLIP the change of the pictures is
     measured, which knows nothing of the words; the report says so.
     """
-    from ip2p_cli.datagen.judge import Judge
+    from ip2p_cli.datagen.judge import VisionJudge
     from ip2p_cli.datagen.scores import ScorePairs, ScorerConfig
     from ip2p_cli.datagen.selection import Thresholds
     from ip2p_cli.datagen.stages import tasks_of
     from ip2p_cli.io.shards import Shards
     from ip2p_cli.models.clip import find_clip
 
-    output, config = Output(json=json, quiet=quiet), hands_of(workers, engine, shard)
+    output, config = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
     thresholds = Thresholds(
         image=min_image,
         direction=min_direction,
@@ -73,7 +73,7 @@ def filter_pairs(
         clip=find_clip(clip),
         dino=dino,
         safety=safety,
-        judge=Judge(url=judge, model=judge_model) if judge is not None else None,
+        judge=VisionJudge(url=judge, model=judge_model) if judge is not None else None,
         device=device,
         batch=batch_size,
     )

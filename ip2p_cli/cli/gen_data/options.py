@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,57 +21,40 @@ DataOption = Annotated[
 
 # --- Filter, export, stats, view
 
-_MEASURES, _BOUNDS = "What to score with", "What to keep"
+_measure = partial(typer.Option, rich_help_panel="What to score with")
+_bound = partial(typer.Option, rich_help_panel="What to keep")
 
 FilterClip = Annotated[
     str | None,
-    typer.Option(
-        "--clip",
-        help="The folder of a CLIP model. Default: one in the hub's cache, else the offline measure.",
-        rich_help_panel=_MEASURES,
-    ),
+    _measure("--clip", help="The folder of a CLIP model. Default: one in the hub's cache, else the offline measure."),
 ]
-Dino = Annotated[Path | None, typer.Option(help="Also score with the DINO in this folder.", rich_help_panel=_MEASURES)]
-Safety = Annotated[
-    Path | None,
-    typer.Option(help="Also score with the safety checker or classifier in this folder.", rich_help_panel=_MEASURES),
-]
+Dino = Annotated[Path | None, _measure(help="Also score with the DINO in this folder.")]
+Safety = Annotated[Path | None, _measure(help="Also score with the safety checker or classifier in this folder.")]
 JudgeUrl = Annotated[
     str | None,
-    typer.Option(
-        "--judge",
-        metavar="URL",
-        help="Also ask a model with eyes: an OpenAI-compatible endpoint, http://…/v1.",
-        rich_help_panel=_MEASURES,
+    _measure(
+        "--judge", metavar="URL", help="Also ask a vision-language model: an OpenAI-compatible endpoint, http://…/v1."
     ),
 ]
-JudgeModel = Annotated[
-    str, typer.Option(metavar="NAME", help="The judge's name at its endpoint.", rich_help_panel=_MEASURES)
-]
-ScoreBatch = Annotated[int, typer.Option("--batch-size", min=1, help="Pairs at a time.", rich_help_panel=_MEASURES)]
-MinImage = Annotated[float, typer.Option(help="CLIP likeness of the two pictures.", rich_help_panel=_BOUNDS)]
-MinDirection = Annotated[float, typer.Option(help="CLIP direction: pictures and captions.", rich_help_panel=_BOUNDS)]
-MinText = Annotated[float, typer.Option(help="CLIP likeness of picture and caption.", rich_help_panel=_BOUNDS)]
-MinChange = Annotated[
-    float, typer.Option(help="Offline: mean CIELAB distance; 2.3 is just noticeable.", rich_help_panel=_BOUNDS)
-]
-MaxChange = Annotated[float, typer.Option(help="Offline: mean CIELAB distance at most.", rich_help_panel=_BOUNDS)]
-MinStructure = Annotated[
-    float, typer.Option(help="Offline: correlation of luminance; unrelated photos have 0.3.", rich_help_panel=_BOUNDS)
-]
-MinDino = Annotated[float, typer.Option(help="With --dino: likeness.", rich_help_panel=_BOUNDS)]
-MinJudge = Annotated[float, typer.Option(help="With --judge: its score, 0 to 1.", rich_help_panel=_BOUNDS)]
-MaxUnsafe = Annotated[float, typer.Option(help="With --safety: 0 to 1, at most.", rich_help_panel=_BOUNDS)]
-KeepPairs = Annotated[
-    int, typer.Option("--keep", min=1, help="Pairs of a triplet at most, by direction.", rich_help_panel=_BOUNDS)
-]
+JudgeModel = Annotated[str, _measure(metavar="NAME", help="The model's name at that endpoint.")]
+ScoreBatch = Annotated[int, _measure("--batch-size", min=1, help="Pairs at a time.")]
+MinImage = Annotated[float, _bound(help="CLIP similarity of the two pictures.")]
+MinDirection = Annotated[float, _bound(help="CLIP direction: pictures and captions.")]
+MinText = Annotated[float, _bound(help="CLIP similarity of picture and caption.")]
+MinChange = Annotated[float, _bound(help="Offline: mean CIELAB distance; 2.3 is just noticeable.")]
+MaxChange = Annotated[float, _bound(help="Offline: mean CIELAB distance at most.")]
+MinStructure = Annotated[float, _bound(help="Offline: correlation of luminance; unrelated photos have 0.3.")]
+MinDino = Annotated[float, _bound(help="With --dino: similarity.")]
+MinJudge = Annotated[float, _bound(help="With --judge: its score, 0 to 1.")]
+MaxUnsafe = Annotated[float, _bound(help="With --safety: 0 to 1, at most.")]
+KeepPairs = Annotated[int, _bound("--keep", min=1, help="The most pairs of a triplet; the best by direction stay.")]
 
 ExportOut = Annotated[
     Path, typer.Option("-o", "--output", help="The export's folder: a new one, or one to go on with.")
 ]
-ExportFormat = Annotated[Layout, typer.Option("--format", help="How it is laid out; `ip2p train` reads them all.")]
+ExportFormat = Annotated[Layout, typer.Option("--format", help="The layout; `ip2p train` reads all of them.")]
 Split = Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of the triplets to hold out as “test”.")]
-PerFile = Annotated[int, typer.Option(min=1, help="Pairs of a tar or parquet file, about.")]
+PerFile = Annotated[int, typer.Option(min=1, help="Pairs in a tar or parquet file, about.")]
 DataSet = Annotated[
     Path, typer.Argument(metavar="PATH", help="A dataset's folder, or an export in any format.", show_default=False)
 ]
@@ -82,23 +66,25 @@ ViewOut = Annotated[Path, typer.Option("-o", "--out", help="A page (.html), or a
 Column = Annotated[
     str | None, typer.Option(help="Column of a table with the captions. Default: caption, input, text …")
 ]
-MinWords = Annotated[int, typer.Option(min=1, help="Words that a caption has at least.")]
-MaxWords = Annotated[int, typer.Option(min=1, help="Words that a caption has at most.")]
+MinWords = Annotated[int, typer.Option(min=1, help="The fewest words of a caption.")]
+MaxWords = Annotated[int, typer.Option(min=1, help="The most words of a caption.")]
 Language = Annotated[
     str,
     typer.Option(
-        help="Keep captions in this language (a code), or any. Without the extra “language” it is told by script alone."
+        help="Keep captions in this language (a code), or any. Without the extra “language” only the script is checked."
     ),
 ]
 Near = Annotated[
     float,
-    typer.Option(min=0.5, max=1.0, help="Similarity from which two captions are the same; 1: only exact ones are."),
+    typer.Option(
+        min=0.5, max=1.0, help="Similarity from which two captions count as the same; 1: only exact duplicates."
+    ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Rows at most.")]
-RowsPerShard = Annotated[int, typer.Option(min=1, max=100_000, help="Rows of a shard.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="The most rows.")]
+RowsPerShard = Annotated[int, typer.Option(min=1, max=100_000, help="Rows in a shard.")]
 
-_LLM = "Language models"
-_FILTERS = "Filters"
+_llm = partial(typer.Option, rich_help_panel="Language models")
+_filter = partial(typer.Option, rich_help_panel="Filters")
 
 Writer = Annotated[
     Literal["grammar", "endpoint", "local"],
@@ -106,43 +92,28 @@ Writer = Annotated[
         help="grammar: hand-written edits, no model. endpoint: OpenAI-compatible. local: a transformers folder."
     ),
 ]
-PerCaption = Annotated[int, typer.Option(min=1, max=100, help="Triplets to try for of each caption.")]
-Balance = Annotated[bool, typer.Option("--balance/--no-balance", help="Draw kinds of edits equally often.")]
+PerCaption = Annotated[int, typer.Option(min=1, max=100, help="Triplets to write for each caption.")]
+Balance = Annotated[bool, typer.Option("--balance/--no-balance", help="Draw all kinds of edits equally often.")]
 LooksOnly = Annotated[
     bool, typer.Option("--looks-only", help="Grammar: only edits that the painter “looks” can paint.")
 ]
-Url = Annotated[
-    str | None,
-    typer.Option(help="Of the endpoint, for example http://localhost:8000/v1.", rich_help_panel=_LLM),
-]
-Llm = Annotated[
-    str | None, typer.Option(help="The endpoint's name of the model, or the local folder.", rich_help_panel=_LLM)
-]
-KeyEnv = Annotated[
-    str, typer.Option(help="Environment variable with the endpoint's key; need not be set.", rich_help_panel=_LLM)
-]
-Concurrency = Annotated[int, typer.Option(min=1, max=1024, help="Calls of an endpoint at once.", rich_help_panel=_LLM)]
-Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.", rich_help_panel=_LLM)]
-Temperature = Annotated[float, typer.Option(min=0, max=2, help="Of sampling.", rich_help_panel=_LLM)]
-MaxTokens = Annotated[int, typer.Option(min=8, max=4096, help="Tokens of an answer at most.", rich_help_panel=_LLM)]
-Shots = Annotated[
-    int,
-    typer.Option(min=0, max=50, help="Exemplars in a prompt; 0 for a model that was fine-tuned.", rich_help_panel=_LLM),
-]
-PriceIn = Annotated[float, typer.Option(min=0, help="Price of a million tokens in.", rich_help_panel=_LLM)]
-PriceOut = Annotated[float, typer.Option(min=0, help="Price of a million tokens out.", rich_help_panel=_LLM)]
-LlmBatch = Annotated[int, typer.Option(min=1, max=512, help="Captions at once, local model.", rich_help_panel=_LLM)]
-Blocklist = Annotated[
-    Path | None, typer.Option(help="A file of words, one a line: triplets with one go.", rich_help_panel=_FILTERS)
-]
-Moderate = Annotated[
-    str | None,
-    typer.Option(metavar="URL", help="An OpenAI-compatible endpoint for moderation.", rich_help_panel=_FILTERS),
-]
+Url = Annotated[str | None, _llm(help="The endpoint, for example http://localhost:8000/v1.")]
+Llm = Annotated[str | None, _llm(help="The model's name at the endpoint, or the local model's folder.")]
+KeyEnv = Annotated[str, _llm(help="Environment variable with the endpoint's key; need not be set.")]
+Concurrency = Annotated[int, _llm(min=1, max=1024, help="Calls of the endpoint at the same time.")]
+Timeout = Annotated[float, _llm(min=0.1, help="Seconds to wait for an answer.")]
+Temperature = Annotated[float, _llm(min=0, max=2, help="The sampling temperature.")]
+MaxTokens = Annotated[int, _llm(min=8, max=4096, help="The most tokens of an answer.")]
+Shots = Annotated[int, _llm(min=0, max=50, help="Exemplars in a prompt; 0 for a model that was fine-tuned.")]
+PriceIn = Annotated[float, _llm(min=0, help="Price of a million tokens in.")]
+PriceOut = Annotated[float, _llm(min=0, help="Price of a million tokens out.")]
+LlmBatch = Annotated[int, _llm(min=1, max=512, help="Captions together, local model.")]
+Blocklist = Annotated[Path | None, _filter(help="A file of words, one a line: triplets with any are dropped.")]
+Moderate = Annotated[str | None, _filter(metavar="URL", help="An OpenAI-compatible endpoint for moderation.")]
 FineTuneOut = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="A .jsonl to write.")]
 FineTuneFrom = Annotated[
     Path | None, typer.Option("--from", metavar="FILE", help="A .jsonl of triplets. Default: our own.")
 ]
 FineTuneFormat = Annotated[
-    Literal["prompt-completion", "chat"], typer.Option("--format", help="What the examples look like.")
+    Literal["prompt-completion", "chat"], typer.Option("--format", help="The format of the examples.")
 ]

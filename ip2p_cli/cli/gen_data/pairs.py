@@ -10,7 +10,7 @@ import typer
 from ip2p_cli.cli import loading
 from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.gen_data import options as gen
-from ip2p_cli.cli.gen_data.running import hands_of, run_shown
+from ip2p_cli.cli.gen_data.running import run_shown, workers_of
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import UsageError
 
@@ -95,7 +95,7 @@ def pairs(
 
     from ip2p_cli.datagen.pairs.settings import PairSettings
     from ip2p_cli.datagen.pairs.write import MakePairs
-    from ip2p_cli.datagen.pipeline import MakeJudge
+    from ip2p_cli.datagen.pipeline import MakeFilter
     from ip2p_cli.datagen.scores import ScorerConfig
     from ip2p_cli.datagen.selection import Thresholds
     from ip2p_cli.datagen.stages import tasks_of
@@ -123,7 +123,7 @@ def pairs(
     check = None
     if stop_after:
         bounds = Thresholds(image=min_image, direction=min_direction, text=min_text, min_change=min_change)
-        check = MakeJudge(measures=ScorerConfig(clip=find_clip(clip), device=device), bounds=bounds)
+        check = MakeFilter(measures=ScorerConfig(clip=find_clip(clip), device=device), bounds=bounds)
         settings = replace(settings, stop=check.settings())
     if spec is not None:
         settings = replace(settings, **_model_settings(spec, vae, settings.sampler))
@@ -142,7 +142,7 @@ def pairs(
         return
     tasks = tasks_of(make.triplets, triplets_per_shard)
     make.pairs.begin(asdict(settings), redo=redo)
-    run_shown(make.pairs, tasks, make, hands_of(workers, engine, shard), output, redo=redo)
+    run_shown(make.pairs, tasks, make, workers_of(workers, engine, shard), output, redo=redo)
 
 
 def _spec(painter: str, model: str | None) -> ModelSpec | None:

@@ -1,4 +1,4 @@
-"""Tables as text for stdout."""
+"""Formats tables for stdout."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ip2p_cli.io.names import printable
 
 
 def table_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, the first one flush left, the others flush right."""
+    """A table with the first column aligned left, the others right."""
     lines = [[printable(cell) for cell in line] for line in (head, *rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )

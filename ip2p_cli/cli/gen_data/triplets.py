@@ -1,19 +1,15 @@
-"""`ip2p gen-data triplets`: the second stage."""
+"""`ip2p gen-data triplets` and `ip2p gen-data prepare-finetune`."""
 
 from __future__ import annotations
 
 import json as json_module
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ip2p_cli.cli import options as shared
 from ip2p_cli.cli.gen_data import options
-from ip2p_cli.cli.gen_data.running import hands_of, run_shown
+from ip2p_cli.cli.gen_data.running import run_shown, workers_of
 from ip2p_cli.cli.output import Output
-from ip2p_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from ip2p_cli.datagen.triplets import TripletSettings
 
 
 def triplets(
@@ -47,10 +43,10 @@ def triplets(
 ) -> None:
     """Write an instruction and an edited caption for each caption of DATA: DATA/triplets.
 
-    The grammar needs no model. An endpoint's answers are kept as they come: a run that was stopped asks only for the
-    rest. What is dropped is counted by reason.
+    The grammar needs no model. The answers of an endpoint are kept as they come: a run that was stopped asks only for
+    the rest. The triplets that are dropped are counted by reason.
     """
-    from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, WriteTriplets, triplet_tasks
+    from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, triplet_stage
 
     output = Output(json=json, quiet=quiet)
     settings = TripletSettings(
@@ -66,8 +62,7 @@ def triplets(
         blocklist=blocklist,
         moderate=moderate is not None,
     )
-    _check(settings, url)
-    access = EndpointConfig(
+    endpoint = EndpointConfig(
         url=url,
         moderation=moderate,
         key_name=key_env,
@@ -76,32 +71,22 @@ def triplets(
         batch=llm_batch,
         device=device,
     )
-    hands = hands_of(workers, engine, shard)
-    shards, tasks = triplet_tasks(data, settings, redo=redo)
+    stage = triplet_stage(data, settings, endpoint, redo=redo)
     try:
-        run_shown(shards, tasks, WriteTriplets(data=data, settings=settings, access=access), hands, output, redo=redo)
+        run_shown(*stage, workers_of(workers, engine, shard), output, redo=redo)
     finally:
         if writer == "endpoint":
-            _tell_usage(shards.folder, price_in, price_out, output)
+            _print_usage(data / "triplets", price_in, price_out, output)
 
 
-def _check(settings: TripletSettings, url: str | None) -> None:
-    if settings.writer == "endpoint" and not (url and settings.model):
-        raise UsageError("--writer endpoint needs --url and --llm: for example http://localhost:8000/v1 and its model")
-    if settings.writer == "local" and not settings.model:
-        raise UsageError("--writer local needs --llm: the folder of a causal language model")
-
-
-def _tell_usage(folder: Path, price_in: float, price_out: float, output: Output) -> None:
-    """What all shards of the folder took, by the endpoint's own counts."""
-    totals = {"calls": 0, "tokens_in": 0, "tokens_out": 0}
+def _print_usage(folder: Path, price_in: float, price_out: float, output: Output) -> None:
+    """The calls and tokens of all shards in the folder, by the endpoint's own counts."""
+    totals: Counter[str] = Counter()
     for path in folder.glob("*.usage.json"):
-        found = json_module.loads(path.read_text("utf-8"))
-        for name in totals:
-            totals[name] += found[name]
+        totals.update(json_module.loads(path.read_text("utf-8")))
     cost = (totals["tokens_in"] * price_in + totals["tokens_out"] * price_out) / 1e6
-    said = f"{totals['calls']} calls, {totals['tokens_in']} tokens in, {totals['tokens_out']} out"
-    output.say(said + (f", cost {cost:.4f}" if price_in or price_out else ""))
+    text = f"{totals['calls']} calls, {totals['tokens_in']} tokens in, {totals['tokens_out']} out"
+    output.say(text + (f", cost {cost:.4f}" if price_in or price_out else ""))
 
 
 def prepare_finetune(
@@ -115,7 +100,7 @@ def prepare_finetune(
 ) -> None:
     """Write examples to fine-tune a language model on, as the paper did with 700 of them.
 
-    Without --from, of our own hand-written triplets.
+    Without --from the examples are our own hand-written triplets.
     """
     from ip2p_cli.datagen.triplets.finetune import write_examples
 

@@ -1,5 +1,6 @@
-"""Captions: read from anywhere, cleaned, each once, in numbered shards."""
+"""Captions: read from anywhere, cleaned, each one once, in numbered shards."""
 
-from ip2p_cli.datagen.captions.stage import CaptionSettings, caption_shards
+from ip2p_cli.datagen.captions.sources import Source, source_of
+from ip2p_cli.datagen.captions.write import CaptionSettings, write_captions
 
-__all__ = ["CaptionSettings", "caption_shards"]
+__all__ = ["CaptionSettings", "Source", "source_of", "write_captions"]

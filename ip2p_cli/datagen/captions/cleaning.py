@@ -1,4 +1,4 @@
-"""What a caption must look like: cleaned of what is no text, bounded in length, in the language asked for."""
+"""Cleans captions, and checks their length and language."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _URL = re.compile(r"\b(?:https?://|www\.)[^\s()<>\[\]]+", re.IGNORECASE)
 _BEFORE_MARK = re.compile(r"\s+([,.;:!?])")
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]")
 
-# Where py3langid is not installed, a language is known by its script alone.
+# The languages of a script; without py3langid only the script is checked.
 _SCRIPTS = {
     "LATIN": "en de fr es it pt nl sv da no fi pl cs hu ro tr id vi".split(),  # noqa: SIM905 - read at a glance
     "CYRILLIC": ["ru", "uk", "bg", "sr"],
@@ -26,12 +26,12 @@ _SCRIPTS = {
     "HANGUL": ["ko"],
     "CJK": ["zh", "ja"],
 }
-_LEAST_SHARE = 0.8  # of the letters, in the script
-_LEAST_ODDS = 0.1  # of the language asked for, against the likeliest: short captions are hard to tell
+_MIN_SCRIPT_SHARE = 0.8  # of the letters
+_MIN_ODDS = 0.1  # of the language against the likeliest one: short captions are hard to tell
 
 
 def clean(text: str) -> str:
-    """`text` in one line, without HTML, addresses and control characters; accents composed (NFC)."""
+    """Put a text in one line, without HTML, web addresses and control characters, and compose accents (NFC)."""
     for _ in range(2):  # scraped captions are often escaped twice
         text = html.unescape(text)
     text = _URL.sub(" ", _TAG.sub(" ", text))
@@ -41,7 +41,7 @@ def clean(text: str) -> str:
 
 
 def _printable(character: str) -> str:
-    """The character; a space for any white space or control; nothing for what is never seen, as a soft hyphen."""
+    """The character; a space for white space and controls; "" for invisible ones, such as a soft hyphen."""
     category = unicodedata.category(character)
     if category == "Cc" or category[0] == "Z":
         return " "
@@ -49,13 +49,17 @@ def _printable(character: str) -> str:
 
 
 def normal(text: str) -> str:
-    """What two captions that say the same have in common: lower-case words without punctuation."""
+    """The lower-case words of a text without punctuation, to compare captions by."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return " ".join("".join(c if c.isalnum() else " " for c in plain).split())
 
 
 def out_of_bounds(text: str, least: int, most: int) -> str | None:
-    """Why `text` is no caption: "empty", "too short", "too long"; None where it is one."""
+    """Check a caption's number of words.
+
+    Returns:
+        "empty", "too short", "too long", or None.
+    """
     words = len(normal(text).split())
     if not words:
         return "empty"
@@ -65,9 +69,16 @@ def out_of_bounds(text: str, least: int, most: int) -> str | None:
 
 
 def language_check(language: str) -> tuple[Callable[[str], bool], str]:
-    """(whether a text is in `language`, how that is told: "py3langid", "script" or "any").
+    """Find a way to tell whether a text is in a language.
 
-    language: a code such as "en", or "any". Raises UsageError for one that cannot be told here.
+    Args:
+        language: A code, such as "en", or "any".
+
+    Returns:
+        A function of a text, and its method: "py3langid", "script" or "any".
+
+    Raises:
+        UsageError: The language is unknown, or cannot be told without py3langid.
     """
     if language == "any":
         return (lambda text: True), "any"
@@ -80,7 +91,7 @@ def language_check(language: str) -> tuple[Callable[[str], bool], str]:
                 f"--language {language} needs py3langid, which is not installed: pip install 'ip2p[language]', or "
                 "--language any"
             ) from None
-        return (lambda text: _share(text, script) >= _LEAST_SHARE), "script"
+        return (lambda text: _share_in_script(text, script) >= _MIN_SCRIPT_SHARE), "script"
     identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
     known = sorted(str(label) for label in identifier.labels)
     if language not in known:
@@ -88,12 +99,12 @@ def language_check(language: str) -> tuple[Callable[[str], bool], str]:
 
     def check(text: str) -> bool:
         odds = dict(identifier.rank(text))
-        return bool(odds[language] >= _LEAST_ODDS * max(odds.values()))
+        return bool(odds[language] >= _MIN_ODDS * max(odds.values()))
 
     return check, "py3langid"
 
 
-def _share(text: str, script: str) -> float:
-    """The share of the letters of `text` that are of `script`; 1 where there are none."""
+def _share_in_script(text: str, script: str) -> float:
+    """The share of the letters that belong to the script, in [0, 1]; 1 without letters."""
     letters = [c for c in text if c.isalpha()]
     return sum(unicodedata.name(c, "").startswith(script) for c in letters) / len(letters) if letters else 1.0

@@ -1,7 +1,7 @@
-"""Which captions were there before, exactly or nearly; kept in an SQLite file, so that memory does not grow with them.
+"""Finds captions that were seen before, exactly or nearly, with an SQLite file, so that memory does not grow with them.
 
-Near ones are found by MinHash and locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998), and then measured:
-the Jaccard similarity of two captions' sets of five letters in a row is exact.
+Near duplicates are found by MinHash and locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998), and then
+measured: the Jaccard similarity of two captions' sets of five letters in a row is exact.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 _PERMUTATIONS = 128
-_PRIME = (1 << 31) - 1  # products of two such numbers fit 64 bits
+_PRIME = (1 << 31) - 1  # products of two smaller numbers fit 64 bits
 _LETTERS = 5
-_MOST_CANDIDATES = 64  # of one band that are measured
+_MAX_CANDIDATES = 64  # texts of one band that are measured
 _TABLES = """
 CREATE TABLE IF NOT EXISTS exact (digest BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS texts (id INTEGER PRIMARY KEY, text TEXT);
@@ -30,20 +29,29 @@ CREATE TABLE IF NOT EXISTS place (shard INTEGER, position INTEGER, kept INTEGER,
 """
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a pass goes on: shard to write next, rows of the source read, rows kept, the first row of that shard."""
+@dataclass
+class PassProgress:
+    """How far a pass over a source got.
+
+    Attributes:
+        shard: The shard to write next.
+        position: The rows of the source that were read.
+        kept: The rows that were kept.
+        next_row: The first row of the next shard, which was found when the last shard was full.
+    """
 
     shard: int = 0
     position: int = 0
     kept: int = 0
-    pending: Mapping[str, Any] | None = None
+    next_row: Mapping[str, Any] | None = None
 
 
 class Deduplicator:
-    """The captions so far, and how far their source was read; a context. near: similarity in (0, 1], None for no check.
+    """The captions of a pass, and its progress; a context. What was not committed is forgotten.
 
-    What was added since `commit` is forgotten where the process dies.
+    Args:
+        path: The SQLite file.
+        near: The similarity, in (0, 1], from which texts count as near duplicates; None finds none.
     """
 
     def __init__(self, path: Path, near: float | None) -> None:
@@ -56,12 +64,12 @@ class Deduplicator:
         self._file.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES)
         self._file.execute("BEGIN IMMEDIATE")
 
-    def __enter__(self) -> Deduplicator:  # noqa: D105
+    def __enter__(self) -> Deduplicator:
+        """Return the object itself."""
         return self
 
-    def __exit__(  # noqa: D105
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
         self.close()
 
     def close(self) -> None:
@@ -69,67 +77,64 @@ class Deduplicator:
         self._file.rollback()
         self._file.close()
 
-    def place(self) -> Place:
-        """Where the pass that was committed last goes on."""
-        found = self._file.execute("SELECT shard, position, kept, pending FROM place").fetchone()
-        return Place(found[0], found[1], found[2], json.loads(found[3])) if found else Place()
+    def progress(self) -> PassProgress:
+        """The progress that was committed last."""
+        row = self._file.execute("SELECT shard, position, kept, pending FROM place").fetchone()
+        return PassProgress(row[0], row[1], row[2], json.loads(row[3])) if row else PassProgress()
 
-    def commit(self, place: Place) -> None:
-        """Keep what was added, and where to go on."""
+    def commit(self, progress: PassProgress) -> None:
+        """Keep what was added, and the progress."""
         self._file.execute("DELETE FROM place")
-        row = (place.shard, place.position, place.kept, json.dumps(place.pending))
+        row = (progress.shard, progress.position, progress.kept, json.dumps(progress.next_row))
         self._file.execute("INSERT INTO place VALUES (?, ?, ?, ?)", row)
         self._file.commit()
         self._file.execute("BEGIN IMMEDIATE")
 
-    def duplicate(self, content: str) -> bool:
-        """Whether `content` was there before, exactly; it is added."""
+    def add(self, content: str) -> bool:
+        """Add a text; returns whether exactly this text was added before."""
         digest = hashlib.sha256(content.encode()).digest()[:16]
         return not self._file.execute("INSERT OR IGNORE INTO exact VALUES (?)", (digest,)).rowcount
 
-    def near_duplicate(self, text: str) -> bool:
-        """Whether a text was there before that is at least `near` similar; else it is added."""
+    def add_near(self, text: str) -> bool:
+        """Add a text unless a near duplicate was added before; returns whether one was."""
         if self._near is None or not text:
             return False
         pieces = _pieces(text)
-        hashes = self._bands(pieces)
+        hashes = self._band_hashes(pieces)
         for value in hashes:
             query = "SELECT text FROM bands JOIN texts USING (id) WHERE hash = ? ORDER BY id LIMIT ?"
-            for (other,) in self._file.execute(query, (value, _MOST_CANDIDATES)):
+            for (other,) in self._file.execute(query, (value, _MAX_CANDIDATES)):
                 if similarity(pieces, _pieces(other)) >= self._near:
                     return True
         number = self._file.execute("INSERT INTO texts (text) VALUES (?)", (text,)).lastrowid
         self._file.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", [(value, number) for value in hashes])
         return False
 
-    def _bands(self, pieces: frozenset[str]) -> list[int]:
-        numbers = np.array(sorted(_hash(piece) for piece in pieces), dtype=np.uint64)
-        least: npt.NDArray[np.uint64] = ((self._factor * numbers + self._offset) % np.uint64(_PRIME)).min(axis=1)
-        bands = _PERMUTATIONS // self._rows
-        cut = least[: bands * self._rows].reshape(bands, self._rows)
-        return [_signed(index.to_bytes(2, "big") + band.tobytes()) for index, band in enumerate(cut)]
+    def _band_hashes(self, pieces: frozenset[str]) -> list[int]:
+        """A hash of each band of the pieces' MinHash signature."""
+        numbers = np.array(sorted(_hash(piece.encode()) % _PRIME for piece in pieces), dtype=np.uint64)
+        signature: npt.NDArray[np.uint64] = ((self._factor * numbers + self._offset) % np.uint64(_PRIME)).min(axis=1)
+        count = _PERMUTATIONS // self._rows
+        bands = signature[: count * self._rows].reshape(count, self._rows)
+        return [_hash(index.to_bytes(2, "big") + band.tobytes(), signed=True) for index, band in enumerate(bands)]
 
 
 def rows_of_band(near: float) -> int:
-    """The most rows a band may have for 99 % of the pairs that are just `near` similar to share one."""
+    """The most rows of a band with which 99 % of the pairs that are just `near` similar share a band."""
     fitting = [r for r in range(1, 33) if 1 - (1 - near**r) ** (_PERMUTATIONS // r) >= 0.99]
     return max(fitting, default=1)
 
 
-def similarity(one: frozenset[str], other: frozenset[str]) -> float:
-    """Jaccard's, in [0, 1]."""
-    return len(one & other) / len(one | other)
+def similarity(first: frozenset[str], second: frozenset[str]) -> float:
+    """The Jaccard similarity of two sets, in [0, 1]."""
+    return len(first & second) / len(first | second)
 
 
 def _pieces(text: str) -> frozenset[str]:
-    """Each five letters in a row; the end of a short text counts as letters."""
+    """All runs of five letters; spaces around the text count as letters."""
     padded = f" {text} "
     return frozenset(padded[i : i + _LETTERS] for i in range(max(1, len(padded) - _LETTERS + 1)))
 
 
-def _hash(piece: str) -> int:
-    return int.from_bytes(hashlib.blake2b(piece.encode(), digest_size=8).digest(), "big") % _PRIME
-
-
-def _signed(data: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big", signed=True)
+def _hash(data: bytes, *, signed: bool = False) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big", signed=signed)

@@ -1,4 +1,4 @@
-"""What a writer gives for a caption, before the filters."""
+"""What writers give for a caption, before the filters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ip2p_cli.types import Caption
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """An instruction and what the picture shows afterwards; the other fields as in `types.Triplet`."""
+    """An instruction, and the caption of the edited picture; the fields are as in `types.Triplet`."""
 
     instruction: str
     edited_caption: str
@@ -20,11 +20,15 @@ class Draft:
 
 
 class Writer(Protocol):
-    """Writes drafts. name: what rows say in `writer`."""
+    """Writes drafts."""
 
     @property
     def name(self) -> str:
-        """What rows say in `writer`."""
+        """The value of `writer` in rows."""
 
     def drafts(self, captions: Sequence[Caption]) -> Iterator[tuple[Caption, Draft | str]]:
-        """Drafts for a shard's captions, in their order, or why there is none: they follow from `captions` alone."""
+        """Write drafts for the captions of a shard, in order.
+
+        Yields:
+            A caption with a draft, or with the reason why there is none. They depend on `captions` alone.
+        """

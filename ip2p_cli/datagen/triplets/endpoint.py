@@ -1,6 +1,6 @@
-"""The writer that asks an OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, hosted ones), many calls at once.
+"""Asks an OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, hosted ones) for triplets, many calls at once.
 
-Each answer is appended to a file as it comes: a shard that was not finished asks only for the rest.
+Each answer is appended to a file as it comes: a run that was stopped asks only for the rest.
 """
 
 from __future__ import annotations
@@ -8,29 +8,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
+from ip2p_cli.datagen.openai_client import OpenAIClient, RefusedError, completion_text
 from ip2p_cli.datagen.stages import key_of
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.filters import Moderation
-from ip2p_cli.datagen.triplets.http import Endpoint, RefusedError
-from ip2p_cli.datagen.triplets.prompting import SCHEMA, Ask, asks_of, messages, parse
+from ip2p_cli.datagen.triplets.prompting import SCHEMA, Prompt, draft_of, messages, prompts_of
+from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings
 from ip2p_cli.errors import ModelError
 from ip2p_cli.io.files import as_output_error, write_whole
 from ip2p_cli.types import Caption
 
-if TYPE_CHECKING:
-    from ip2p_cli.datagen.triplets.stage import EndpointConfig, TripletSettings
-
-_MODERATED_AT_ONCE = 32
+_TEXTS_MODERATED_TOGETHER = 32
 _FREQUENCY_PENALTY = 0.1  # the paper's
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. text: None where the endpoint refused, and `why` says so."""
+    """An answer to a prompt. `text` is None where there is none; `why` tells why the endpoint refused."""
 
     key: str
     text: str | None
@@ -40,41 +38,50 @@ class Answer:
 
 
 class EndpointWriter:
-    """Asks for a shard's triplets. folder, number: of the shard, where its answers are kept meanwhile."""
+    """Asks an endpoint for the triplets of a shard.
 
-    def __init__(self, settings: TripletSettings, access: EndpointConfig, folder: Path, number: int) -> None:
+    Args:
+        settings: What the triplets depend on.
+        endpoint: How the model is reached.
+        answers: The file that keeps the answers until the shard is written.
+        usage: The file to write the numbers of calls and tokens to.
+    """
+
+    def __init__(self, settings: TripletSettings, endpoint: EndpointConfig, answers: Path, usage: Path) -> None:
         self.name = f"endpoint:{settings.model}"
-        self._settings, self._access = settings, access
-        self._kept = folder / f".{number:05d}.answers.jsonl"
-        self._usage = folder / f"{number:05d}.usage.json"
-        self._plain = False  # whether the endpoint has refused JSON schemas
-        self._length = "max_tokens"  # newer hosted models have another name for it
+        self._settings, self._endpoint = settings, endpoint
+        self._answers, self._usage = answers, usage
+        self._takes_schemas = True
+        self._length_name = "max_tokens"  # newer hosted models have another name for it
 
     def drafts(self, captions: Sequence[Caption]) -> Iterator[tuple[Caption, Draft | str]]:
-        """See `Writer`. Raises ModelError where the endpoint does not answer; what it said until then is kept."""
-        asks = asks_of(captions, self._settings)
-        answers = asyncio.run(self._all(asks))
-        refused = [answer for answer in answers if answer.text is None and answer.why]
-        if answers and len(refused) == len(answers):
-            self._kept.unlink(missing_ok=True)
-            raise ModelError(f"{self._access.url} refuses every request ({refused[0].why})")
+        """See `Writer`. Raises ModelError where the endpoint does not answer; the answers until then are kept."""
+        prompts = prompts_of(captions, self._settings)
+        answers = asyncio.run(self._ask_all(prompts))
+        refusals = [answer.why for answer in answers if answer.text is None and answer.why]
+        if answers and len(refusals) == len(answers):
+            self._answers.unlink(missing_ok=True)
+            raise ModelError(f"every request failed: {refusals[0]}")
         usage = {
             "calls": len(answers),
             "tokens_in": sum(answer.tokens_in for answer in answers),
             "tokens_out": sum(answer.tokens_out for answer in answers),
         }
         write_whole(self._usage, (json.dumps(usage) + "\n").encode(), overwrite=True)
-        for ask, answer in zip(asks, answers, strict=True):
-            yield ask.caption, _draft(ask, answer)
+        for prompt, answer in zip(prompts, answers, strict=True):
+            if answer.text is None:
+                yield prompt.caption, "refused" if answer.why else "no answer"
+            else:
+                yield prompt.caption, draft_of(answer.text, prompt.kind)
 
-    async def _all(self, asks: Sequence[Ask]) -> list[Answer]:
-        kept = _read_kept(self._kept)
-        url = (self._access.url or "").rstrip("/")
-        url = url if url.endswith("/chat/completions") else f"{url}/chat/completions"
-        free = asyncio.Semaphore(self._access.concurrency)
-        with as_output_error(self._kept), self._kept.open("a", encoding="utf-8") as file:
-            async with _endpoint(url, self._access) as endpoint:
-                calls = [asyncio.create_task(self._one(ask, endpoint, free, kept, file)) for ask in asks]
+    async def _ask_all(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        kept = _read_answers(self._answers)
+        free = asyncio.Semaphore(self._endpoint.concurrency)
+        with as_output_error(self._answers), self._answers.open("a", encoding="utf-8") as file:
+            if file.tell():
+                file.write("\n")  # ends a line that was not written whole
+            async with _client(self._endpoint.url, "chat/completions", self._endpoint) as client:
+                calls = [asyncio.create_task(self._ask_once(p, client, free, kept, file)) for p in prompts]
                 try:
                     return list(await asyncio.gather(*calls))
                 finally:
@@ -82,118 +89,96 @@ class EndpointWriter:
                         call.cancel()
                     await asyncio.gather(*calls, return_exceptions=True)
 
-    async def _one(
-        self, ask: Ask, endpoint: Endpoint, free: asyncio.Semaphore, kept: dict[str, Answer], file: IO[str]
+    async def _ask_once(
+        self, prompt: Prompt, client: OpenAIClient, free: asyncio.Semaphore, kept: dict[str, Answer], file: IO[str]
     ) -> Answer:
-        about = [self._settings.model, self._settings.temperature, self._settings.tokens, messages(ask, as_json=True)]
-        key = key_of(ask.seed, about)
+        """The answer that was kept, or a new one, which is kept."""
+        settings = self._settings
+        key = key_of(
+            prompt.seed, [settings.model, settings.temperature, settings.tokens, messages(prompt, as_json=True)]
+        )
         if key in kept:
             return kept[key]
         async with free:
-            answer = await self._asked(ask, key, endpoint)
-        file.write(json.dumps(vars(answer), ensure_ascii=False) + "\n")
+            answer = await self._ask(prompt, key, client)
+        file.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
         file.flush()
         return answer
 
-    async def _asked(self, ask: Ask, key: str, endpoint: Endpoint) -> Answer:
-        """The answer to one call; where a JSON schema is refused it is asked again for the paper's format."""
+    async def _ask(self, prompt: Prompt, key: str, client: OpenAIClient) -> Answer:
+        """Ask for JSON by a schema; where that is refused, for the paper's format."""
+        with_schema = self._takes_schemas
         while True:
-            plain, length = self._plain, self._length
+            length_name = self._length_name
             try:
-                return _read_answer(key, await endpoint.post(self._body(ask, plain, length)))
+                answer = _answer_of(key, await client.post(self._body(prompt, with_schema, length_name)))
             except RefusedError as refused:
-                if length == "max_tokens" and "max_completion_tokens" in str(refused):
-                    self._length = "max_completion_tokens"
-                elif plain:
-                    return Answer(key, None, str(refused))
+                if length_name == "max_tokens" and "max_completion_tokens" in str(refused):
+                    self._length_name = "max_completion_tokens"
+                elif with_schema:
+                    with_schema = False
                 else:
-                    answer = await self._asked_plainly(ask, key, endpoint, length)
-                    self._plain = self._plain or answer.text is not None
-                    return answer
+                    return Answer(key, None, str(refused))
+            else:
+                self._takes_schemas = self._takes_schemas and (with_schema or answer.text is None)
+                return answer
 
-    async def _asked_plainly(self, ask: Ask, key: str, endpoint: Endpoint, length: str) -> Answer:
-        try:
-            return _read_answer(key, await endpoint.post(self._body(ask, True, length)))
-        except RefusedError as refused:
-            return Answer(key, None, str(refused))
-
-    def _body(self, ask: Ask, plain: bool, length: str) -> dict[str, Any]:
+    def _body(self, prompt: Prompt, with_schema: bool, length_name: str) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._settings.model,
-            "messages": messages(ask, as_json=not plain),
+            "messages": messages(prompt, as_json=with_schema),
             "temperature": self._settings.temperature,
             "frequency_penalty": _FREQUENCY_PENALTY,
-            "seed": ask.seed % 2**31,
-            length: self._settings.tokens,
+            "seed": prompt.seed % 2**31,
+            length_name: self._settings.tokens,
         }
-        if not plain:
+        if with_schema:
             schema = {"name": "edit", "strict": True, "schema": dict(SCHEMA)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
 
-def moderation(access: EndpointConfig) -> Moderation:
-    """What asks `access.moderation` about texts; it raises ModelError where that gives no verdict."""
-    address = (access.moderation or "").rstrip("/")
-    url = address if address.endswith("/moderations") else f"{address}/moderations"
+def moderation(endpoint: EndpointConfig) -> Moderation:
+    """A function that asks `endpoint.moderation` which texts to drop; it raises ModelError without a verdict."""
 
     async def ask(texts: Sequence[str]) -> list[bool]:
         verdicts: list[bool] = []
-        async with _endpoint(url, access) as endpoint:
-            for start in range(0, len(texts), _MODERATED_AT_ONCE):
-                part = list(texts[start : start + _MODERATED_AT_ONCE])
-                try:
-                    results = (await endpoint.post({"input": part})).get("results")
-                except RefusedError as refused:
-                    raise ModelError(f"{url} says {refused}") from None
+        async with _client(endpoint.moderation, "moderations", endpoint) as client:
+            for start in range(0, len(texts), _TEXTS_MODERATED_TOGETHER):
+                part = list(texts[start : start + _TEXTS_MODERATED_TOGETHER])
+                results = (await client.post({"input": part})).get("results")
                 if not isinstance(results, list) or len(results) != len(part):
-                    raise ModelError(f"{url} gives no verdict for each text: is it an endpoint for moderation?")
-                verdicts += [not isinstance(one, dict) or one.get("flagged") is not False for one in results]
+                    raise ModelError(f"{client.url} gives no verdict for each text: is it an endpoint for moderation?")
+                verdicts += [not isinstance(result, dict) or result.get("flagged") is not False for result in results]
         return verdicts
 
     return lambda texts: asyncio.run(ask(texts))
 
 
-def _endpoint(url: str, access: EndpointConfig) -> Endpoint:
-    return Endpoint(url, access.key_name, timeout=access.timeout, tries=access.tries, pause=access.pause)
+def _client(url: str | None, route: str, endpoint: EndpointConfig) -> OpenAIClient:
+    return OpenAIClient(
+        url or "",
+        route,
+        key_name=endpoint.key_name,
+        timeout=endpoint.timeout,
+        tries=endpoint.tries,
+        pause=endpoint.pause,
+    )
 
 
-def _read_answer(key: str, said: dict[str, Any]) -> Answer:
-    """The text of a chat completion, and its tokens."""
-    usage = said.get("usage") if isinstance(said.get("usage"), dict) else {}
-    counts = [(usage or {}).get(name) for name in ("prompt_tokens", "completion_tokens")]
-    tokens = [count if isinstance(count, int) else 0 for count in counts]
-    try:
-        text = said["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError):
-        text = None
-    return Answer(key, text if isinstance(text, str) else None, "", *tokens)
+def _answer_of(key: str, reply: dict[str, Any]) -> Answer:
+    usage = reply.get("usage")
+    counts = [usage.get(name) if isinstance(usage, dict) else 0 for name in ("prompt_tokens", "completion_tokens")]
+    return Answer(key, completion_text(reply), "", *(count if isinstance(count, int) else 0 for count in counts))
 
 
-def _draft(ask: Ask, answer: Answer) -> Draft | str:
-    if answer.text is None:
-        return "refused" if answer.why else "no answer"
-    found = parse(answer.text)
-    if found is None:
-        return "does not split in two"
-    return Draft(instruction=found[0], edited_caption=found[1], kind=ask.kind)
-
-
-def _read_kept(path: Path) -> dict[str, Answer]:
-    """The answers of a run that stopped; the last line may be torn."""
-    kept: dict[str, Answer] = {}
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return kept
-    if data and not data.endswith(b"\n"):
-        data = data[: data.rfind(b"\n") + 1]
-        with as_output_error(path):
-            path.write_bytes(data)
-    for line in data.splitlines():
+def _read_answers(path: Path) -> dict[str, Answer]:
+    """The answers of a run that stopped; lines that were not written whole are skipped."""
+    answers: dict[str, Answer] = {}
+    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
         try:
             answer = Answer(**json.loads(line))
         except (ValueError, TypeError):
             continue
-        kept[answer.key] = answer
-    return kept
+        answers[answer.key] = answer
+    return answers

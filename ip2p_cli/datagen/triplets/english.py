@@ -1,4 +1,4 @@
-"""Small changes of an English caption that leave it English: nouns swapped, words put in, phrases added or left out."""
+"""Changes English captions: swaps nouns, puts words in, adds and removes phrases."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _COUNTS = frozenset(
     "two three four five six several some many few group pair close-up man woman people couple".split()  # noqa: SIM905
 )
 _CLAUSE = re.compile(r"(?<!that )(?<!which )(?<!who )\b(?:is|are|was|were)\b")
-# What makes another thing of a noun after it: a hot dog, a teddy bear.
+# Words that change the meaning of the noun after them: a hot dog, a teddy bear.
 _COMPOUNDS = frozenset(
     "hot teddy sports fire palm polar sea guinea school police pine oak cherry christmas traffic race fishing snow "  # noqa: SIM905
     "paper corn coffee bath clock bell water cell electric stuffed toy rocking ice cup motor pocket coat".split()
@@ -45,7 +45,7 @@ _STARTS = _DETERMINERS | _COUNTS
 
 @dataclass(frozen=True)
 class Noun:
-    """A noun phrase's last word in a caption, at [start, end). plural: whether it is one."""
+    """The last word of a noun phrase, at [start, end) of a caption."""
 
     start: int
     end: int
@@ -54,11 +54,11 @@ class Noun:
 
 
 def find_noun(caption: str, noun: str) -> Noun | None:
-    """Where `caption` speaks of a `noun` (singular) and of nothing longer ("dog", not "dog house"); else None."""
+    """Find a noun, given in the singular, that is not part of a longer one ("dog", not "dog house")."""
     lower = caption.lower()
     invariant = plural_of(noun) == noun
     for form, plural in ((noun, False), (plural_of(noun), True)):
-        if form not in lower:  # most are not, and patterns cost
+        if form not in lower:  # cheaper than the pattern
             continue
         for match in re.finditer(rf"(?<![\w-]){re.escape(form)}(?![\w'’-])", caption, re.IGNORECASE):
             before = [word.lower() for word in _WORD.findall(caption[: match.start()])]
@@ -66,13 +66,13 @@ def find_noun(caption: str, noun: str) -> Noun | None:
                 continue
             if match.group()[0].isupper() and match.start() > 0:  # part of a name: the Eiffel Tower
                 continue
-            if plural or _determined(before, strictly=invariant):  # of "sheep", what is not one sheep is several
+            if plural or _determined(before, strictly=invariant):  # "sheep" without a determiner is a plural
                 return Noun(match.start(), match.end(), match.group().lower(), plural)
     return None
 
 
 def described(caption: str, word: str) -> tuple[Noun, str] | None:
-    """(where `word` is, the one or two words that it describes); None where that is not clear."""
+    """Find an adjective; returns it and the one or two words that it describes, or None where that is not clear."""
     if word not in caption.lower():
         return None
     for match in re.finditer(rf"(?<![\w-]){re.escape(word)}(?![\w'’-])", caption, re.IGNORECASE):
@@ -81,21 +81,21 @@ def described(caption: str, word: str) -> tuple[Noun, str] | None:
             continue
         rest = caption[match.end() :]
         for count in (1, 2):
-            found = re.match(rf"((?:\s+[A-Za-z'’-]+){{{count}}})(.*)", rest, re.DOTALL)
-            if found is None:
+            phrase = re.match(rf"((?:\s+[A-Za-z'’-]+){{{count}}})(.*)", rest, re.DOTALL)
+            if phrase is None:
                 break
-            words = found[1].split()
+            words = phrase[1].split()
             if any(w.lower() in _FUNCTION or _is_verb(w) or w[0].isupper() for w in words):
                 break
-            if count == 2 and words[1].endswith("s") and not words[0].endswith("s"):  # maybe what it does
+            if count == 2 and words[1].endswith("s") and not words[0].endswith("s"):  # it may be a verb
                 break
-            if _ends_phrase(found[2]):
+            if _ends_phrase(phrase[2]):
                 return Noun(match.start(), match.end(), match.group().lower(), False), " ".join(words).lower()
     return None
 
 
 def replaced(caption: str, at: Noun, new: str) -> str:
-    """`caption` with another word at `at`; "a" before it becomes "an" where needed, and a capital stays one."""
+    """Replace a noun; "a" before it becomes "an" where needed, and a capital is kept."""
     start = caption[: at.start]
     article = re.search(r"\b(an?)\s$", start, re.IGNORECASE)
     if article is not None:
@@ -107,17 +107,17 @@ def replaced(caption: str, at: Noun, new: str) -> str:
 
 
 def follows_article(caption: str, at: Noun) -> bool:
-    """Whether "a", "an" or "the" is right before it."""
+    """Whether "a", "an" or "the" is right before the noun."""
     return re.search(r"\b(?:an?|the)\s$", caption[: at.start], re.IGNORECASE) is not None
 
 
 def inserted(caption: str, at: Noun, phrase: str) -> str:
-    """`caption` with a phrase right after `at`."""
+    """Insert a phrase right after a noun."""
     return f"{caption[: at.end]} {phrase}{caption[at.end :]}"
 
 
 def added(caption: str, phrase: str) -> str:
-    """`caption` with a phrase at its end, before its full stop; after a comma where it begins with one or needs one."""
+    """Add a phrase before the full stop, with a comma where the phrase begins with one or needs one."""
     body, stop = _split_stop(caption)
     plain = phrase.removeprefix(",").strip()
     comma = phrase.startswith(",") or "," in body or (phrase.startswith("with ") and " with " in body)
@@ -125,12 +125,14 @@ def added(caption: str, phrase: str) -> str:
 
 
 def depicted(caption: str, what: str) -> str:
-    """`caption` as a picture of another sort; what: "a watercolour of"."""
+    """Turn a caption into one of another medium, such as "a watercolour of"."""
     body, stop = _split_stop(caption)
     head = _PICTURE.match(body)
     rest = body[head.end() :] if head else body
     first = rest.split(" ", 1)[0]
-    if (head is None and first.lower() not in _STARTS) or _CLAUSE.search(rest):  # a name keeps its capital
+    if (head is None and first.lower() not in _STARTS) or _CLAUSE.search(
+        rest
+    ):  # the first word may be a name, which keeps its capital
         return f"{body}, as {what.removesuffix(' with a picture of').removesuffix(' of')}{stop}"
     if first.lower() in _STARTS:
         rest = rest[:1].lower() + rest[1:]
@@ -138,45 +140,45 @@ def depicted(caption: str, what: str) -> str:
 
 
 def beyond_picture(caption: str) -> str:
-    """What follows "a photo of" and the like; all of it where nothing does."""
+    """The caption without "a photo of" or the like at its beginning."""
     head = _PICTURE.match(caption)
     return caption[head.end() :] if head else caption
 
 
 def without_companion(caption: str) -> tuple[str, str] | None:
-    """(`caption` without the "with a …" or "and a …" at its end, what is left out); None where there is none."""
+    """Remove "with a …" or "and a …" at the end; returns the caption and the noun, or None where there is none."""
     body, stop = _split_stop(caption)
-    found = re.search(r"^(.*\w),? (with|wearing|holding|and) (?:an?|his|her|the)((?: [a-z-]+){1,2})$", body)
-    if found is None:
+    match = re.search(r"^(.*\w),? (with|wearing|holding|and) (?:an?|his|her|the)((?: [a-z-]+){1,2})$", body)
+    if match is None:
         return None
-    before, noun = found[1], found[3].strip()
+    before, noun = match[1], match[3].strip()
     words, last = noun.split(), before.split()[-1].lower()
     if any(w in _FUNCTION or _is_verb(w) for w in words) or last.endswith("ed") or last in _FUNCTION | _DETERMINERS:
         return None
-    if found[2] == "and" and len(_WORD.findall(before)) > 3:  # it may be joined to anything
+    if match[2] == "and" and len(_WORD.findall(before)) > 3:  # unclear what "and" joins
         return None
     return before + stop, noun
 
 
 def word_before(caption: str, at: Noun) -> str:
-    """The word right before it, in lower case; "" where there is none."""
+    """The word before a noun, in lower case; "" where there is none."""
     words = _WORD.findall(caption[: at.start])
     return str(words[-1]).lower() if words else ""
 
 
 def with_article(noun: str, plural: bool) -> str:
-    """ "a noun", "an apple", or plural without an article."""
+    """The noun with "a" or "an", or its plural."""
     return plural_of(noun) if plural else f"{article_of(noun)} {noun}"
 
 
 def article_of(word: str) -> str:
-    """ "a" or "an"."""
+    """The article of a word: "a" or "an"."""
     vowel = word[:1].lower() in tuple("aeiou") and not re.match(r"(?:uni(?!n)|use|eu|one\b|ufo)", word, re.IGNORECASE)
     return "an" if vowel else "a"
 
 
 def plural_of(noun: str) -> str:
-    """The plural; of several words the last one's, or the one's before "of"."""
+    """The plural of a noun; of several words the last one, or the one before "of", changes."""
     head, of, tail = noun.partition(" of ")
     *first, last = head.split()
     if last in _PLURALS:
@@ -189,12 +191,12 @@ def plural_of(noun: str) -> str:
 
 
 def has_word(caption: str, words: Sequence[str]) -> bool:
-    """Whether any of the words or phrases is in it."""
+    """Whether a caption has any of the words or phrases."""
     return bool(words) and _any_of(tuple(words)).search(caption) is not None
 
 
 def find_slot(caption: str, slots: Sequence[str]) -> re.Match[str] | None:
-    """Where the first of some phrases is."""
+    """Find the first place of any of the phrases."""
     return _any_of(tuple(slots)).search(caption) if slots else None
 
 
@@ -217,7 +219,7 @@ def _is_verb(word: str) -> bool:
 
 
 def _determined(before: list[str], *, strictly: bool) -> bool:
-    """Whether the words before a noun begin its phrase: a determiner or, unless `strictly`, the caption's start."""
+    """Whether a determiner or, unless `strictly`, the caption's start comes before a noun, with few words between."""
     for count, word in enumerate(reversed(before)):
         if word in _DETERMINERS:
             return True

@@ -1,4 +1,4 @@
-"""Examples to fine-tune a language model on: the paper's format of 700 examples, or conversations."""
+"""Writes examples to fine-tune a language model on, in the paper's format or as conversations."""
 
 from __future__ import annotations
 
@@ -7,23 +7,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from ip2p_cli.datagen.triplets.data_files import exemplars
 from ip2p_cli.datagen.triplets.prompting import ASK, chat_example, completion
-from ip2p_cli.datagen.triplets.seeds import exemplars
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.files import write_whole
-from ip2p_cli.io.names import printable, reason
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.tables import read_rows
 
 FormatName = Literal["prompt-completion", "chat"]
+_COLUMNS = (("caption", "input"), ("instruction", "edit"), ("edited_caption", "output"))
 
 
 def write_examples(path: Path, source: Path | None, form: FormatName, *, overwrite: bool = False) -> int:
-    """Write an example a line to `path`; how many there are.
+    """Write an example a line.
 
-    source: a .jsonl with `caption` or `input`, `instruction` or `edit`, `edited_caption` or `output`; None for our own
-    triplets. Raises InputError where it cannot be read, OutputError where `path` cannot be written or exists.
+    Args:
+        path: The .jsonl to write.
+        source: A table with `caption` or `input`, `instruction` or `edit`, `edited_caption` or `output`. None is our
+            own hand-written triplets.
+        form: The paper's prompts and completions, or conversations.
+        overwrite: Replace a file that exists.
+
+    Returns:
+        The number of examples.
+
+    Raises:
+        InputError: The source cannot be read.
+        OutputError: `path` cannot be written, or exists.
     """
-    found = _own() if source is None else _read(source)
-    lines = [json.dumps(_example(*triplet, form), ensure_ascii=False) for triplet in found]
+    triplets = _own() if source is None else _read(source)
+    lines = [json.dumps(_example(*triplet, form), ensure_ascii=False) for triplet in triplets]
     if not lines:
         raise InputError(f"{printable(source or '')}: no triplets")
     write_whole(path, ("\n".join(lines) + "\n").encode(), overwrite=overwrite)
@@ -37,25 +50,18 @@ def _example(caption: str, instruction: str, edited: str, form: FormatName) -> d
 
 
 def _own() -> Iterator[tuple[str, str, str]]:
-    return ((one.caption, one.instruction, one.edited_caption) for one in exemplars())
+    return ((own.caption, own.instruction, own.edited_caption) for own in exemplars())
 
 
 def _read(path: Path) -> Iterator[tuple[str, str, str]]:
-    names = (("caption", "input"), ("instruction", "edit"), ("edited_caption", "output"))
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                values = [next((row[name] for name in pair if row.get(name)), None) for pair in names]
-                if not all(isinstance(value, str) for value in values):
-                    raise InputError(
-                        f"{printable(path)}, line {number}: it needs caption, instruction and edited_caption (or "
-                        "input, edit and output), each a text"
-                    )
-                yield str(values[0]), str(values[1]), str(values[2])
-    except OSError as error:
-        raise InputError(f"{printable(path)}: {reason(error)}: check the path of --from") from error
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{printable(path)}: not a JSON object a line ({error})") from error
+    """Caption, instruction and edited caption of each row, under the names of ours or of the released files."""
+    for number, row in read_rows(path):
+        if not isinstance(row, dict):
+            raise InputError(f"{printable(path)}, row {number}: not a JSON object")
+        caption, instruction, edited = (row.get(name) or row.get(other) for name, other in _COLUMNS)
+        if not (isinstance(caption, str) and isinstance(instruction, str) and isinstance(edited, str)):
+            raise InputError(
+                f"{printable(path)}, row {number}: it needs caption, instruction and edited_caption (or input, edit "
+                "and output), each a text"
+            )
+        yield caption, instruction, edited

@@ -1,68 +1,59 @@
-"""The writer that needs no model: hand-written edits (grammar.yaml), each tried on a caption."""
+"""Writes triplets without a model: each of the hand-written edits in grammar.yaml is tried on a caption."""
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any
-
-import yaml
 
 from ip2p_cli.datagen.stages import seed_of
 from ip2p_cli.datagen.triplets import english
+from ip2p_cli.datagen.triplets.data_files import grammar
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.filters import unchanged
 from ip2p_cli.looks import looks
 from ip2p_cli.types import Caption
 
-_FILE = "grammar.yaml"
-
 
 @dataclass(frozen=True)
 class Edit:
-    """What an edit would make of one caption. group: of edits that are alike, for balance. say: ways to ask for it."""
+    """An edit that fits a caption.
+
+    Attributes:
+        kind: The kind of edit.
+        group: The name of similar edits, which are balanced within a kind.
+        edited: The edited caption.
+        wordings: Instructions that ask for the edit.
+        look: The look that paints the edit, or None.
+    """
 
     kind: str
     group: str
     edited: str
-    say: Sequence[str]
+    wordings: Sequence[str]
     look: str | None = None
 
 
-@cache
-def grammar() -> Mapping[str, Any]:
-    """The tables of grammar.yaml."""
-    found: Mapping[str, Any] = yaml.safe_load(_text())
-    return found
-
-
-def digest() -> str:
-    """Of the tables: another grammar writes other triplets."""
-    return hashlib.sha256(_text().encode()).hexdigest()[:16]
-
-
-def kinds() -> list[str]:
-    """All kinds of edits, in a fixed order."""
-    return list(grammar()["kinds"])
-
-
 def edits_of(caption: str, *, looks_only: bool = False) -> list[Edit]:
-    """Every edit that fits a caption. looks_only: just those that a look of `looks` paints."""
-    found = list(_look_edits(caption))
+    """The edits that fit a caption; with `looks_only` those that a look paints."""
+    sources = [_look_edits]
     if not looks_only:
-        found += [*_phrase_edits(caption), *_swaps(caption), *_word_edits(caption), *_described(caption)]
-        found += [*_worn(caption), *_removed(caption)]
-    return [edit for edit in found if not unchanged(caption, edit.edited)]
+        sources += [_phrase_edits, _swaps, _word_edits, _descriptions, _clothes, _removals]
+    return [edit for source in sources for edit in source(caption) if not unchanged(caption, edit.edited)]
 
 
 class GrammarWriter:
-    """Chooses among the edits that fit; balance: kinds, and what is alike in a kind, equally often in a shard."""
+    """Chooses among the edits that fit a caption.
+
+    Args:
+        seed: Of the choice.
+        per_caption: The triplets to write for each caption.
+        looks_only: Choose only edits that a look paints.
+        balance: Choose the kinds, and the groups in a kind, equally often in a shard.
+    """
 
     name = "grammar"
 
@@ -70,13 +61,13 @@ class GrammarWriter:
         self._seed, self._count, self._looks_only, self._balance = seed, per_caption, looks_only, balance
 
     def drafts(self, captions: Sequence[Caption]) -> Iterator[tuple[Caption, Draft | str]]:
-        """Drafts for each caption, in order, or why there is none. What a caption gets depends on those before it."""
+        """See `Writer`. A caption's drafts depend on the captions before it where kinds are balanced."""
         used: Counter[str] = Counter()
         for caption in captions:
             draw = random.Random(seed_of(self._seed, caption.key, "grammar"))
             fitting = edits_of(caption.caption, looks_only=self._looks_only)
             draw.shuffle(fitting)
-            own: Counter[str] = Counter()  # kinds that this caption got: others first
+            own: Counter[str] = Counter()  # the kinds that this caption has: others come first
             for _ in range(self._count):
                 if not fitting:
                     yield caption, "no edit fits"
@@ -87,12 +78,8 @@ class GrammarWriter:
                 own[edit.kind] += 1
                 used.update((edit.kind, f"{edit.kind}/{edit.group}"))
                 fitting = [other for other in fitting if other.group != edit.group and other.edited != edit.edited]
-                yield (
-                    caption,
-                    Draft(
-                        instruction=draw.choice(edit.say), edited_caption=edit.edited, kind=edit.kind, look=edit.look
-                    ),
-                )
+                wording = draw.choice(edit.wordings)
+                yield caption, Draft(instruction=wording, edited_caption=edit.edited, kind=edit.kind, look=edit.look)
 
 
 def _look_edits(caption: str) -> Iterator[Edit]:
@@ -107,20 +94,20 @@ def _phrase_edits(caption: str) -> Iterator[Edit]:
             yield from _of_entry(caption, entry, entry["say"], None)
 
 
-def _of_entry(caption: str, entry: Mapping[str, Any], say: Sequence[str], look: str | None) -> Iterator[Edit]:
-    """The edits of an entry with `add` or `as`; none where the caption says something that it would contradict."""
+def _of_entry(caption: str, entry: Mapping[str, Any], wordings: Sequence[str], look: str | None) -> Iterator[Edit]:
+    """The edits of an entry with `add` or `as`; none where they would contradict the caption."""
     kind = entry["kind"]
     rules = grammar()["kinds"][kind]
     if rules.get("outdoors") and english.has_word(caption, grammar()["indoors"]):
         return
     slot = english.find_slot(caption, rules.get("slots", ()))
-    left = caption[: slot.start()] + caption[slot.end() :] if slot else english.beyond_picture(caption)
-    if english.has_word(left, rules.get("unless", ())):
+    rest = caption[: slot.start()] + caption[slot.end() :] if slot else english.beyond_picture(caption)
+    if english.has_word(rest, rules.get("unless", ())):
         return
     if kind == "place" and slot is None and re.search(r"\b(?:in|on|at|by|near|over|across|through)\b", caption, re.I):
         return
     if "as" in entry:
-        yield from (Edit(kind, what, english.depicted(caption, what), say, look) for what in entry["as"])
+        yield from (Edit(kind, what, english.depicted(caption, what), wordings, look) for what in entry["as"])
         return
     family = entry["add"]
     if slot is not None and english.has_word(slot.group(), [phrase.strip(" ,") for phrase in family]):
@@ -130,7 +117,7 @@ def _of_entry(caption: str, entry: Mapping[str, Any], say: Sequence[str], look: 
             edited = caption[: slot.start()] + phrase + caption[slot.end() :]
         else:
             edited = english.added(caption, phrase)
-        yield Edit(kind, look or family[0], edited, say, look)
+        yield Edit(kind, look or family[0], edited, wordings, look)
 
 
 def _swaps(caption: str) -> Iterator[Edit]:
@@ -150,10 +137,10 @@ def _word_edits(caption: str) -> Iterator[Edit]:
     for name, table in grammar()["words"].items():
         kind = table.get("kind", name)
         for word, others in table["words"].items():
-            found = english.described(caption, word)
-            if found is None:
+            match = english.described(caption, word)
+            if match is None:
                 continue
-            at, noun = found
+            at, noun = match
             last = noun.split()[-1]
             if last not in table.get("of", (last,)) or last in table.get("not_of", ()):
                 continue
@@ -164,7 +151,7 @@ def _word_edits(caption: str) -> Iterator[Edit]:
                 yield Edit(kind, f"{word} {other}", english.replaced(caption, at, other), say)
 
 
-def _described(caption: str) -> Iterator[Edit]:
+def _descriptions(caption: str) -> Iterator[Edit]:
     for kind, table in grammar()["describe"].items():
         for noun in table["nouns"]:
             at = english.find_noun(caption, noun)
@@ -175,7 +162,7 @@ def _described(caption: str) -> Iterator[Edit]:
                 yield Edit(kind, f"{noun} {word}", edited, [text.format(noun=at.text) for text in say])
 
 
-def _worn(caption: str) -> Iterator[Edit]:
+def _clothes(caption: str) -> Iterator[Edit]:
     table = grammar()["wear"]
     for noun in table["nouns"]:
         at = english.find_noun(caption, noun)
@@ -183,15 +170,12 @@ def _worn(caption: str) -> Iterator[Edit]:
             continue
         for phrase, say in table["phrases"].items():
             kind = table["kinds"][phrase.split()[0]]
-            said = [text.format(noun=at.text) for text in say]
-            yield Edit(kind, phrase, english.inserted(caption, at, phrase), said)
+            wordings = [text.format(noun=at.text) for text in say]
+            yield Edit(kind, phrase, english.inserted(caption, at, phrase), wordings)
 
 
-def _removed(caption: str) -> Iterator[Edit]:
-    found = english.without_companion(caption)
-    if found is not None:
-        yield Edit("remove", "remove", found[0], [text.format(noun=found[1]) for text in grammar()["remove"]["say"]])
-
-
-def _text() -> str:
-    return resources.files(__package__).joinpath(_FILE).read_text("utf-8")
+def _removals(caption: str) -> Iterator[Edit]:
+    split = english.without_companion(caption)
+    if split is not None:
+        edited, noun = split
+        yield Edit("remove", "remove", edited, [text.format(noun=noun) for text in grammar()["remove"]["say"]])

@@ -1,64 +1,57 @@
-"""The writer that runs a causal language model from a folder, several captions at once.
+"""Runs a causal language model from a folder, several captions at once.
 
-Sampling is by Gumbel noise from each item's own generator, so that an item's answer follows from its seed, not from
-which others are in its batch; from the most likely tokens only, which spares drawing for a whole vocabulary.
+Each prompt samples with Gumbel noise from its own generator, so its answer does not depend on the others in its batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ip2p_cli.datagen.triplets.draft import Draft
-from ip2p_cli.datagen.triplets.prompting import Ask, asks_of, completion_prompt, messages, parse
+from ip2p_cli.datagen.triplets.prompting import END, Prompt, completion_prompt, draft_of, messages, prompts_of
+from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings
 from ip2p_cli.errors import ModelError
 from ip2p_cli.io.names import printable
 from ip2p_cli.models.device import pick_device
 from ip2p_cli.models.library_logging import quiet
 from ip2p_cli.types import Caption
 
-if TYPE_CHECKING:
-    from ip2p_cli.datagen.triplets.stage import EndpointConfig, TripletSettings
-
-_TOP = 100
-_MARGIN = 12  # tokens at the end of an answer in which its end mark is looked for
-_ENDS = ("\nEND", "END\n")
+_LIKELIEST = 100  # tokens to sample from
+_LAST_TOKENS = 12  # of an answer, in which its end mark is looked for
+_ENDS = (END, "END\n")
 
 
 class LocalWriter:
     """Runs the model in the folder `settings.model`. Raises ModelError where it cannot be read."""
 
-    def __init__(self, settings: TripletSettings, access: EndpointConfig) -> None:
+    def __init__(self, settings: TripletSettings, config: EndpointConfig) -> None:
         folder = Path(settings.model or "")
         self.name = f"local:{folder.name}"
-        self._settings, self._batch = settings, access.batch
-        self._device = torch.device(pick_device(access.device).name)
+        self._settings, self._batch = settings, config.batch
+        self._device = torch.device(pick_device(config.device).name)
         self._tokenizer, self._model = _load(folder, self._device)
 
     def drafts(self, captions: Sequence[Caption]) -> Iterator[tuple[Caption, Draft | str]]:
-        """See `Writer`."""
-        asks = asks_of(captions, self._settings)
-        for start in range(0, len(asks), self._batch):
-            part = asks[start : start + self._batch]
-            for ask, text in zip(part, self._answers(part), strict=True):
-                found = parse(text)
-                if found is None:
-                    yield ask.caption, "does not split in two"
-                else:
-                    yield ask.caption, Draft(instruction=found[0], edited_caption=found[1], kind=ask.kind)
+        """See `Writer`. Raises ModelError where the prompts are too long for the model."""
+        prompts = prompts_of(captions, self._settings)
+        for start in range(0, len(prompts), self._batch):
+            batch = prompts[start : start + self._batch]
+            for prompt, answer in zip(batch, self._answers(batch), strict=True):
+                yield prompt.caption, draft_of(answer, prompt.kind)
 
     @torch.inference_mode()
-    def _answers(self, asks: Sequence[Ask]) -> list[str]:
-        """The answers, each cut after its end mark."""
+    def _answers(self, prompts: Sequence[Prompt]) -> list[str]:
+        """The answers, each cut before its end mark."""
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
         tokenizer, settings = self._tokenizer, self._settings
         chat = settings.shots > 0 and tokenizer.chat_template is not None
-        prompts = [self._chat(ask) if chat else completion_prompt(ask) for ask in asks]
-        inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not chat).to(self._device)
+        texts = [self._chat_text(prompt) if chat else completion_prompt(prompt) for prompt in prompts]
+        inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=not chat).to(self._device)
         length = inputs["input_ids"].shape[1]
         limit = getattr(self._model.config, "max_position_embeddings", None)
         if isinstance(limit, int) and length + settings.tokens > limit:
@@ -66,7 +59,7 @@ class LocalWriter:
                 f"{self.name} takes {limit} tokens, the prompts have {length} and answers may have {settings.tokens}: "
                 "lower --shots or --max-tokens"
             )
-        noise = _Gumbel([ask.seed for ask in asks], settings.temperature)
+        noise = _GumbelNoise([prompt.seed for prompt in prompts], settings.temperature)
         written = self._model.generate(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
@@ -77,41 +70,45 @@ class LocalWriter:
                 eos_token_id=tokenizer.eos_token_id,
             ),
             logits_processor=LogitsProcessorList([noise]),
-            stopping_criteria=StoppingCriteriaList([_Ended(tokenizer, length)]),
+            stopping_criteria=StoppingCriteriaList([_HasEnded(tokenizer, length)]),
         )
-        texts = tokenizer.batch_decode(written[:, length:], skip_special_tokens=True)
-        return [str(text).split("\nEND", 1)[0] for text in texts]
+        answers = tokenizer.batch_decode(written[:, length:], skip_special_tokens=True)
+        return [str(answer).split(END, 1)[0] for answer in answers]
 
-    def _chat(self, ask: Ask) -> str:
-        said = messages(ask, as_json=False)
-        return str(self._tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+    def _chat_text(self, prompt: Prompt) -> str:
+        conversation = messages(prompt, as_json=False)
+        return str(self._tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
 
 
-class _Gumbel:
-    """Scores (B, V) with noise, whose largest is then a sample (Gumbel-max); a logits processor."""
+class _GumbelNoise:
+    """A logits processor: adds noise to scores (B, V), so that the largest is a sample (the Gumbel-max trick).
+
+    Tokens that are not among the likeliest are left out, which spares noise for a whole vocabulary.
+    """
 
     def __init__(self, seeds: Sequence[int], temperature: float) -> None:
-        self._draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._temperature = temperature
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self._temperature == 0:
             return scores
-        top, places = scores.float().topk(min(_TOP, scores.shape[-1]), dim=-1)
-        uniform = torch.stack([torch.rand(top.shape[-1], generator=draw, dtype=torch.float64) for draw in self._draws])
+        top, indices = scores.float().topk(min(_LIKELIEST, scores.shape[-1]), dim=-1)
+        rows = [torch.rand(top.shape[-1], generator=row, dtype=torch.float64) for row in self._generators]
+        uniform = torch.stack(rows)
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-12)))
         noisy = top / self._temperature + gumbel.to(top)
-        return torch.full_like(scores, float("-inf"), dtype=torch.float32).scatter(-1, places, noisy)
+        return torch.full_like(scores, float("-inf"), dtype=torch.float32).scatter(-1, indices, noisy)
 
 
-class _Ended:
-    """Whether each answer (B,) has its end mark; a stopping criterion. start: tokens of the prompt."""
+class _HasEnded:
+    """A stopping criterion: whether each answer (B,) has its end mark after a prompt of `length` tokens."""
 
-    def __init__(self, tokenizer: Any, start: int) -> None:
-        self._tokenizer, self._start = tokenizer, start
+    def __init__(self, tokenizer: Any, length: int) -> None:
+        self._tokenizer, self._length = tokenizer, length
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        tails = self._tokenizer.batch_decode(input_ids[:, self._start :][:, -_MARGIN:], skip_special_tokens=True)
+        tails = self._tokenizer.batch_decode(input_ids[:, self._length :][:, -_LAST_TOKENS:], skip_special_tokens=True)
         return torch.tensor([any(end in tail for end in _ENDS) for tail in tails], device=input_ids.device)
 
 

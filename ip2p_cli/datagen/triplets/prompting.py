@@ -1,6 +1,6 @@
-"""What language models are asked, and how their answers are read.
+r"""Prompts for language models, and how their answers are read.
 
-The formats are the paper's: caption, `\\n##\\n`, instruction, `\\n%%\\n`, edited caption, `\\nEND` (Brooks et al. 2022,
+The formats are the paper's: caption, `\n##\n`, instruction, `\n%%\n`, edited caption, `\nEND` (Brooks et al. 2022,
 section 3.1); chat models may also answer with a JSON object.
 """
 
@@ -11,17 +11,16 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ip2p_cli.datagen.stages import seed_of
-from ip2p_cli.datagen.triplets.seeds import Exemplar, exemplars
+from ip2p_cli.datagen.triplets.data_files import Exemplar, exemplars
+from ip2p_cli.datagen.triplets.draft import Draft
+from ip2p_cli.datagen.triplets.settings import TripletSettings
 from ip2p_cli.types import Caption
 
-if TYPE_CHECKING:
-    from ip2p_cli.datagen.triplets.stage import TripletSettings
-
 ASK, BETWEEN, END = "\n##\n", "\n%%\n", "\nEND"
-UNLABELLED = "other"  # what a model that was fine-tuned chose itself
+UNLABELLED = "other"  # the kind where a fine-tuned model chooses the edit itself
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -44,97 +43,112 @@ _STYLES = (
     "Be inventive, but stay with what can be seen.",
     "Choose an everyday edit.",
 )
-_OWN_KIND = 3  # exemplars of the wanted kind among those shown
+_OF_KIND = 3  # exemplars of the prompt's kind among those shown
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One call: the n-th triplet of a caption. seed: of all that is drawn for it; shown: exemplars."""
+class Prompt:
+    """A prompt for a triplet of a caption.
+
+    Attributes:
+        caption: The caption.
+        kind: The kind of edit to ask for.
+        seed: Of all that is drawn for the prompt and its answer.
+        style: A rule for the instruction's wording.
+        shown: The exemplars in the prompt.
+    """
 
     caption: Caption
-    nth: int
     kind: str
     seed: int
     style: str
     shown: Sequence[Exemplar]
 
 
-def asks_of(captions: Sequence[Caption], settings: TripletSettings) -> list[Ask]:
-    """The calls for a shard, in order. Where `settings.balance`, kinds come round equally often, else each is drawn."""
+def prompts_of(captions: Sequence[Caption], settings: TripletSettings) -> list[Prompt]:
+    """The prompts for the captions of a shard, in order.
+
+    With `settings.balance` each kind comes once before one comes again, else each prompt draws its kind.
+    """
     kinds = sorted({exemplar.kind for exemplar in exemplars()})
-    turn: list[str] = []
-    asks = []
+    round_of_kinds: list[str] = []
+    prompts = []
     for caption in captions:
-        for nth in range(settings.per_caption):
-            own = seed_of(settings.seed, caption.key, nth, "ask")
-            draw = random.Random(own)
-            if not turn:
-                turn = random.Random(own).sample(kinds, len(kinds))
-            kind = turn.pop() if settings.balance else draw.choice(kinds)
-            shown = _shown(draw, kind, settings.shots)
-            asks.append(Ask(caption, nth, kind if settings.shots else UNLABELLED, own, draw.choice(_STYLES), shown))
-    return asks
+        for attempt in range(settings.per_caption):
+            seed = seed_of(settings.seed, caption.key, attempt, "ask")
+            draw = random.Random(seed)
+            if not round_of_kinds:
+                round_of_kinds = random.Random(seed).sample(kinds, len(kinds))
+            kind = round_of_kinds.pop() if settings.balance else draw.choice(kinds)
+            shown = _drawn_exemplars(draw, kind, settings.shots)
+            style = draw.choice(_STYLES)
+            prompts.append(Prompt(caption, kind if settings.shots else UNLABELLED, seed, style, shown))
+    return prompts
 
 
-def messages(ask: Ask, *, as_json: bool) -> list[dict[str, str]]:
-    """A conversation for a chat model; as_json: that asks for an object, not for the paper's format."""
+def messages(prompt: Prompt, *, as_json: bool) -> list[dict[str, str]]:
+    """The prompt as a conversation. as_json: ask for a JSON object, not for the paper's format."""
     how = (
         'Answer with a JSON object: {"instruction": …, "edited_caption": …}.'
         if as_json
         else "Answer with the instruction, a line with %%, the edited caption, and a line with END; nothing else."
     )
     system = f"{TASK} {how}"
-    if ask.shown:
-        system += f" The kind of edit: {ask.kind}. {ask.style}"
-    said = [{"role": "system", "content": system}]
-    for one in ask.shown:
-        said += _turn(one.caption, one.instruction, one.edited_caption, as_json=as_json)
-    return [*said, {"role": "user", "content": ask.caption.caption}]
+    if prompt.shown:
+        system += f" The kind of edit: {prompt.kind}. {prompt.style}"
+    conversation = [{"role": "system", "content": system}]
+    for shown in prompt.shown:
+        conversation += _turn(shown.caption, shown.instruction, shown.edited_caption, as_json=as_json)
+    return [*conversation, {"role": "user", "content": prompt.caption.caption}]
 
 
-def completion_prompt(ask: Ask) -> str:
-    """A text for a model without conversations to go on with; without exemplars, what a fine-tuned one has learnt."""
-    lead = f"{TASK}\nThe kind of edit: {ask.kind}. {ask.style}\n\n" if ask.shown else ""
+def completion_prompt(prompt: Prompt) -> str:
+    """The prompt as a text to go on with; without exemplars it is what a fine-tuned model was taught."""
+    lead = f"{TASK}\nThe kind of edit: {prompt.kind}. {prompt.style}\n\n" if prompt.shown else ""
     shown = "".join(
-        f"{one.caption}{ASK}{completion(one.instruction, one.edited_caption)}\n\n" for one in reversed(ask.shown)
+        f"{exemplar.caption}{ASK}{completion(exemplar.instruction, exemplar.edited_caption)}\n\n"
+        for exemplar in reversed(prompt.shown)
     )
-    return f"{lead}{shown}{ask.caption.caption}{ASK}"
+    return f"{lead}{shown}{prompt.caption.caption}{ASK}"
 
 
 def completion(instruction: str, edited: str) -> str:
-    """The paper's answer, with the space that its examples begin with."""
+    """An answer in the paper's format, with the space that its examples begin with."""
     return f" {instruction}{BETWEEN}{edited}{END}"
 
 
 def chat_example(caption: str, instruction: str, edited: str) -> list[dict[str, str]]:
-    """The conversation that a chat model is fine-tuned on, as `messages` without exemplars asks for it."""
-    ask = Ask(Caption(key="", caption=caption), 0, UNLABELLED, 0, "", ())
-    return messages(ask, as_json=True)[:1] + _turn(caption, instruction, edited, as_json=True)
+    """A conversation to fine-tune a chat model on; `messages` without exemplars begins the same way."""
+    prompt = Prompt(Caption(key="", caption=caption), UNLABELLED, 0, "", ())
+    return messages(prompt, as_json=True)[:1] + _turn(caption, instruction, edited, as_json=True)
+
+
+def draft_of(answer: str, kind: str) -> Draft | str:
+    """The draft that an answer holds, or the reason why it holds none."""
+    parts = parse(answer)
+    return "does not split in two" if parts is None else Draft(instruction=parts[0], edited_caption=parts[1], kind=kind)
 
 
 def parse(answer: str) -> tuple[str, str] | None:
-    """(instruction, edited caption) of an answer in either format; None where it does not split in two."""
+    """The instruction and the edited caption of an answer in either format; None where it does not split in two."""
     text = re.sub(r"^\s*<think>.*?</think>", "", answer, flags=re.DOTALL)
-    found = _parse_json(text)
-    if found is None:
-        parts = [part.strip() for part in text.split("\nEND", 1)[0].split("%%")]
-        found = (parts[0], parts[1]) if len(parts) == 2 else None
-    if found is None:
+    parts = _parse_json(text) or [part.strip() for part in text.split(END, 1)[0].split("%%")]
+    if len(parts) != 2:
         return None
-    instruction, edited = (" ".join(part.split()) for part in found)
+    instruction, edited = (" ".join(part.split()) for part in parts)
     return (instruction, edited) if instruction and edited else None
 
 
-def _parse_json(text: str) -> tuple[str, str] | None:
+def _parse_json(text: str) -> list[str] | None:
     begin, end = text.find("{"), text.rfind("}")
     try:
-        found = json.loads(text[begin : end + 1]) if 0 <= begin < end else None
+        value = json.loads(text[begin : end + 1])
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         return None
-    values = (found.get("instruction"), found.get("edited_caption"))
-    return (values[0], values[1]) if isinstance(values[0], str) and isinstance(values[1], str) else None
+    parts = [part for name in ("instruction", "edited_caption") if isinstance(part := value.get(name), str)]
+    return parts if len(parts) == 2 else None
 
 
 def _turn(caption: str, instruction: str, edited: str, *, as_json: bool) -> list[dict[str, str]]:
@@ -145,10 +159,10 @@ def _turn(caption: str, instruction: str, edited: str, *, as_json: bool) -> list
     return [{"role": "user", "content": caption}, {"role": "assistant", "content": answer}]
 
 
-def _shown(draw: random.Random, kind: str, shots: int) -> list[Exemplar]:
-    own = [one for one in exemplars() if one.kind == kind]
-    others = [one for one in exemplars() if one.kind != kind]
-    first = draw.sample(own, min(len(own), _OWN_KIND, shots))
-    chosen = first + draw.sample(others, min(len(others), shots - len(first)))
+def _drawn_exemplars(draw: random.Random, kind: str, count: int) -> list[Exemplar]:
+    of_kind = [exemplar for exemplar in exemplars() if exemplar.kind == kind]
+    others = [exemplar for exemplar in exemplars() if exemplar.kind != kind]
+    chosen = draw.sample(of_kind, min(len(of_kind), _OF_KIND, count))
+    chosen += draw.sample(others, min(len(others), count - len(chosen)))
     draw.shuffle(chosen)
     return chosen

@@ -120,10 +120,13 @@ def test_no_triplets(ip2p: Run) -> None:
         ("pairs: 3", "pairs should hold settings"),
         ("name: x", "it names no stage"),
         ("- pairs", "not a recipe"),
-        ("pairs: {candidates: many}", "r.yaml: pairs: "),
+        ("pairs: {candidates: many}", "r.yaml:1: pairs: candidates: "),
+        ("pairs:\n  candidates: 0", "r.yaml:2: pairs: candidates: "),
+        ("pairs: {candidates: true}", "r.yaml:1: pairs: candidates: "),
+        ("pairs: {blend: 7}", "r.yaml:1: pairs: blend: "),
         ("pairs: {json: true}", "has no setting 'json'"),
         ("captions: {near: 0.9}", "captions of what? Give --source"),
-        ("pairs: {cross: both}", "r.yaml: pairs: "),
+        ("pairs: {cross: both}", "r.yaml:1: pairs: "),
     ],
 )
 def test_wrong_recipes(ip2p: Run, data: Path, recipe: str, said: str) -> None:

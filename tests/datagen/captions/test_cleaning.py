@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ip2p_cli.datagen.captions import cleaning
 from ip2p_cli.datagen.captions.cleaning import clean, language_check, normal, out_of_bounds
-from ip2p_cli.datagen.captions.deduplication import Deduplicator, Place, rows_of_band
+from ip2p_cli.datagen.captions.deduplication import Deduplicator, PassProgress, rows_of_band
 from ip2p_cli.datagen.captions.sources import caption_of_name
 from ip2p_cli.errors import UsageError
 
@@ -92,27 +92,27 @@ def test_names_of_photos(stem: str, wanted: str) -> None:
 def test_near_duplicates(tmp_path: Path) -> None:
     with Deduplicator(tmp_path / "seen", 0.8) as seen:
         long = "a small wooden boat on a quiet lake in the mountains at sunrise"
-        assert not seen.near_duplicate(long)
-        assert seen.near_duplicate(long + "s")
-        assert not seen.near_duplicate(long.replace("boat", "house").replace("sunrise", "midnight"))
-        assert not seen.near_duplicate("a")
-        assert seen.near_duplicate("a")
-        assert not seen.duplicate("x")
-        assert seen.duplicate("x")
+        assert not seen.add_near(long)
+        assert seen.add_near(long + "s")
+        assert not seen.add_near(long.replace("boat", "house").replace("sunrise", "midnight"))
+        assert not seen.add_near("a")
+        assert seen.add_near("a")
+        assert not seen.add("x")
+        assert seen.add("x")
 
 
 def test_what_was_not_committed_is_forgotten(tmp_path: Path) -> None:
     with Deduplicator(tmp_path / "seen", None) as seen:
-        assert seen.place() == Place()
-        seen.duplicate("kept")
-        seen.commit(Place(2, 30, 20, {"key": "ä"}))
-        seen.duplicate("lost")
-        assert not seen.near_duplicate("x")
-        assert not seen.near_duplicate("x")
+        assert seen.progress() == PassProgress()
+        seen.add("kept")
+        seen.commit(PassProgress(2, 30, 20, {"key": "ä"}))
+        seen.add("lost")
+        assert not seen.add_near("x")
+        assert not seen.add_near("x")
     with Deduplicator(tmp_path / "seen", None) as seen:
-        assert seen.place() == Place(2, 30, 20, {"key": "ä"})
-        assert seen.duplicate("kept")
-        assert not seen.duplicate("lost")
+        assert seen.progress() == PassProgress(2, 30, 20, {"key": "ä"})
+        assert seen.add("kept")
+        assert not seen.add("lost")
 
 
 def test_bands_find_what_is_near_enough() -> None:

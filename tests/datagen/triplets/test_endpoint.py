@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from ip2p_cli.datagen.stages import WorkerConfig, run_stage, total_counts
-from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, WriteTriplets, triplet_tasks
+from ip2p_cli.datagen.stages import total_counts
+from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, write_triplets
+from ip2p_cli.datagen.triplets.data_files import exemplars
 from ip2p_cli.datagen.triplets.endpoint import EndpointWriter
-from ip2p_cli.datagen.triplets.seeds import exemplars
 from ip2p_cli.errors import ModelError, UsageError
 from ip2p_cli.io.shards import Shards
 from tests.datagen.triplets.chat_server import Reply, Said, Server, caption_of, chat, good, serving
@@ -49,10 +49,8 @@ def access(server: Server, **more: object) -> EndpointConfig:
 
 def write(data: Path, server: Server, settings: TripletSettings = SETTINGS, **more: object) -> Mapping[str, int]:
     """What was dropped. Raises what went wrong in a shard."""
-    shards, tasks = triplet_tasks(data, settings)
-    make = WriteTriplets(data=data, settings=settings, access=access(server, **more))
     markers = []
-    for _, result, _ in run_stage(shards, tasks, make, WorkerConfig()):
+    for _, result, _ in write_triplets(data, settings, access(server, **more)):
         if isinstance(result, Exception):
             raise result
         markers.append(result)
@@ -128,9 +126,7 @@ def test_bad_answers_are_counted(data: Path) -> None:
         "4": Said(b'{"choices": []}'),
     })  # fmt: skip
     with serving(bad) as server:
-        shards, tasks = triplet_tasks(data, SETTINGS)
-        make = WriteTriplets(data=data, settings=SETTINGS, access=access(server))
-        ((_, marker, _),) = run_stage(shards, tasks[:1], make, WorkerConfig())
+        (_, marker, _), _ = write_triplets(data, SETTINGS, access(server))
     assert not isinstance(marker, Exception)
     assert marker.counts == {"does not split in two": 2, "caption unchanged": 1, "refused": 1, "no answer": 1}
 
@@ -170,11 +166,11 @@ def test_a_timeout_is_asked_again(data: Path) -> None:
     [
         (
             Said(b'{"error": "bad key sk-very-secret"}', 401),
-            r"401: .*bad key ….*a key is not taken: set OPENAI_API_KEY",
+            r"401: .*bad key ….*a key is not accepted: set OPENAI_API_KEY",
         ),
         (Said(b"no such model", 404), "404: no such model: check the address and the model's name"),
         (Said(b"busy", 500), r"does not answer \(500: busy\) after 4 tries"),
-        (Said(b"no", 400), r"refuses every request \(400: no\)"),
+        (Said(b"no", 400), r"every request failed: .*/chat/completions refuses the request \(400: no\)"),
         (Said(b"x" * (5 << 20)), "gives more than 4 MB"),
     ],
 )
@@ -188,7 +184,7 @@ def test_what_fails_writes_no_shard(data: Path, monkeypatch: pytest.MonkeyPatch,
 def test_nobody_listens(data: Path) -> None:
     with pytest.raises(ModelError, match="does not answer"):
         write(data, Server("http://127.0.0.1:9/v1"))
-    with pytest.raises(UsageError, match="is no web address"):
+    with pytest.raises(UsageError, match="is not a web address"):
         write(data, Server("ftp://x"))
 
 
@@ -259,4 +255,7 @@ def test_newer_models_name_the_length_otherwise(data: Path, tmp_path: Path) -> N
 
     with serving(reply) as server:
         assert write(data, server) == {}
-    assert EndpointWriter(SETTINGS, EndpointConfig(url="http://x"), tmp_path, 0).name == "endpoint:some-model"
+    assert (
+        EndpointWriter(SETTINGS, EndpointConfig(url="http://x"), tmp_path / "a", tmp_path / "b").name
+        == "endpoint:some-model"
+    )

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ip2p_cli.datagen.triplets import english
+from ip2p_cli.datagen.triplets.data_files import exemplars, grammar
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.filters import unchanged
-from ip2p_cli.datagen.triplets.grammar import GrammarWriter, edits_of, grammar, kinds
-from ip2p_cli.datagen.triplets.seeds import exemplars
+from ip2p_cli.datagen.triplets.grammar import GrammarWriter, edits_of
 from ip2p_cli.looks import looks
 from ip2p_cli.types import Caption
 
@@ -39,7 +39,7 @@ def test_tables_are_sound() -> None:
     named = {e["kind"] for e in [*tables["looks"].values(), *tables["edits"]]} | set(tables["wear"]["kinds"].values())
     named |= {kind for part in ("swap", "describe") for kind in tables[part]}
     named |= {table.get("kind", name) for name, table in tables["words"].items()} | {"remove"}
-    assert named == set(kinds())
+    assert named == set(grammar()["kinds"])
     assert all(("add" in e) != ("as" in e) for e in [*tables["looks"].values(), *tables["edits"]])
     assert all(e["say"] for e in tables["edits"])
     swaps = sum(len(others) for table in tables["swap"].values() for others in table["nouns"].values())
@@ -48,7 +48,7 @@ def test_tables_are_sound() -> None:
 
 def test_our_own_triplets() -> None:
     assert len(exemplars()) >= 60
-    assert {one.kind for one in exemplars()} == set(kinds())
+    assert {one.kind for one in exemplars()} == set(grammar()["kinds"])
     assert len({one.caption for one in exemplars()}) == len(exemplars())
     assert not any(unchanged(one.caption, one.edited_caption) for one in exemplars())
 
@@ -115,11 +115,11 @@ def test_every_edit_changes_the_caption_and_keeps_its_form(caption: str) -> None
     for edit in found:
         assert not unchanged(caption, edit.edited)
         assert "  " not in edit.edited
-        assert "{" not in edit.edited + "".join(edit.say)
+        assert "{" not in edit.edited + "".join(edit.wordings)
         assert edit.edited.endswith(".") == caption.endswith(".")
         assert edit.edited[0].isupper() == caption[0].isupper()
         assert not re.search(r"\b[Aa] [aeio]|\b[Aa]n [^aeiouAEIOU8]", edit.edited), edit.edited
-        assert edit.look is None or edit.say == looks()[edit.look].wordings
+        assert edit.look is None or edit.wordings == looks()[edit.look].wordings
 
 
 def test_looks_only_are_painted() -> None:
@@ -155,7 +155,7 @@ def test_another_seed_writes_other_triplets() -> None:
 def test_any_text_is_borne(caption: str) -> None:
     for edit in edits_of(caption):
         assert edit.edited
-        assert edit.say
+        assert edit.wordings
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from ip2p_cli.datagen.stages import WorkerConfig, run_stage
-from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, WriteTriplets, triplet_tasks
+from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, write_triplets
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.local import LocalWriter
 from ip2p_cli.datagen.triplets.prompting import ASK, completion
@@ -73,12 +72,10 @@ def test_the_stage_counts_it(tmp_path: Path) -> None:
         for caption in CAPTIONS:
             writer.add(asdict(caption))
     settings = TripletSettings(writer="local", model=str(saved(tmp_path / "m", 0)), shots=0, tokens=8)
-    shards, tasks = triplet_tasks(tmp_path, settings)
-    make = WriteTriplets(data=tmp_path, settings=settings, access=EndpointConfig(device="cpu"))
-    ((_, marker, _),) = run_stage(shards, tasks, make, WorkerConfig())
+    ((_, marker, _),) = write_triplets(tmp_path, settings, EndpointConfig(device="cpu"))
     assert not isinstance(marker, Exception)
     assert (marker.rows, marker.counts) == (0, {"does not split in two": 5})
-    assert shards.about()["model"] == "m"  # type: ignore[index]
+    assert Shards(folder=tmp_path / "triplets").about()["model"] == "m"  # type: ignore[index]
 
 
 @pytest.mark.slow
@@ -95,13 +92,13 @@ def test_samples_follow_the_seed_not_the_batch(tmp_path: Path) -> None:
     folder = saved(tmp_path / "random", 0)
     settings = TripletSettings(writer="local", model=str(folder), shots=0, tokens=8)
     writer = LocalWriter(settings, EndpointConfig(device="cpu"))
-    from ip2p_cli.datagen.triplets.prompting import asks_of
+    from ip2p_cli.datagen.triplets.prompting import prompts_of
 
-    asks = asks_of(CAPTIONS, TripletSettings(seed=0, per_caption=1, shots=0, balance=True))
-    together = writer._answers(asks)
-    assert [writer._answers([ask])[0] for ask in asks] == together
+    prompts = prompts_of(CAPTIONS, TripletSettings(seed=0, per_caption=1, shots=0, balance=True))
+    together = writer._answers(prompts)
+    assert [writer._answers([prompt])[0] for prompt in prompts] == together
     assert len(set(together)) == 5
-    other = asks_of(CAPTIONS, TripletSettings(seed=1, per_caption=1, shots=0, balance=True))
+    other = prompts_of(CAPTIONS, TripletSettings(seed=1, per_caption=1, shots=0, balance=True))
     assert writer._answers(other) != together
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from ip2p_cli.datagen.triplets import TripletSettings
 from ip2p_cli.datagen.triplets.prompting import (
-    asks_of,
     chat_example,
     completion,
     completion_prompt,
     messages,
     parse,
+    prompts_of,
 )
 from ip2p_cli.types import Caption
 
@@ -47,18 +47,18 @@ def test_any_answer_is_borne(answer: str) -> None:
 
 
 def test_kinds_come_round_and_prompts_differ() -> None:
-    asks = asks_of(CAPTIONS, TripletSettings(seed=3, per_caption=1, shots=6, balance=True))
-    first = [ask.kind for ask in asks[:20]]
+    prompts = prompts_of(CAPTIONS, TripletSettings(seed=3, per_caption=1, shots=6, balance=True))
+    first = [prompt.kind for prompt in prompts[:20]]
     assert len(set(first)) == 20
-    assert all(sum(one.kind == ask.kind for one in ask.shown) >= 3 for ask in asks)
-    assert len({completion_prompt(ask) for ask in asks}) == 60
-    assert len({ask.style for ask in asks}) >= 5
-    assert asks == asks_of(CAPTIONS, TripletSettings(seed=3, per_caption=1, shots=6, balance=True))
-    assert asks != asks_of(CAPTIONS, TripletSettings(seed=4, per_caption=1, shots=6, balance=True))
+    assert all(sum(one.kind == prompt.kind for one in prompt.shown) >= 3 for prompt in prompts)
+    assert len({completion_prompt(prompt) for prompt in prompts}) == 60
+    assert len({prompt.style for prompt in prompts}) >= 5
+    assert prompts == prompts_of(CAPTIONS, TripletSettings(seed=3, per_caption=1, shots=6, balance=True))
+    assert prompts != prompts_of(CAPTIONS, TripletSettings(seed=4, per_caption=1, shots=6, balance=True))
 
 
 def test_a_fine_tuned_model_is_asked_as_it_was_taught() -> None:
-    (ask,) = asks_of(CAPTIONS[:1], TripletSettings(seed=0, per_caption=1, shots=0, balance=True))
-    assert completion_prompt(ask) == "a lamp 0\n##\n"
-    assert chat_example("a lamp 0", "gild it", "a golden lamp")[:2] == messages(ask, as_json=True)
-    assert ask.kind == "other"
+    (prompt,) = prompts_of(CAPTIONS[:1], TripletSettings(seed=0, per_caption=1, shots=0, balance=True))
+    assert completion_prompt(prompt) == "a lamp 0\n##\n"
+    assert chat_example("a lamp 0", "gild it", "a golden lamp")[:2] == messages(prompt, as_json=True)
+    assert prompt.kind == "other"

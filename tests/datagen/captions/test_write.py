@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ip2p_cli.datagen.captions import CaptionSettings, caption_shards
-from ip2p_cli.datagen.captions.sources import source_of
+from ip2p_cli.datagen.captions import CaptionSettings, source_of, write_captions
 from ip2p_cli.errors import InputError, OutputError, UsageError
 from ip2p_cli.io.shards import Shards
 
@@ -35,7 +34,7 @@ def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("a cat on a roof\nA cat on a roof!\ndog\n\na small cat on a roof in the old town\n"
                       "a small cat on a roof in the old towns\n" + "word " * 80 + "\nдва кота на крыше\n")  # fmt: skip
-    ((marker, there),) = caption_shards(source_of(str(source)), tmp_path / "d", CaptionSettings())
+    ((marker, there),) = write_captions(source_of(str(source)), tmp_path / "d", CaptionSettings())
     assert not there
     assert marker.counts == {"duplicate": 1, "too short": 1, "empty": 1, "near duplicate": 1, "too long": 1,
                              "other language": 1}  # fmt: skip
@@ -51,38 +50,38 @@ def test_a_pass_that_stopped_goes_on(tmp_path: Path, stop_at: int) -> None:
     lines = some_captions(50)
     source.write_text("\n".join(lines + lines[:30] + some_captions(30, 1)))
     settings = CaptionSettings(language="any", rows=10)
-    whole = list(caption_shards(source_of(str(source)), tmp_path / "whole", settings))
-    part = caption_shards(source_of(str(source)), tmp_path / "part", settings)
+    whole = list(write_captions(source_of(str(source)), tmp_path / "whole", settings))
+    part = write_captions(source_of(str(source)), tmp_path / "part", settings)
     for _ in range(stop_at):
         next(part)
     part.close()
-    rest = list(caption_shards(source_of(str(source)), tmp_path / "part", settings))
+    rest = list(write_captions(source_of(str(source)), tmp_path / "part", settings))
     assert [there for _, there in rest] == [True] * stop_at + [False] * (8 - stop_at)
     assert bytes_of(tmp_path / "part") == bytes_of(tmp_path / "whole")
     assert [m.counts for m, _ in rest] == [m.counts for m, _ in whole]
     assert sum(m.counts.get("duplicate", 0) for m, _ in rest) == 30
-    assert all(there for _, there in caption_shards(source_of(str(source)), tmp_path / "part", settings))
+    assert all(there for _, there in write_captions(source_of(str(source)), tmp_path / "part", settings))
 
 
 def test_a_shard_that_was_deleted_comes_back(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("\n".join(some_captions(30)))
     settings = CaptionSettings(language="any", rows=10)
-    list(caption_shards(source_of(str(source)), tmp_path, settings))
+    list(write_captions(source_of(str(source)), tmp_path, settings))
     before = bytes_of(tmp_path)
     Shards(folder=tmp_path / "captions").path(1).unlink()
-    list(caption_shards(source_of(str(source)), tmp_path, settings))
+    list(write_captions(source_of(str(source)), tmp_path, settings))
     assert bytes_of(tmp_path) == before
 
 
 def test_another_source_is_refused_or_redone(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("\n".join(some_captions(30)))
-    list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10)))
+    list(write_captions(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10)))
     source.write_text("\n".join(some_captions(12, 5)))
     with pytest.raises(UsageError, match="fingerprint"):
-        list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10)))
-    made = list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10), redo=True))
+        list(write_captions(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10)))
+    made = list(write_captions(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10), redo=True))
     assert [m.rows for m, _ in made] == [10, 2]
     assert len(bytes_of(tmp_path)) == 2
 
@@ -91,20 +90,20 @@ def test_two_runs_at_once(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("\n".join(some_captions(30)))
     settings = CaptionSettings(language="any", rows=10)
-    one = caption_shards(source_of(str(source)), tmp_path, settings)
+    one = write_captions(source_of(str(source)), tmp_path, settings)
     next(one)
     with pytest.raises(OutputError, match="wait for the other run"):
-        list(caption_shards(source_of(str(source)), tmp_path, settings))
+        list(write_captions(source_of(str(source)), tmp_path, settings))
     assert len(list(one)) == 2
 
 
 def test_a_limit(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("\n".join(some_captions(30)))
-    made = list(caption_shards(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10, limit=20)))
+    made = list(write_captions(source_of(str(source)), tmp_path, CaptionSettings(language="any", rows=10, limit=20)))
     assert [m.rows for m, _ in made] == [10, 10]
     with pytest.raises(InputError, match="no such file"):
-        list(caption_shards(source_of("nowhere.txt"), tmp_path / "x", CaptionSettings()))
+        list(write_captions(source_of("nowhere.txt"), tmp_path / "x", CaptionSettings()))
 
 
 def test_photos_are_the_same_only_where_their_bytes_are(tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ def test_photos_are_the_same_only_where_their_bytes_are(tmp_path: Path) -> None:
     for name, data in {"IMG_1.jpg": b"1", "IMG_2.png": b"2", "in/red-fox.jpg": b"3", "in/z.jpg": b"1"}.items():
         (folder / name).write_bytes(data)
     (folder / "IMG_2.txt").write_text("A quiet lake in the mountains\n")
-    ((marker, _),) = caption_shards(source_of(f"photos:{folder}"), tmp_path / "d", CaptionSettings())
+    ((marker, _),) = write_captions(source_of(f"photos:{folder}"), tmp_path / "d", CaptionSettings())
     rows = list(Shards(folder=tmp_path / "d" / "captions").rows(0))
     assert [row["caption"] for row in rows] == ["a photo", "A quiet lake in the mountains", "a photo of a red fox"]
     assert [row["image"] for row in rows] == [str(folder / n) for n in ("IMG_1.jpg", "IMG_2.png", "in/red-fox.jpg")]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ip2p_cli.datagen.stages import WorkerConfig, run_stage, total_counts
-from ip2p_cli.datagen.triplets import TripletSettings, WriteTriplets, triplet_tasks
+from ip2p_cli.datagen.stages import WorkerConfig, total_counts
+from ip2p_cli.datagen.triplets import TripletSettings, write_triplets
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.filters import passing, read_blocklist, unchanged
 from ip2p_cli.errors import InputError, UsageError
@@ -46,9 +46,8 @@ def ip2p(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
     return lambda *words: run("gen-data", *words, tiny=False)
 
 
-def write(data: Path, settings: TripletSettings, hands: WorkerConfig | None = None) -> list[Marker]:
-    shards, tasks = triplet_tasks(data, settings)
-    made = run_stage(shards, tasks, WriteTriplets(data=data, settings=settings), hands or WorkerConfig())
+def write(data: Path, settings: TripletSettings, workers: WorkerConfig | None = None) -> list[Marker]:
+    made = write_triplets(data, settings, workers=workers)
     return [marker for _, marker, _ in made if isinstance(marker, Marker)]
 
 
@@ -66,29 +65,29 @@ def test_rows_are_triplets(data: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_bytes_by_any_hands(data: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_by_any_workers(data: Path, tmp_path: Path) -> None:
     settings = TripletSettings(per_caption=2, seed=5)
     write(data, settings)
-    for name, hands in {
+    for name, configs in {
         "two": [WorkerConfig(workers=2)],
         "ray": [WorkerConfig(engine="ray", workers=2)],
         "parts": [WorkerConfig(part=(2, 2)), WorkerConfig(part=(1, 2))],
     }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "captions").symlink_to(data / "captions")
-        for one in hands:
-            write(tmp_path / name, settings, one)
+        for config in configs:
+            write(tmp_path / name, settings, config)
         assert bytes_of(tmp_path / name) == bytes_of(data)
 
 
 def test_other_settings_are_refused(data: Path) -> None:
     write(data, TripletSettings())
     with pytest.raises(UsageError, match="seed 0, now 1"):
-        triplet_tasks(data, TripletSettings(seed=1))
+        write_triplets(data, TripletSettings(seed=1))
     with pytest.raises(InputError, match="run the stage before first"):
-        triplet_tasks(data / "nowhere", TripletSettings())
+        write_triplets(data / "nowhere", TripletSettings())
     with pytest.raises(UsageError, match="about the grammar"):
-        triplet_tasks(data, TripletSettings(writer="local", model="x", looks_only=True))
+        write_triplets(data, TripletSettings(writer="local", model="x", looks_only=True))
 
 
 def test_filters() -> None:

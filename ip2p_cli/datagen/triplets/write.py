@@ -1,0 +1,131 @@
+"""Writes a shard of triplets for each shard of captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ip2p_cli.datagen.stages import StageResult, Task, Work, WorkerConfig, key_of, run_stage, tasks_of
+from ip2p_cli.datagen.triplets.draft import Draft, Writer
+from ip2p_cli.datagen.triplets.filters import Moderation, passing, read_blocklist
+from ip2p_cli.datagen.triplets.grammar import GrammarWriter
+from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings
+from ip2p_cli.errors import UsageError
+from ip2p_cli.io.shards import Marker, Shards
+from ip2p_cli.types import Caption, Triplet
+
+
+def write_triplets(
+    data: Path,
+    settings: TripletSettings | None = None,
+    endpoint: EndpointConfig | None = None,
+    workers: WorkerConfig | None = None,
+    *,
+    redo: bool = False,
+) -> Iterator[StageResult]:
+    """Write the shards of `data`/triplets that are missing.
+
+    Args:
+        data: The dataset's folder, with captions.
+        settings: What the triplets depend on. None is the defaults.
+        endpoint: How models are reached. None is the defaults.
+        workers: Who does the work. None is this process.
+        redo: Write shards again that were made with other settings or from other captions.
+
+    Yields:
+        As `run_stage`.
+
+    Raises:
+        InputError: There are no captions.
+        UsageError: The folder was made with other settings.
+        ModelError: The model cannot be read.
+    """
+    stage = triplet_stage(data, settings or TripletSettings(), endpoint or EndpointConfig(), redo=redo)
+    return run_stage(*stage, workers or WorkerConfig(), redo=redo)
+
+
+def triplet_stage(
+    data: Path, settings: TripletSettings, endpoint: EndpointConfig, *, redo: bool = False
+) -> tuple[Shards, list[Task], Callable[[int], Work]]:
+    """The shards, the tasks and what makes the workers, for `run_stage`. Raises as `write_triplets`."""
+    if settings.writer == "endpoint" and not (endpoint.url and settings.model):
+        raise UsageError("--writer endpoint needs --url and --llm: for example http://localhost:8000/v1 and its model")
+    captions, triplets = Shards(folder=data / "captions"), Shards(folder=data / "triplets")
+    tasks = tasks_of(captions)
+    triplets.begin(settings.about(), redo=redo)
+    return triplets, tasks, _MakeWorker(captions, triplets, settings, endpoint)
+
+
+@dataclass(frozen=True)
+class _MakeWorker:
+    captions: Shards
+    triplets: Shards
+    settings: TripletSettings
+    endpoint: EndpointConfig
+
+    def __call__(self, number: int) -> Work:
+        """Make the worker of a process; it loads its model and its lists once."""
+        settings = self.settings
+        blocked = None if settings.blocklist is None else read_blocklist(settings.blocklist)
+        moderate = self._moderation()
+        writer_of = self._writer_factory()
+
+        def work(task: Task) -> Marker:
+            rows = [Caption(**row) for row in self.captions.rows(task.source)]
+            writer = writer_of(task.number)
+            drafts = passing(list(writer.drafts(rows)), blocked=blocked, moderate=moderate)
+            with self.triplets.writing(task.number, task.digest) as file:
+                for caption, draft in drafts:
+                    if isinstance(draft, str):
+                        file.drop(draft)
+                    else:
+                        file.add(asdict(_triplet(caption, draft, writer.name, settings.seed)))
+            self._answers_path(task.number).unlink(missing_ok=True)
+            return self.triplets.marker(task.number)
+
+        return work
+
+    def _writer_factory(self) -> Callable[[int], Writer]:
+        """A function from a shard's number to its writer. Raises ModelError where a local model cannot be read."""
+        settings, endpoint = self.settings, self.endpoint
+        if settings.writer == "endpoint":
+            from ip2p_cli.datagen.triplets.endpoint import EndpointWriter
+
+            folder = self.triplets.folder
+            return lambda number: EndpointWriter(
+                settings, endpoint, self._answers_path(number), folder / f"{number:05d}.usage.json"
+            )
+        writer: Writer
+        if settings.writer == "local":
+            from ip2p_cli.datagen.triplets.local import LocalWriter
+
+            writer = LocalWriter(settings, endpoint)
+        else:
+            writer = GrammarWriter(
+                settings.seed, settings.per_caption, looks_only=settings.looks_only, balance=settings.balance
+            )
+        return lambda number: writer
+
+    def _answers_path(self, number: int) -> Path:
+        return self.triplets.folder / f".{number:05d}.answers.jsonl"
+
+    def _moderation(self) -> Moderation | None:
+        if not self.settings.moderate:
+            return None
+        from ip2p_cli.datagen.triplets.endpoint import moderation
+
+        return moderation(self.endpoint)
+
+
+def _triplet(caption: Caption, draft: Draft, writer: str, seed: int) -> Triplet:
+    return Triplet(
+        key=key_of("triplet", seed, caption.key, draft.instruction, draft.edited_caption),
+        caption=caption.caption,
+        instruction=draft.instruction,
+        edited_caption=draft.edited_caption,
+        kind=draft.kind,
+        writer=writer,
+        look=draft.look,
+        image=caption.image,
+    )
