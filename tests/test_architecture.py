@@ -29,7 +29,6 @@ ALLOWED: dict[str, set[str]] = {
     "diffusion": {"diffusion", "models"},
     "models": {"models"},
     "io": {"io"},
-    "jobs": set(),
     "settings": {"diffusion", "io", "presets", "config"},
     "config": {"io", "models"},
     "presets": {"io"},
