@@ -38,12 +38,14 @@ class SDEditStart:
 def encode_image(editor: Editor, pixels: torch.Tensor) -> ImageLatent:
     """The image condition: pixels (N, 3, H, W) in [-1, 1] -> latents (N, C, H/f, W/f), f = editor.vae_factor.
 
-    The mode of the posterior, not scaled. H and W must be multiples of f (ValueError).
+    The mode of the posterior, not scaled. Pictures are encoded one by one, so that a picture's latents do not depend
+    on its batch. H and W must be multiples of f (ValueError).
     """
     if pixels.shape[-2] % editor.vae_factor or pixels.shape[-1] % editor.vae_factor:
         raise ValueError(f"height and width must be multiples of {editor.vae_factor}, not {tuple(pixels.shape[-2:])}")
-    posterior = editor.vae.encode(pixels.to(editor.device, editor.vae.dtype)).latent_dist
-    return ImageLatent(posterior.mode().float())
+    given = pixels.to(editor.device, editor.vae.dtype)
+    modes = [editor.vae.encode(picture).latent_dist.mode().float() for picture in _one_by_one(given)]
+    return ImageLatent(torch.cat(modes).contiguous())
 
 
 def make_generators(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -140,7 +142,16 @@ def run(
 
 @torch.no_grad()
 def decode(editor: Editor, latent: SampledLatent | ImageLatent) -> torch.Tensor:
-    """Pixels (N, 3, H, W) in [0, 1], float32, on editor.device."""
+    """Pixels (N, 3, H, W) in [0, 1], float32, on editor.device; one picture at a time, as in `encode_image`."""
     condition = latent.as_condition(editor.scaling_factor) if isinstance(latent, SampledLatent) else latent
-    pixels: torch.Tensor = editor.vae.decode(condition.tensor.to(editor.device, editor.vae.dtype)).sample
-    return (pixels.float() / 2 + 0.5).clamp(0, 1)
+    given = condition.tensor.to(editor.device, editor.vae.dtype)
+    pixels = torch.cat([editor.vae.decode(item).sample.float() for item in _one_by_one(given)])
+    return (pixels / 2 + 0.5).clamp(0, 1)
+
+
+def _one_by_one(batch: torch.Tensor) -> list[torch.Tensor]:
+    """The items of a batch (N, C, H, W) as contiguous tensors (1, C, H, W).
+
+    Convolutions choose their algorithm by batch size and memory layout, and the algorithms round differently.
+    """
+    return [item.contiguous() for item in batch.split(1)]

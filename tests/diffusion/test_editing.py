@@ -91,6 +91,26 @@ def test_batch_equals_single_runs(
         torch.testing.assert_close(together[one], alone, atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.numeric
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("size", [(64, 48), (72, 104)])
+def test_a_batch_is_encoded_and_decoded_to_the_bit_as_single_items(
+    dtype: torch.dtype, count: int, size: tuple[int, int]
+) -> None:
+    editor = tiny_editor_in(dtype)
+    batch = torch.rand(count, *size, 3, generator=torch.Generator().manual_seed(5)).permute(0, 3, 1, 2) * 2 - 1
+    latents = editing.encode_image(editor, batch)
+    pictures = editing.decode(editor, latents)
+    states = editing.encode_text(editor, INSTRUCTIONS)
+    for i in range(count):
+        alone = editing.encode_image(editor, batch[i : i + 1].contiguous())
+        assert torch.equal(alone.tensor, latents.tensor[i : i + 1])
+        assert torch.equal(editing.decode(editor, alone), pictures[i : i + 1])
+    for i, instruction in enumerate(INSTRUCTIONS):
+        assert torch.equal(editing.encode_text(editor, [instruction])[0], states[i])
+
+
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).abs().max())
 
