@@ -9,7 +9,7 @@ import torch
 
 from ip2p_cli.diffusion.blend import LocalBlend
 from ip2p_cli.diffusion.prompt2prompt import CrossEdit
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 
 CrossMode = Literal["replace", "refine"]
 

@@ -16,7 +16,7 @@ from ip2p_cli.diffusion.text import encode_text as encode_text
 from ip2p_cli.diffusion.text import null_text as null_text
 from ip2p_cli.diffusion.text import truncated_words as truncated_words
 from ip2p_cli.errors import DeviceError
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OnStep = Callable[[int, int], None]
@@ -154,4 +154,4 @@ def _one_by_one(batch: torch.Tensor) -> list[torch.Tensor]:
 
     Convolutions choose their algorithm by batch size and memory layout, and the algorithms round differently.
     """
-    return [item.contiguous() for item in batch.split(1)]
+    return [batch[index : index + 1].contiguous() for index in range(len(batch))]

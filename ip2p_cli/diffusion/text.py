@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ip2p_cli.diffusion.latents import ImageLatent
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from ip2p_cli.errors import ModelError
 from ip2p_cli.types import Lora, ModelSpec
 
 if TYPE_CHECKING:
-    from ip2p_cli.models.loader import Editor
+    from ip2p_cli.models.editor import Editor
 
 _DTYPES = {"torch.float32": "fp32", "torch.float16": "fp16", "torch.bfloat16": "bf16"}
 

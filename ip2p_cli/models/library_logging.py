@@ -1,4 +1,4 @@
-"""Keeping stderr to ourselves: no bars, warnings and advice from the libraries below."""
+"""Silencing the progress bars, warnings and advice of diffusers, transformers and the hub's client."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings and bars from diffusers and transformers; what matters in them, the loaders check and raise."""
+    """Silence diffusers and transformers; the loaders check for themselves what their warnings are about."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    for library in (diffusers_logging, transformers_logging):
+    libraries = (diffusers_logging, transformers_logging)
+    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    for library in libraries:
         library.set_verbosity(library.CRITICAL)
-    transformers_logging.disable_progress_bar()
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        diffusers_logging.set_verbosity(before[0])
-        transformers_logging.set_verbosity(before[1])
-        if bars:
-            transformers_logging.enable_progress_bar()
+        for library, (verbosity, bars) in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            if bars:
+                library.enable_progress_bar()
 
 
 @contextlib.contextmanager
 def download_bars() -> Iterator[None]:
-    """Gigabytes deserve a progress bar, but only where someone is watching."""
+    """Show the hub client's progress bars on a terminal only."""
     from huggingface_hub import utils
 
     if sys.stderr.isatty() or utils.are_progress_bars_disabled():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import ModelError
-from ip2p_cli.models.adapters import KINDS
+from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.models.sdxl import COSXL_KEY, is_edm, is_sdxl
 from ip2p_cli.suggest import did_you_mean
 from ip2p_cli.types import EditSettings, ModelSpec
@@ -194,7 +194,7 @@ def _folder_spec(folder: Path) -> ModelSpec:
     settings: dict[str, Any] = {"name": folder.name, "description": f"from {folder}", "licence": "see its folder"}
     index = _read_object(folder / "model_index.json")
     fixed: dict[str, Any] = {"source": str(folder)}
-    kind = KINDS.get(str(index.get("_class_name")))
+    kind = PIPELINES.get(str(index.get("_class_name")))
     if kind is not None:
         settings |= {"multiple": kind.multiple}
         fixed |= {"pipeline": index["_class_name"], "supports": kind.supports, "least_cfg_text": kind.least_cfg_text}

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging
 
 from ip2p_cli.errors import ModelError
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 
 
 def save_editor(editor: Editor, folder: Path, *, card: str, dtype: torch.dtype = torch.float32) -> Path:

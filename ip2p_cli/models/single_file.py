@@ -47,11 +47,26 @@ _TOKENIZERS: Mapping[tuple[bool, str], tuple[tuple[str, str], ...]] = {
 }
 
 
+@dataclass(frozen=True)
+class PartDtypes:
+    """The number formats to load a model in: of the UNet and the text encoders (`weights`), and of the VAE."""
+
+    weights: torch.dtype
+    vae: torch.dtype
+
+    def vae_for(self, is_sdxl: bool) -> torch.dtype:
+        """The VAE's number format; SDXL's VAE overflows in fp16, and is float32 then."""
+        return torch.float32 if is_sdxl and self.vae is torch.float16 else self.vae
+
+
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What a file holds: models by name (`parts`), and what its tensors tell about the rest.
+    """What a file holds.
 
-    is_sdxl: whether the model is of SDXL's shape. scheduler: its noise levels, as a scheduler's config.
+    Attributes:
+        parts: Models by name.
+        is_sdxl: Whether the model has SDXL's architecture.
+        scheduler: The model's noise levels, as a scheduler's config.
     """
 
     parts: dict[str, Any]
@@ -59,27 +74,30 @@ class Contents:
     scheduler: Mapping[str, Any]
 
 
-def read_parts(file: Path, dtype: torch.dtype) -> Contents:
-    """The models in `file`, on the CPU in `dtype`: "unet", and the VAE and text encoders where the file has them.
+def read_parts(file: Path, dtypes: PartDtypes) -> Contents:
+    """Read the models in a file, onto the CPU.
 
-    They are named as a folder's: "vae", "text_encoder", "text_encoder_2". EMA weights are taken where the file has
-    them, as the paper does. SDXL's VAE, which overflows in fp16, is float32 then. Raises ModelError where the file
-    cannot be read, lacks tensors, or holds something else (a LoRA, a VAE alone, Stable Diffusion 2).
+    They are named as in a folder: "unet" and, where the file has them, "vae", "text_encoder", "text_encoder_2". EMA
+    weights are preferred where the file has them, as in the paper.
+
+    Raises:
+        ModelError: The file cannot be read, lacks tensors, or holds something else (a LoRA, only a VAE, Stable
+            Diffusion 2).
     """
     tensors = read_tensors(file)
     _refuse_others(file, tensors)
     try:
-        named = _unet_tensors(file, tensors)
-        second = layout.is_sdxl_unet(named)
-        parts: dict[str, Any] = {"unet": _unet(file, named, dtype)}
+        unet = _unet_tensors(file, tensors)
+        is_sdxl = layout.is_sdxl_unet(unet)
+        parts: dict[str, Any] = {"unet": _unet(file, unet, dtypes.weights)}
         vae = _below(tensors, "first_stage_model.") or _below(tensors, "vae.")
         if vae:
-            vae_dtype = torch.float32 if second and dtype is torch.float16 else dtype
-            parts["vae"] = build_vae(file, vae, vae_dtype, sdxl.SCALING if second else _SCALING)
-        parts |= _sdxl_encoders(file, tensors, dtype) if second else _sd15_encoder(file, tensors, dtype)
+            scaling_factor = sdxl.SCALING if is_sdxl else _SCALING
+            parts["vae"] = build_vae(file, vae, dtypes.vae_for(is_sdxl), scaling_factor)
+        parts |= (_sdxl_encoders if is_sdxl else _sd15_encoder)(file, tensors, dtypes.weights)
     except KeyError as error:
         raise ModelError(f"{file} lacks the tensor {error.args[0]}; fetch or export it again") from error
-    return Contents(parts, second, _sdxl_scheduler(file, tensors) if second else SCHEDULER)
+    return Contents(parts, is_sdxl, _sdxl_scheduler(file, tensors) if is_sdxl else SCHEDULER)
 
 
 def build_vae(file: Path, tensors: Tensors, dtype: torch.dtype, scaling_factor: float) -> Any:

@@ -301,7 +301,7 @@ def test_a_vae_folder(tiny_folder: Path, tmp_path: Path, vae: Any) -> None:
         editor = with_vae(tiny_folder, source)
         torch.testing.assert_close(editor.vae.state_dict(), vae.state_dict())
         assert editor.scaling_factor == 0.5
-    assert with_vae(tiny_folder, tmp_path / "model", "bf16").vae.dtype == torch.bfloat16
+    assert with_vae(tiny_folder, tmp_path / "model", "fp16").vae.dtype == torch.float16
 
 
 @pytest.mark.parametrize("names", ["original", "checkpoint", "diffusers", "old diffusers"])

@@ -15,8 +15,9 @@ from PIL import Image
 
 from ip2p_cli.diffusion import editing
 from ip2p_cli.errors import DeviceError, ModelError, UsageError
-from ip2p_cli.models.adapters import KINDS, Adapter, load_adapter
+from ip2p_cli.models.adapters import Adapter, load_adapter
 from ip2p_cli.models.loader import load_editor
+from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
 from ip2p_cli.types import EditRequest, EditSettings, OffloadName
@@ -211,7 +212,7 @@ def test_a_setting_that_it_lacks_is_refused(adapter: Adapter, name: str, value: 
 
 def test_unsaid_settings_are_the_models(adapter: Adapter) -> None:
     settings = resolve(EditSettings(seed=1), adapter.spec)
-    wanted = KINDS[str(adapter.spec.pipeline)].defaults
+    wanted = PIPELINES[str(adapter.spec.pipeline)].defaults
     assert asdict(settings) == asdict(wanted.or_else(EditSettings(seed=1, output_size="input", resize_mode="pad")))
 
 

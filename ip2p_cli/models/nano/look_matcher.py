@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 
 _WORDINGS, _STATES = "wordings.json", "wordings.safetensors"
 # Of 260 wordings kept out of training 96 % lie above it; of 30 requests for other things ("add a cat") one does.
