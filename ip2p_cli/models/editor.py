@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,3 +68,10 @@ class Editor:
 def vae_factor(config: Any) -> int:
     """Pixels per latent pixel of the VAE with this `config`."""
     return int(getattr(config, "patch_size", None) or 2 ** (len(config.block_out_channels) - 1))
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str], length: int) -> torch.Tensor:
+    """Tokenize N texts to ids (N, length) on the CPU, padded and cut off."""
+    tokens = tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    ids: torch.Tensor = tokens.input_ids
+    return ids
