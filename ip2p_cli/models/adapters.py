@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ip2p_cli.errors import ModelError
-from ip2p_cli.models.hub import reason
-from ip2p_cli.models.library_logging import quiet
+from ip2p_cli.models.library_logging import loading
 from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.types import Lora, ModelSpec, OffloadName
 
@@ -75,14 +74,10 @@ def load_adapter(spec: ModelSpec, *, device: str, dtype: str, offload: OffloadNa
         raise ModelError(f"model {spec.name}: ip2p has no adapter for {spec.pipeline!r}; it has {names}")
     folder = Path(spec.source)
     number_format = torch_dtype(dtype)
-    try:
-        with quiet():
-            pipeline = getattr(diffusers, spec.pipeline or "").from_pretrained(
-                str(folder), dtype=number_format, use_safetensors=True, local_files_only=True, **known.parts(folder)
-            )
-    except Exception as error:
-        # Missing parts, truncated files, wrong configs: the libraries raise anything.
-        raise ModelError(f"{folder} cannot be loaded ({reason(error)}); fetch or export the model again") from error
+    with loading(f"{folder} cannot be loaded", "fetch or export the model again"):
+        pipeline = getattr(diffusers, spec.pipeline or "").from_pretrained(
+            str(folder), dtype=number_format, use_safetensors=True, local_files_only=True, **known.parts(folder)
+        )
     known.check(pipeline, folder)
     pipeline.set_progress_bar_config(disable=True)
     if offload == "model":

@@ -1,10 +1,12 @@
-"""Silencing the progress bars, warnings and advice of diffusers, transformers and the hub's client."""
+"""Progress bars, warnings and errors of diffusers and transformers."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
+
+from ip2p_cli.errors import ModelError
+from ip2p_cli.models.hub import reason
 
 
 @contextlib.contextmanager
@@ -28,15 +30,11 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def download_bars() -> Iterator[None]:
-    """Show the hub client's progress bars on a terminal only."""
-    from huggingface_hub import utils
-
-    if sys.stderr.isatty() or utils.are_progress_bars_disabled():
-        yield
-        return
-    utils.disable_progress_bars()
+def loading(what: str, fix: str) -> Iterator[None]:
+    """Silence the libraries while `what` is loaded, and raise whatever they raise as ModelError with the `fix`."""
     try:
-        yield
-    finally:
-        utils.enable_progress_bars()
+        with quiet():
+            yield
+    except Exception as error:
+        # Missing parts, truncated files, wrong shapes or configs: the libraries raise anything.
+        raise ModelError(f"{what} ({reason(error)}); {fix}") from error

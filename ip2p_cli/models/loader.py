@@ -12,8 +12,8 @@ from ip2p_cli.errors import ModelError
 from ip2p_cli.models import sdxl
 from ip2p_cli.models.device import torch_dtype
 from ip2p_cli.models.editor import Editor as Editor
-from ip2p_cli.models.hub import reason
-from ip2p_cli.models.library_logging import quiet
+from ip2p_cli.models.hub import read_json
+from ip2p_cli.models.library_logging import loading, quiet
 from ip2p_cli.models.lora import fuse
 from ip2p_cli.models.model_files import (
     SCHEDULER_CONFIG,
@@ -23,7 +23,6 @@ from ip2p_cli.models.model_files import (
     find_weights,
     model_folder,
     parts_of,
-    read_json,
     tokenizer_folders,
     variants_of,
 )
@@ -232,7 +231,7 @@ def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: Varia
             f"the model lacks {missing_file}; ip2p reads safetensors only, never pickle files (.bin, .ckpt)"
         )
     path, variant = weights
-    try:
+    with loading(f"{path} cannot be loaded", "fetch or export the model again"):
         model, info = cls.from_pretrained(
             str(folder / part),
             dtype=dtype,
@@ -241,9 +240,6 @@ def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: Varia
             local_files_only=True,
             output_loading_info=True,
         )
-    except Exception as error:
-        # Truncated file, wrong shapes, wrong config: the libraries raise anything from OSError to RuntimeError.
-        raise ModelError(f"{path} cannot be loaded ({reason(error)}); fetch or export the model again") from error
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(f"{path} lacks {len(missing)} tensors, such as {missing[0]}; fetch or export the model again")
@@ -256,7 +252,5 @@ def _load_tokenizer(folder: Path, **changes: str) -> Any:
     # transformers would make up an empty vocabulary.
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ModelError(f"the model lacks {folder / 'tokenizer.json'} (or vocab.json); fetch or export it again")
-    try:
+    with loading(f"{folder} cannot be loaded", "fetch or export the model again"):
         return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, **changes)
-    except Exception as error:
-        raise ModelError(f"{folder} cannot be loaded ({reason(error)}); fetch or export the model again") from error
