@@ -61,6 +61,6 @@ def local_blend(editor: Editor, first: str, second: str) -> LocalBlend | None:
 
 
 def _differences(editor: Editor, first: str, second: str) -> list[_Opcode]:
-    """difflib's opcodes that turn the first caption's tokens, padding included, into the second's."""
+    """Opcodes of difflib that turn the first caption's tokens, padding included, into the second's."""
     one, two = token_ids(editor.tokenizer, [first, second], editor.text_length).tolist()
     return list(SequenceMatcher(None, one, two, autojunk=False).get_opcodes())

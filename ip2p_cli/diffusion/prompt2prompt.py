@@ -206,7 +206,7 @@ def _attention(
     attend: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
     temb: torch.Tensor | None,
 ) -> torch.Tensor:
-    """diffusers' attention layer on tokens (rows, L, D), with `attend` on (rows, heads, L, d) as attention."""
+    """Run an attention layer of diffusers on tokens (rows, L, D), with `attend` on (rows, heads, L, d)."""
     if hidden.ndim != 3 or attn.spatial_norm is not None or temb is not None:
         raise ValueError("Prompt-to-Prompt is for the transformer blocks of Stable Diffusion's UNets")
     residual = hidden

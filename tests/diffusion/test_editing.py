@@ -16,6 +16,8 @@ from ip2p_cli.models.loader import Editor
 from tests.edits import edit
 from tests.tiny import NANO_SCHEDULER, SD15_SCHEDULER, diffusers_pipeline, tiny_editor
 
+pytestmark = pytest.mark.numeric
+
 INSTRUCTIONS = ["make it winter", "turn the cat into a dog", ""]
 
 
@@ -91,7 +93,6 @@ def test_batch_equals_single_runs(
         torch.testing.assert_close(together[one], alone, atol=2e-4, rtol=1e-4)
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("count", [2, 3, 5])
 @pytest.mark.parametrize("size", [(64, 48), (72, 104)])

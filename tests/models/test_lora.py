@@ -22,6 +22,8 @@ from ip2p_cli.models.registry import find_model
 from ip2p_cli.types import Lora
 from tests import original
 
+pytestmark = pytest.mark.numeric
+
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 OUT = "up_blocks.1.attentions.1.transformer_blocks.0.attn2.to_out.0"
 POINTWISE = "down_blocks.0.attentions.0.proj_in"
