@@ -1,6 +1,6 @@
-"""Presets: settings under one name, for what nobody has set. Names can be listed without anything heavy.
+"""Presets: named settings, used where no option is given. Importing this module imports nothing heavy.
 
-`fast` and `balanced` depend on the model; docs/presets.md says what they were chosen by.
+`fast` and `balanced` depend on the model; docs/presets.md says how they were chosen.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from ip2p_cli.errors import UsageError
 from ip2p_cli.suggest import did_you_mean
 from ip2p_cli.types import EditSettings, ModelSpec
 
-# A model whose own default is at most this many steps was trained for few: nano.
+# A model with at most this many steps by default was trained for few steps, as nano.
 FEW_STEPS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """One line for people; the settings for a model that wants many steps, and for one that was trained for few."""
+    """A preset: a line for users, and the settings for models of `many` steps and for those of `few`."""
 
     description: str
     many: EditSettings
@@ -40,7 +40,7 @@ PRESETS: Mapping[str, Preset] = {
         few=EditSettings(),
     ),
     "balanced": Preset(
-        description="25 steps of unipc: hardly to be told from 100 steps; nano: its own single step, as more are worse",
+        description="25 steps of unipc: looks like 100 steps; nano: its own single step, as more are worse",
         many=EditSettings(steps=25, sampler="unipc"),
         few=EditSettings(),
     ),
@@ -48,9 +48,15 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def preset_settings(name: str, spec: ModelSpec, own: Mapping[str, EditSettings] | None = None) -> EditSettings:
-    """What the preset called `name` says for a model, the rest unsaid; `own`: the user's, which come first.
+    """The settings of a preset for a model.
 
-    Raises UsageError with the nearest name and all names where there is none.
+    Args:
+        name: The preset's name.
+        spec: The model.
+        own: The user's presets, which take precedence.
+
+    Raises:
+        UsageError: There is no such preset.
     """
     own = own or {}
     if name in own:

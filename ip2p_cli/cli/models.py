@@ -1,4 +1,4 @@
-"""`ip2p models list|show|pull|rm|path`: what there is to edit with, and where it lies."""
+"""`ip2p models list|show|pull|rm|path`: the models, and where they are on this machine."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ip2p_cli.models.hub import OnDisk
     from ip2p_cli.types import ModelSpec
 
-app = typer.Typer(help="What there is to edit with, and where it lies.", no_args_is_help=True)
+app = typer.Typer(help="List, show, fetch and delete models.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A model's name, hub id, folder or file.")]
 
 
 @app.command("list")
 def list_models(json: opt.Json = False, quiet: opt.Quiet = False, debug: opt.Debug = False) -> None:
-    """List the models: those known by name, those of the config file, and others in the hub's cache."""
+    """List the built-in models, those of the config file, and others in the hub's cache."""
     from ip2p_cli.models.hub import on_disk
 
     specs = _all_models()
@@ -47,7 +47,7 @@ def show(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Show a model's card: what it was made from, what it can do, its licence and defaults."""
+    """Show a model's card: its origin, what it can do, its licence and defaults."""
     from ip2p_cli.models.hub import on_disk
 
     spec = loading.find(name, revision)
@@ -59,11 +59,11 @@ def show(
     if card.is_file():
         sys.stdout.write(card.read_text("utf-8"))
         return
-    said = {k: v for k, v in asdict(spec.defaults).items() if v is not None}
+    defaults = ", ".join(f"{name} {value}" for name, value in asdict(spec.defaults).items() if value is not None)
     lines = [f"# {spec.name}", "", spec.description, "", f"source: {spec.source}", f"licence: {spec.licence}"]
     lines += [f"revision: {spec.revision}"] if spec.revision else []
     lines += [f"size: {_size(spec, here)}", f"state: {_state(here)}" + (f", at {here.path}" if here else "")]
-    lines += [f"defaults: {', '.join(f'{k} {v}' for k, v in said.items())}"]
+    lines += [f"defaults: {defaults}"]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -77,7 +77,7 @@ def pull(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Fetch a model from the hub: only the files that editing needs. A pull that was interrupted goes on."""
+    """Fetch the files of a model that editing needs. An interrupted pull continues."""
     from ip2p_cli.models.hub import OnDisk, offline, on_disk
 
     spec = loading.find(name, revision)
@@ -121,7 +121,7 @@ def rm(
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"rm {name} would free {_bytes(removal.size)}; nobody is here to be asked: give --yes.")
-        # Not by typer.confirm: it writes to stdout, which carries data.
+        # typer.confirm would write to stdout, which carries data.
         sys.stderr.write(f"Delete {spec.name} ({spec.source}) and free {_bytes(removal.size)}? [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -141,7 +141,7 @@ def path(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Print where a model lies on this machine."""
+    """Print the path of a model on this machine."""
     from ip2p_cli.models.hub import on_disk
 
     spec = loading.find(name, revision)
@@ -152,7 +152,7 @@ def path(
 
 
 def _all_models() -> list[tuple[ModelSpec, str]]:
-    """Each with where its name is from. An entry whose folder has gone is listed too."""
+    """The models, each with the origin of its name. Models whose folder is missing are listed too."""
     from ip2p_cli.config import read_config
     from ip2p_cli.models.hub import cached_sources
     from ip2p_cli.models.registry import MODELS, find_model, known_models
@@ -169,10 +169,12 @@ def _all_models() -> list[tuple[ModelSpec, str]]:
 
 
 def _facts(spec: ModelSpec, here: OnDisk | None) -> dict[str, Any]:
-    where: dict[str, Any] = {"on_disk": False, "whole": False, "path": None, "bytes": None}
-    if here is not None:
-        where = {"on_disk": True, "whole": here.whole, "path": str(here.path), "bytes": here.size}
-    return asdict(spec) | where
+    return asdict(spec) | {
+        "on_disk": here is not None,
+        "whole": here is not None and here.whole,
+        "path": str(here.path) if here else None,
+        "bytes": here.size if here else None,
+    }
 
 
 def _state(here: OnDisk | None) -> str:
@@ -186,7 +188,7 @@ def _size(spec: ModelSpec, here: OnDisk | None) -> str:
 
 
 def _bytes(count: int) -> str:
-    """In the hub's units, powers of ten."""
+    """A size in the hub's units, which are powers of ten."""
     size = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:

@@ -1,1 +1,1 @@
-"""Tensors in, tensors out: guidance, sampling, editing, loss, detail."""
+"""Diffusion on tensors: guidance, samplers, the denoising loop, training loss, return to full size."""

@@ -1,7 +1,7 @@
-"""Local blend (Prompt-to-Prompt, section 3.2): only where certain words are does the second picture differ.
+"""Local blend (Prompt-to-Prompt, arXiv:2208.01626, section 3.2): two pictures differ only where certain words are.
 
-A word's map is what its column of the cross-attention maps holds. It is had by attending with a value of one at the
-word's tokens and zero elsewhere, so no map is written out.
+A word's place is its column of the cross-attention maps. Attention with values of one at the word's tokens and zero
+elsewhere gives that column, without computing the maps themselves.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LocalBlend:
-    """Where a pair may differ. first, second: (L,) of 0 and 1, the tokens of each caption's words.
+    """Where a pair may differ.
 
-    threshold: of the largest value of a map. begin: the share of steps before blending begins. As in Google's code.
+    Attributes:
+        first: (L,) of 0 and 1: the tokens of the first caption's words.
+        second: (L,) of 0 and 1: the tokens of the second caption's words.
+        threshold: Share of a map's largest value from which a pixel belongs to the word (Google's code).
+        begin: Share of steps before blending begins (Google's code).
     """
 
     first: torch.Tensor
@@ -27,21 +31,21 @@ class LocalBlend:
 
 
 class WordMaps:
-    """Gathers the words' maps of all pairs while the UNet runs, and blends the latents by them."""
+    """Collects the words' maps of all pairs while the UNet runs, and blends the latents by them."""
 
     def __init__(self, blends: Sequence[LocalBlend | None], *, first_row: int) -> None:
-        """first_row: of the rows with text; pair i has `first_row` + 2i and the next."""
+        """Prepare for pairs of rows in the UNet's batch: pair i is `first_row` + 2i and the row after it."""
         self._blends, self._first_row = list(blends), first_row
-        self._sums: dict[int, torch.Tensor] = {}  # (2, n) by pair, of all layers of one size and all steps so far
+        self._sums: dict[int, torch.Tensor] = {}
         self._shape = (0, 0)
 
     def measure(self, latent: torch.Tensor) -> None:
-        """Take maps of a quarter of the latent's (N, C, h, w) sides: 16 x 16 of Stable Diffusion's 64 x 64."""
+        """Use maps of a quarter of the latent's (N, C, h, w) sides: 16 x 16 for Stable Diffusion's 64 x 64."""
         height, width = latent.shape[-2:]
         self._shape = -(-height // 4), -(-width // 4)
 
     def take(self, query: torch.Tensor, key: torch.Tensor) -> None:
-        """Add a cross-attention layer's maps; query (rows, heads, n, d), key (rows, heads, L, d)."""
+        """Add the maps of a cross-attention layer, from query (rows, heads, n, d) and key (rows, heads, L, d)."""
         if query.shape[2] != self._shape[0] * self._shape[1]:
             return
         for pair, blend in enumerate(self._blends):
@@ -49,18 +53,17 @@ class WordMaps:
                 continue
             rows = slice(self._first_row + 2 * pair, self._first_row + 2 * pair + 2)
             words = torch.stack([blend.first, blend.second]).to(query)[:, None, :, None]
-            seen = F.scaled_dot_product_attention(
-                query[rows], key[rows], words.expand(-1, query.shape[1], -1, query.shape[-1])
-            )
-            summed = seen[..., 0].float().sum(dim=1)
+            values = words.expand(-1, query.shape[1], -1, query.shape[-1])
+            maps = F.scaled_dot_product_attention(query[rows], key[rows], values)
+            summed = maps[..., 0].float().sum(dim=1)
             self._sums[pair] = self._sums[pair] + summed if pair in self._sums else summed
 
     def sums(self, pair: int) -> torch.Tensor:
-        """(2, n): the maps of a pair, summed over layers, heads and steps so far."""
+        """The maps of a pair's two pictures, (2, n), summed over layers, heads and steps so far."""
         return self._sums[pair]
 
     def blend(self, latent: torch.Tensor, step: int, steps: int) -> torch.Tensor:
-        """The latents (N, C, h, w) after `step` (from 0): what lies outside both words' places is the first's."""
+        """Latents (N, C, h, w) after `step` (from 0), in which second pictures equal the first outside the words."""
         blended = latent.clone()
         for pair, blend in enumerate(self._blends):
             if blend is None or pair not in self._sums or step < blend.begin * steps:

@@ -1,14 +1,13 @@
-"""Back to full size: carry an edit made at the model's size onto the photo at its own size.
+"""Transfer of an edit from the model's size to the photo's own size.
 
-The edit is explained, coarse to fine, by local affine colour models of the small photo (the guided
-filter with a colour guide: He, Sun and Tang, Guided Image Filtering, 2013), and the models are applied
-to the full-size photo (the fast guided filter: He and Sun, arXiv:1505.00996). What no model explains,
-new content, strokes, a blur, is taken from the edit itself, upsampled. The result is
+Local affine colour models of the small photo are fitted to the edit, coarse to fine (the guided filter with a colour
+guide: He, Sun and Tang, Guided Image Filtering, 2013), and applied to the full-size photo (the fast guided filter: He
+and Sun, arXiv:1505.00996). What the models do not explain (new content, strokes, a blur) is the edit itself, upsampled:
 
-    full = gain A up . full photo + (edit without its noise - gain A . small photo) up
+    result = up(gain A) . full photo + up(edit without noise - gain A . small photo)
 
-with A the slopes of the models and gain how much of the photo's fine detail the edit has kept. Where the model
-saw only the middle of the photo, A and the second term go on beyond its border, mirrored at it.
+where A are the slopes of the models, and gain is the share of the photo's fine detail that the edit has kept. Where the
+model saw only the middle of the photo, both terms are continued beyond its border by mirroring.
 """
 
 from __future__ import annotations
@@ -29,13 +28,15 @@ Box = tuple[float, float, float, float]
 class DetailSettings:
     """How the models are fitted. The defaults were measured (benchmarks/full_size.py).
 
-    windows: sides of the fitting windows, coarse to fine, as fractions of the small photo's shorter side.
-    ridge: pull of each model towards the next coarser one, a variance of colours in [0, 1]. caution: how
-    many times what it would explain of white noise a finer model must explain (a model's noise is not
-    white). smoothing: how many times the noise's variance what no model explains must have. gain_window:
-    where the kept detail is measured, a fraction of the shorter side. gain_none, gain_full: the share of the
-    finest detail in the edit up to which none, and from which all, of the full-size detail is used.
-    strip_pixels: full-size pixels worked on at once.
+    Attributes:
+        windows: Sides of the fitting windows, coarse to fine, as fractions of the small photo's shorter side.
+        ridge: Regularization of each model towards the next coarser one: a variance of colours in [0, 1].
+        caution: A finer model is used where it explains more than this times what it would explain of white noise.
+        smoothing: The unexplained part is kept where its variance exceeds this times the noise's.
+        gain_window: Side of the window in which kept detail is measured, as a fraction of the shorter side.
+        gain_none: Share of the photo's finest detail in the edit up to which no full-size detail is used.
+        gain_full: Share from which all full-size detail is used.
+        strip_pixels: Full-size pixels to work on at once.
     """
 
     windows: tuple[float, ...] = (2.0, 0.4, 0.13, 0.05, 0.02)
@@ -51,8 +52,8 @@ class DetailSettings:
 DEFAULT = DetailSettings()
 
 _SMALLEST_RADIUS = 2  # 25 samples for the 4 numbers of a model
-_FINE_CELLS = 6  # windows are at least this many cells in radius when they are fitted on a coarser grid
-_NOISE_FLOOR = 1e-7  # variance: below what 8 bits show
+_FINE_CELLS = 6  # least radius, in cells, of windows that are fitted on a coarser grid
+_NOISE_FLOOR = 1e-7  # a variance too small to show in 8 bits
 _TINY = 1e-9
 
 
@@ -64,14 +65,19 @@ def return_to_full_size(
     seen: Box | None = None,
     settings: DetailSettings = DEFAULT,
 ) -> torch.Tensor:
-    """The edit at the size of the photo.
+    """Transfer an edit to the size of the photo. All sizes are allowed.
 
-    source_full: (3, H, W), uint8 or float in [0, 1]. source_small, edited_small: (3, h, w), float in [0, 1]:
-    the photo at the model's size, and what the model made of it. source_small is best given as the model's
-    autoencoder returns it (decoded from its own encoding): then what the autoencoder loses counts as detail
-    of the photo, and comes back too. Any H, W, h, w. seen: the part of source_full that the small pictures show,
-    as left, top, right, bottom in its pixels, not always whole ones; None is all of it (`io.sizes.Fit.seen`).
-    Returns (3, H, W) of the type and on the device of source_full.
+    Args:
+        source_full: The photo (3, H, W), uint8 or float in [0, 1].
+        source_small: The photo at the model's size (3, h, w), float in [0, 1]. Preferably encoded and decoded by the
+            model's VAE: then the detail that the VAE loses is restored too.
+        edited_small: The edit (3, h, w), float in [0, 1].
+        seen: The part of `source_full` that the small pictures show: left, top, right, bottom in pixels, not always
+            whole numbers; None for all of it.
+        settings: How the models are fitted.
+
+    Returns:
+        The result (3, H, W), with the dtype and on the device of `source_full`.
     """
     if source_small.shape != edited_small.shape:
         raise ValueError(f"small photo {tuple(source_small.shape)} and its edit {tuple(edited_small.shape)} differ")
@@ -80,7 +86,7 @@ def return_to_full_size(
 
 
 def fit(small: torch.Tensor, edited: torch.Tensor, settings: DetailSettings) -> tuple[torch.Tensor, torch.Tensor]:
-    """Slopes (3 out, 3 in, h, w) and offsets (3, h, w) for the full-size photo."""
+    """Fit slopes (3 out, 3 in, h, w) and offsets (3, h, w) for the full-size photo."""
     shorter = min(small.shape[-2:])
     radii = sorted({max(_SMALLEST_RADIUS, round(shorter * side / 2)) for side in settings.windows}, reverse=True)
     windows = [_Window(small, radius, settings.ridge) for radius in radii]
@@ -91,7 +97,7 @@ def fit(small: torch.Tensor, edited: torch.Tensor, settings: DetailSettings) -> 
     slopes, rest = _explain(windows, small, edited, settings.caution * noise)
     noise *= settings.smoothing
 
-    # Wiener: what no model explains is kept as far as it is more than noise.
+    # Wiener filter: the unexplained part is kept as far as it exceeds the noise.
     keep = (1 - noise / _power(rest, finest.radius).clamp_min(_TINY)).clamp(0, 1)
     clean = edited - (1 - keep) * rest
 
@@ -102,36 +108,36 @@ def fit(small: torch.Tensor, edited: torch.Tensor, settings: DetailSettings) -> 
 def _explain(
     windows: list[_Window], small: torch.Tensor, edited: torch.Tensor, noise: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sum of the models' slopes (3, 3, h, w), and what they leave of the edit (3, h, w).
+    """Fit the windows one after the other: the sum of their slopes (3, 3, h, w) and the unexplained rest (3, h, w).
 
-    Each window fits what the wider ones left, so the ridge pulls it towards them, and it is used as far as
-    it explains more than it would of noise alone.
+    Each window is fitted to the rest of the wider ones, so the ridge pulls it towards them. It is used as far as it
+    explains more than it would explain of noise.
     """
     slopes = small.new_zeros(3, *small.shape)
     rest = edited
     for window in windows:
         step, level = window.fit(rest)
-        left = rest - _dot(step, small) - level
+        remaining = rest - _dot(step, small) - level
         if window is not windows[0]:
-            explained = _power(rest, window.radius) - _power(left, window.radius)
+            explained = _power(rest, window.radius) - _power(remaining, window.radius)
             keep = (1 - noise * window.freedom / explained.clamp_min(_TINY)).clamp(0, 1)
             keep = _mean(keep, window.radius)
-            step, left = step * keep, rest + keep * (left - rest)
-        slopes, rest = slopes + step, left
+            step, remaining = step * keep, rest + keep * (remaining - rest)
+        slopes, rest = slopes + step, remaining
     return slopes, rest
 
 
 def _noise(edited: torch.Tensor, rest: torch.Tensor, finest: _Window) -> float:
-    """Variance of the edit's noise: what is there even where there is least to see."""
+    """Variance of the edit's noise, estimated where the edit is smoothest."""
     unexplained = _power(rest, finest.radius) / (1 - finest.freedom)
-    # A smooth edit that does not fit is no noise; 1.5: the high pass and the autoencoder take some of it.
+    # A smooth part that no model explains is no noise. 1.5: the high pass and the VAE remove some of the noise.
     rough = 1.5 * _power(_fine(edited), finest.radius)
-    spread = torch.minimum(unexplained, rough)
-    inside = ((edited > 0.02) & (edited < 0.98)).all(0, keepdim=True)  # clipping hides noise
-    if float(inside.float().mean()) > 0.5:  # else what is inside may be strokes and edges only
-        spread = spread[inside]
+    variance = torch.minimum(unexplained, rough)
+    unclipped = ((edited > 0.02) & (edited < 0.98)).all(0, keepdim=True)  # clipping hides noise
+    if float(unclipped.float().mean()) > 0.5:  # otherwise only strokes and edges may be unclipped
+        variance = variance[unclipped]
     # The 5 % quantile of a windowed variance of pure noise is about 1 / 1.4 of its mean.
-    return max(1.4 * float(spread.flatten().quantile(0.05)), _NOISE_FLOOR)
+    return max(1.4 * float(variance.flatten().quantile(0.05)), _NOISE_FLOOR)
 
 
 def _gain(
@@ -142,24 +148,24 @@ def _gain(
     noise: float,
     settings: DetailSettings,
 ) -> torch.Tensor:
-    """How much of the full-size detail to use, (1, h, w) in [0, 1]: all after a change of colours, none after a blur.
+    """The share of full-size detail to use, (1, h, w) in [0, 1]: all after a change of colours, none after a blur.
 
-    It is judged by the finest detail at the model's size: the share of it that is in the edit, and how much
-    is in the edit that the photo cannot account for (strokes, new things).
+    It follows from the finest detail at the model's size: how much of it is in the edit, and how much detail of the
+    edit is not from the photo (strokes, new objects).
     """
     shorter = min(small.shape[-2:])
-    predicted, found = _dot(slopes, _fine(small)), _fine(edited)
-    cross = (predicted * found).mean(0, keepdim=True)
+    predicted, actual = _dot(slopes, _fine(small)), _fine(edited)
+    cross = (predicted * actual).mean(0, keepdim=True)
     power = (predicted**2).mean(0, keepdim=True)
     share = (cross.mean() + _TINY) / (power.mean() + _TINY)
     radius = 1
-    prior = 3e-6  # where the photo is smooth, ask a wider neighbourhood
+    prior = 3e-6  # where the photo is smooth, the wider neighbourhood counts
     for side in (4 * settings.gain_window, settings.gain_window):
         radius = max(1, round(shorter * side / 2))
         share = (_mean(cross, radius) + prior * share) / (_mean(power, radius) + prior)
     kept = ((share - settings.gain_none) / (settings.gain_full - settings.gain_none)).clamp(0, 1)
-    strange = (_power(rest, radius) - noise).clamp_min(0) / (_power(found, radius) + _NOISE_FLOOR)
-    return _mean(kept * (1 - strange).clamp_min(0), radius)
+    new = (_power(rest, radius) - noise).clamp_min(0) / (_power(actual, radius) + _NOISE_FLOOR)
+    return _mean(kept * (1 - new).clamp_min(0), radius)
 
 
 class _Window:
@@ -169,8 +175,8 @@ class _Window:
         self.guide, self.radius = guide, radius
         height, width = guide.shape[-2:]
         samples = min(2 * radius + 1, height) * min(2 * radius + 1, width)
-        self.freedom = min(4 / samples, 0.5)  # the share of white noise that a fit takes up
-        self.stride = max(1, radius // _FINE_CELLS)  # wide windows give smooth models: a coarse grid will do
+        self.freedom = min(4 / samples, 0.5)  # the share of white noise that a fit explains
+        self.stride = max(1, radius // _FINE_CELLS)  # models of wide windows are smooth: a coarse grid is enough
         self.centre = self._moment(guide)
         products = (guide.unsqueeze(0) * guide.unsqueeze(1)).flatten(0, 1)
         covariance = _square(self._moment(products)) - self.centre.unsqueeze(0) * self.centre.unsqueeze(1)
@@ -178,7 +184,7 @@ class _Window:
         self.inverse = _inverse(covariance + ridge * identity)
 
     def fit(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Slopes (3, 3, h, w) and offsets (3, h, w), averaged over the windows that cover a pixel (eqs. 14-16)."""
+        """Slopes (3, 3, h, w) and offsets (3, h, w), averaged over the windows of a pixel (2013, eqs. 14-16)."""
         level = self._moment(target)
         products = (target.unsqueeze(1) * self.guide.unsqueeze(0)).flatten(0, 1)
         shared = _square(self._moment(products)) - level.unsqueeze(1) * self.centre.unsqueeze(0)
@@ -197,7 +203,7 @@ class _Window:
 
 
 def _inverse(matrix: torch.Tensor) -> torch.Tensor:
-    """Inverses of symmetric (3, 3, h, w) matrices by cofactors: no batched solver, so that any device will do."""
+    """Invert symmetric (3, 3, h, w) matrices by cofactors; not every device has a batched solver."""
     a, b, c = matrix.unbind(0)
     cofactors = torch.stack([torch.linalg.cross(*rows, dim=0) for rows in ((b, c), (c, a), (a, b))])
     determinant: torch.Tensor = (a * cofactors[0]).sum(0)
@@ -221,14 +227,14 @@ def _fine(image: torch.Tensor) -> torch.Tensor:
 
 
 def _mean(image: torch.Tensor, radius: int) -> torch.Tensor:
-    """Mean over a square window that is cut off at the borders; image (C, h, w)."""
+    """Mean of an image (C, h, w) over square windows, which are cut off at the borders."""
     return _line_mean(_line_mean(image, radius, -2), radius, -1)
 
 
 def _line_mean(image: torch.Tensor, radius: int, dim: int) -> torch.Tensor:
     length = image.shape[dim]
-    at = torch.arange(length, device=image.device)
-    first, last = (at - radius).clamp_min(0), (at + radius + 1).clamp_max(length)
+    position = torch.arange(length, device=image.device)
+    first, last = (position - radius).clamp_min(0), (position + radius + 1).clamp_max(length)
     middle = image.mean((-2, -1), keepdim=True)  # centred sums stay small: float32 is enough (MPS has no float64)
     sums = F.pad((image - middle).cumsum(dim), (0, 0, 1, 0) if dim == -2 else (1, 0))
     counts = (last - first).to(image.dtype)
@@ -239,12 +245,12 @@ def _line_mean(image: torch.Tensor, radius: int, dim: int) -> torch.Tensor:
 def _apply(
     full: torch.Tensor, slopes: torch.Tensor, offsets: torch.Tensor, seen: Box | None, strip_pixels: int
 ) -> torch.Tensor:
-    """slopes . full + offsets, both upsampled to the size of full (3, H, W), strip by strip."""
+    """Compute slopes . full + offsets, both upsampled to the size of `full` (3, H, W), strip by strip."""
     height, width = full.shape[-2:]
     h, w = offsets.shape[-2:]
     left, top, right, bottom = seen or (0, 0, width, height)
     weights = partial(_weights, device=full.device)
-    # Slopes are smooth; offsets hold the edit itself where no model explains it, and want the better kernel.
+    # Slopes are smooth. Offsets hold the edit itself where no model explains it, and need the better kernel.
     wide_slopes = slopes.flatten(0, 1).to(full.device) @ weights("linear", w, width, (left, right)).T
     wide_offsets = offsets.to(full.device) @ weights("lanczos", w, width, (left, right)).T
     tall_slopes, tall_offsets = (weights(kernel, h, height, (top, bottom)) for kernel in ("linear", "lanczos"))
@@ -264,34 +270,36 @@ def _apply(
 
 
 def _taller(planes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Rows of planes (C, h, W) resampled by weights (rows, h), which are nonzero for a few neighbours only."""
+    """Resample rows of planes (C, h, W) by weights (rows, h), which are nonzero for a few neighbours only."""
     used = weights.abs().sum(0).nonzero()
     band = slice(int(used[0]), int(used[-1]) + 1)
     return weights[:, band] @ planes[:, band]
 
 
 def _weights(kernel: Kernel, old: int, new: int, span: tuple[float, float], device: torch.device) -> torch.Tensor:
-    """Matrix (new, old) that resamples a line of old pixels, which lie over `span` of the new line, to its new pixels.
+    """Matrix (new, old) that resamples a line of old pixels, which covers `span` of the new line, to the new pixels.
 
-    What lies before and after the span is the old line mirrored.
+    Before and after the span the old line is mirrored.
     """
     step = old / (span[1] - span[0])
     centres = (torch.arange(new, device=device, dtype=torch.float32) + (0.5 - span[0])) * step - 0.5
     # How many mirrored pixels are needed: centres within half a pixel of the line's ends need none.
     beyond = max(0, math.ceil(max(-float(centres[0]), float(centres[-1]) - old + 1) - 0.5))
-    at = torch.arange(-beyond, old + beyond, device=device)
-    distance = at - centres.unsqueeze(1)
-    x = distance / max(1.0, step)  # a wider kernel to make it smaller
+    position = torch.arange(-beyond, old + beyond, device=device)
+    distance = position - centres.unsqueeze(1)
+    x = distance / max(1.0, step)  # the kernel is wider for downsampling
     if kernel == "linear":
         weights = (1 - x.abs()).clamp_min(0)
     else:
         weights = torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
     weights = weights / weights.sum(1, keepdim=True)
-    return weights if beyond == 0 else weights.new_zeros(new, old).index_add_(1, _mirrored(at, old), weights)
+    return weights if beyond == 0 else weights.new_zeros(new, old).index_add_(1, _mirrored(position, old), weights)
 
 
-def _mirrored(at: torch.Tensor, length: int) -> torch.Tensor:
-    """Whole positions before and after a line, as those of its pixels when it is mirrored at its outermost ones."""
-    period = max(1, 2 * (length - 1))
-    at = at.abs() % period
-    return torch.minimum(at, period - at) if length > 1 else torch.zeros_like(at)
+def _mirrored(position: torch.Tensor, length: int) -> torch.Tensor:
+    """Map positions beyond a line to its pixels, mirrored at the outermost pixels."""
+    if length == 1:
+        return torch.zeros_like(position)
+    period = 2 * (length - 1)
+    position = position.abs() % period
+    return torch.minimum(position, period - position)

@@ -1,4 +1,4 @@
-"""The project's one denoise loop, and the ways in and out of it: tensors in, tensors out."""
+"""The denoising loop, and encoding and decoding of pictures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 import torch
 
 from ip2p_cli.diffusion.guidance import GuidedDenoiser
-from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent
+from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent, check_finite
 from ip2p_cli.diffusion.samplers import find_sampler, make_scheduler
 from ip2p_cli.diffusion.text import TextCondition, as_condition, null_condition, size_condition
 from ip2p_cli.diffusion.text import encode_text as encode_text
 from ip2p_cli.diffusion.text import null_text as null_text
 from ip2p_cli.diffusion.text import truncated_words as truncated_words
-from ip2p_cli.errors import DeviceError
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OnStep = Callable[[int, int], None]
@@ -25,7 +24,12 @@ AfterStep = Callable[[torch.Tensor, int], torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SDEditStart:
-    """SDEdit's start (Meng et al. 2022, arXiv:2108.01073): a picture's latents, noised as at `step` (from 0)."""
+    """The start of sampling from a picture (SDEdit, Meng et al. 2022, arXiv:2108.01073).
+
+    Attributes:
+        latent: The picture's latents, without noise.
+        step: The step to start with, from 0; the latents get the noise of that step.
+    """
 
     latent: SampledLatent
     step: int
@@ -36,23 +40,49 @@ class SDEditStart:
 
 @torch.no_grad()
 def encode_image(editor: Editor, pixels: torch.Tensor) -> ImageLatent:
-    """The image condition: pixels (N, 3, H, W) in [-1, 1] -> latents (N, C, H/f, W/f), f = editor.vae_factor.
+    """Encode pictures one by one, so that a picture's latents do not depend on its batch.
 
-    The mode of the posterior, not scaled. H and W must be multiples of f (ValueError).
+    Args:
+        editor: The model.
+        pixels: (N, 3, H, W) in [-1, 1]; H and W are multiples of f = `editor.vae_factor`.
+
+    Returns:
+        Latents (N, C, H/f, W/f): the mode of the VAE's posterior, not scaled.
+
+    Raises:
+        ValueError: H or W is not a multiple of f.
     """
     if pixels.shape[-2] % editor.vae_factor or pixels.shape[-1] % editor.vae_factor:
         raise ValueError(f"height and width must be multiples of {editor.vae_factor}, not {tuple(pixels.shape[-2:])}")
-    posterior = editor.vae.encode(pixels.to(editor.device, editor.vae.dtype)).latent_dist
-    return ImageLatent(posterior.mode().float())
+    pictures = _one_by_one(pixels.to(editor.device, editor.vae.dtype))
+    modes = [editor.vae.encode(picture).latent_dist.mode().float() for picture in pictures]
+    return ImageLatent(torch.cat(modes).contiguous())
+
+
+@torch.no_grad()
+def decode(editor: Editor, latent: SampledLatent | ImageLatent) -> torch.Tensor:
+    """Decode latents one by one to pixels (N, 3, H, W) in [0, 1], float32, on `editor.device`."""
+    condition = latent.as_condition(editor.scaling_factor) if isinstance(latent, SampledLatent) else latent
+    latents = _one_by_one(condition.tensor.to(editor.device, editor.vae.dtype))
+    pixels = torch.cat([editor.vae.decode(item).sample.float() for item in latents])
+    return (pixels / 2 + 0.5).clamp(0, 1)
+
+
+def _one_by_one(batch: torch.Tensor) -> list[torch.Tensor]:
+    """The items of a batch (N, C, H, W) as contiguous tensors (1, C, H, W).
+
+    Convolutions choose their algorithm by batch size and memory layout, and the algorithms round differently.
+    """
+    return [batch[index : index + 1].contiguous() for index in range(len(batch))]
 
 
 def make_generators(seeds: Sequence[int]) -> list[torch.Generator]:
-    """One CPU generator per item, so that a seed means the same on every device and in every batch."""
+    """Make a CPU generator for each item, so that a seed means the same on every device and in every batch."""
     return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
 
 
 def initial_noise(shape: Sequence[int], generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """Standard normal noise (N, *shape), float32 on the CPU; item i from generators[i] alone."""
+    """Draw standard normal noise (N, *shape), float32 on the CPU; item i from `generators[i]` alone."""
     return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators])
 
 
@@ -71,13 +101,24 @@ def denoise(
     on_step: OnStep | None = None,
     max_rows: int | None = None,
 ) -> SampledLatent:
-    """Edit N pictures of one size, each with its own text, scales (eq. 3 of the paper) and generator.
+    """Edit N pictures of one size, each with its own text, scales and generator.
 
-    text: from `text.encode_condition`; the states alone (N, L, D) will do for models of Stable Diffusion 1.5.
-    generators: see `make_generators`; item i draws its initial noise (unless `noise`, standard normal
-    (N, C, h, w), is given) and its ancestral noise from generators[i], so the result does not depend on the
-    batch. on_step: called as (steps done, steps). max_rows: the most rows of one UNet call.
-    Raises UsageError for an unknown sampler or impossible step count, DeviceError where a number format overflows.
+    Args:
+        editor: The model.
+        image: The image conditions (N, C, h, w).
+        text: The text conditions from `text.encode_condition`, or hidden states (N, L, D) for Stable Diffusion 1.5.
+        steps: Steps of the sampler.
+        cfg_text: N text scales, s_T in eq. 3 of arXiv:2211.09800.
+        cfg_image: N image scales, s_I in eq. 3.
+        sampler: A name in `samplers.SAMPLERS`.
+        generators: N generators, see `make_generators`; item i draws all its noise from `generators[i]`.
+        noise: The initial noise (N, C, h, w), standard normal; drawn from the generators where it is None.
+        on_step: Called with the number of steps done and of all steps.
+        max_rows: The largest number of rows in a UNet call; None for no limit.
+
+    Raises:
+        UsageError: The sampler is unknown, or the number of steps is impossible.
+        DeviceError: The number format overflows.
     """
     count, *shape = image.tensor.shape
     if len(generators) != count:
@@ -85,7 +126,7 @@ def denoise(
     scheduler = make_scheduler(sampler, editor.scheduler_config, steps)
     denoiser = GuidedDenoiser(
         editor.unet,
-        # What the type forbids, CosXL-edit was trained on: there the factor is not 1.
+        # CosXL-edit was trained on scaled conditions, which ImageLatent excludes for other models.
         ImageLatent(image.tensor * editor.condition_factor),
         as_condition(text),
         null_condition(editor),
@@ -95,10 +136,10 @@ def denoise(
         max_rows=max_rows,
     )
     start = initial_noise(shape, generators) if noise is None else noise
-    drawing = list(generators) if find_sampler(sampler).stochastic else None
-    latent = run(scheduler, denoiser, start.to(editor.device, torch.float32), generators=drawing, on_step=on_step)
-    if not torch.isfinite(latent).all():
-        raise DeviceError(f"the model overflowed in {editor.dtype} on {editor.device}; try again with --dtype fp32")
+    step_generators = list(generators) if find_sampler(sampler).stochastic else None
+    start = start.to(editor.device, torch.float32)
+    latent = run(scheduler, denoiser, start, generators=step_generators, on_step=on_step)
+    check_finite(latent, editor.dtype, editor.device)
     return SampledLatent(latent)
 
 
@@ -113,34 +154,34 @@ def run(
     after_step: AfterStep | None = None,
     begin: SDEditStart | None = None,
 ) -> torch.Tensor:
-    """The loop itself: standard normal noise (N, C, h, w) -> latents of the same shape, float32.
+    """Run the sampling loop.
 
-    scheduler: from `make_scheduler`, used once. generators: one per item, for a stochastic sampler only. after_step:
-    given the latents and the number of steps done, the latents to go on with. begin: where to begin instead of in noise
-    alone. Step counts are those of the whole way.
+    Args:
+        scheduler: From `make_scheduler`; can be used once.
+        denoiser: Called with scaled latents and a timestep; returns the model output.
+        noise: Standard normal noise (N, C, h, w).
+        generators: A generator for each item, for stochastic samplers only.
+        on_step: Called with the number of steps done and of all steps.
+        after_step: Called with the latents and the number of steps done; returns the latents to continue with.
+        begin: A picture to start from instead of noise; skipped steps count as done.
+
+    Returns:
+        Sampled latents (N, C, h, w), float32.
     """
     first = 0 if begin is None else begin.step
-    # The state stays in float32: with zero terminal SNR sigma starts at 4096, and half precision would cancel away.
+    # The state stays in float32: with zero terminal SNR sigma starts at 4096, which leaves half precision no digits.
     latent: torch.Tensor = noise.float() * scheduler.init_noise_sigma
     if begin is not None:
         scheduler.set_begin_index(first)
         times = scheduler.timesteps[first : first + 1].expand(len(noise))
         latent = scheduler.add_noise(begin.latent.tensor.to(noise), noise.float(), times)
-    drawing = {} if generators is None else {"generator": generators}
+    noise_source = {} if generators is None else {"generator": generators}
     total = len(scheduler.timesteps)
     for done, timestep in enumerate(scheduler.timesteps[first:], start=first + 1):
         output = denoiser(scheduler.scale_model_input(latent, timestep), timestep)
-        latent = scheduler.step(output, timestep, latent, return_dict=False, **drawing)[0]
+        latent = scheduler.step(output, timestep, latent, return_dict=False, **noise_source)[0]
         if after_step is not None:
             latent = after_step(latent, done)
         if on_step is not None:
             on_step(done, total)
     return latent
-
-
-@torch.no_grad()
-def decode(editor: Editor, latent: SampledLatent | ImageLatent) -> torch.Tensor:
-    """Pixels (N, 3, H, W) in [0, 1], float32, on editor.device."""
-    condition = latent.as_condition(editor.scaling_factor) if isinstance(latent, SampledLatent) else latent
-    pixels: torch.Tensor = editor.vae.decode(condition.tensor.to(editor.device, editor.vae.dtype)).sample
-    return (pixels.float() / 2 + 0.5).clamp(0, 1)

@@ -1,10 +1,10 @@
-"""Guidance by image and text: eq. 3 of the paper (arXiv:2211.09800), evaluating only what it needs."""
+"""Classifier-free guidance by image and text (eq. 3 of arXiv:2211.09800), and by text alone."""
 
 from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from ip2p_cli.errors import UsageError
 
 
 class Branch(enum.Enum):
-    """What a prediction is conditioned on."""
+    """The conditions of a prediction."""
 
     NEITHER = "e(0,0)"
     IMAGE = "e(I,0)"
@@ -24,13 +24,21 @@ class Branch(enum.Enum):
 
 
 def coefficients(cfg_text: float, cfg_image: float) -> dict[Branch, float]:
-    """The weights of eq. 3, gathered by prediction; only those that are not zero. They sum to 1.
+    """The weights of the predictions in eq. 3 of arXiv:2211.09800; those that are zero are left out.
 
-    e = (1 - s_I) e(0,0) + (s_I - s_T) e(I,0) + s_T e(I,T), with s_T = cfg_text and s_I = cfg_image,
-    for any finite scales (no gate at 1). Raises UsageError for a scale that is not finite.
+    Args:
+        cfg_text: s_T, any finite number.
+        cfg_image: s_I, any finite number.
+
+    Returns:
+        Weights that sum to 1.
+
+    Raises:
+        UsageError: A scale is not finite.
     """
     if not (math.isfinite(cfg_text) and math.isfinite(cfg_image)):
         raise UsageError(f"guidance scales must be finite numbers, not text {cfg_text}, image {cfg_image}")
+    # Eq. 3: e = e(0,0) + s_I (e(I,0) - e(0,0)) + s_T (e(I,T) - e(I,0)), sorted by prediction.
     weights = {
         Branch.NEITHER: 1.0 - cfg_image,
         Branch.IMAGE: cfg_image - cfg_text,
@@ -39,9 +47,34 @@ def coefficients(cfg_text: float, cfg_image: float) -> dict[Branch, float]:
     return {branch: weight for branch, weight in weights.items() if weight != 0.0}
 
 
+def text_guided_prediction(without: torch.Tensor, with_text: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """e(0) + s (e(T) - e(0)): eq. 6 of arXiv:2207.12598 with s = w + 1."""
+    return without + scale * (with_text - without)
+
+
+def call_unet(
+    unet: Any, latent: torch.Tensor, timestep: torch.Tensor, states: torch.Tensor, added: Mapping[str, torch.Tensor]
+) -> torch.Tensor:
+    """Run a UNet on latents (rows, C, h, w) with text states (rows, L, D) and SDXL's `added` conditions."""
+    sdxl = {"added_cond_kwargs": dict(added)} if added else {}
+    output: torch.Tensor = unet(latent, timestep, encoder_hidden_states=states, **sdxl, return_dict=False)[0]
+    return output
+
+
+def _added_conditions(
+    pooled: torch.Tensor | None, time_ids: torch.Tensor | None, rows: int, device: torch.device
+) -> dict[str, torch.Tensor]:
+    """SDXL's further conditions (rows, ...); none for other models."""
+    if time_ids is None:
+        return {}
+    if pooled is None:
+        raise ValueError("an SDXL model needs the pooled text: give what `text.encode_condition` returns")
+    return {"text_embeds": pooled, "time_ids": time_ids.to(device).expand(rows, -1)}
+
+
 @dataclass(frozen=True)
 class _Row:
-    """One row of a UNet batch: the prediction `branch` of `item`, and its weight in eq. 3."""
+    """A row of a UNet batch: the prediction `branch` of `item`, and its weight in eq. 3."""
 
     item: int
     branch: Branch
@@ -51,8 +84,7 @@ class _Row:
 class GuidedDenoiser:
     """Callable: (scaled latent (N, C, h, w), timestep) -> guided model output (N, C, h, w), float32.
 
-    Every item has its own scales. Each call runs the UNet on `rows` rows in all, at most `max_rows`
-    at a time (None: all at once). To change predictions, wrap the callable.
+    Only predictions with a weight in eq. 3 are evaluated. To change predictions, wrap the callable.
     """
 
     def __init__(
@@ -67,88 +99,73 @@ class GuidedDenoiser:
         time_ids: torch.Tensor | None = None,
         max_rows: int | None = None,
     ) -> None:
-        """Gather the conditions. text: (N, L, D); null_text: (1, L, D), the empty instruction's.
+        """Gather the conditions of all rows.
 
-        time_ids: (6,), what `text.size_condition` gives; SDXL's UNet wants it, and pooled texts.
+        Args:
+            unet: The UNet.
+            image: N image conditions.
+            text: N text conditions (N, L, D).
+            null_text: The condition of the empty instruction (1, L, D).
+            cfg_text: N text scales.
+            cfg_image: N image scales.
+            time_ids: SDXL's size condition (6,), see `text.size_condition`.
+            max_rows: The largest number of rows in a UNet call; None for no limit.
         """
         count = image.tensor.shape[0]
-        texts, nothing = as_condition(text), as_condition(null_text)
-        given = len(texts.states)
-        if not given == len(cfg_text) == len(cfg_image) == count:
+        texts, null = as_condition(text), as_condition(null_text)
+        if not len(texts.states) == len(cfg_text) == len(cfg_image) == count:
             raise ValueError(
-                f"{count} images, {given} texts, {len(cfg_text)} and {len(cfg_image)} scales: one each per item"
+                f"{count} images, {len(texts.states)} texts, {len(cfg_text)} and {len(cfg_image)} scales: one each "
+                "per item"
             )
         if max_rows is not None and max_rows < 1:
             raise UsageError(f"at least one row must fit in a UNet call, not {max_rows}")
         self._unet = unet
-        self._plan = [
+        self._rows = [
             _Row(item, branch, weight)
             for item, scales in enumerate(zip(cfg_text, cfg_image, strict=True))
             for branch, weight in coefficients(*scales).items()
         ]
         blank = torch.zeros_like(image.tensor[0])
-        images = [blank if row.branch is Branch.NEITHER else image.tensor[row.item] for row in self._plan]
+        images = [blank if row.branch is Branch.NEITHER else image.tensor[row.item] for row in self._rows]
         # Not unet.device: with offloading the UNet may be elsewhere until it is called.
         self._device = image.tensor.device
         self._image = torch.stack(images).to(unet.dtype)
-        self._text = self._gather(texts.states, nothing.states)
-        self._added = self._added_conditions(texts, nothing, time_ids)
-        self._chunk = max_rows or len(self._plan)
+        self._text = self._by_row(texts.states, null.states)
+        has_pooled = texts.pooled is not None and null.pooled is not None
+        pooled = self._by_row(texts.pooled, null.pooled) if has_pooled else None
+        self._added = _added_conditions(pooled, time_ids, self.rows, self._device)
+        self._rows_per_call = max_rows or self.rows
 
-    def _gather(self, text: torch.Tensor, null: torch.Tensor) -> torch.Tensor:
-        """What each row is told by text: (rows, ...)."""
-        rows = [text[row.item] if row.branch is Branch.IMAGE_TEXT else null[0] for row in self._plan]
-        return torch.stack(rows).to(self._device, self._unet.dtype)
-
-    def _added_conditions(
-        self, text: TextCondition, null: TextCondition, time_ids: torch.Tensor | None
-    ) -> dict[str, torch.Tensor]:
-        """SDXL's further conditions by row; none for other models."""
-        if time_ids is None:
-            return {}
-        if text.pooled is None or null.pooled is None:
-            raise ValueError("an SDXL model needs the pooled text: give what `text.encode_condition` returns")
-        return {
-            "text_embeds": self._gather(text.pooled, null.pooled),
-            "time_ids": time_ids.to(self._device).expand(self.rows, -1),
-        }
+    def _by_row(self, text: Any, null: Any) -> torch.Tensor:
+        """The text condition of each row, (rows, ...), from (N, ...) and (1, ...)."""
+        chosen = [text[row.item] if row.branch is Branch.IMAGE_TEXT else null[0] for row in self._rows]
+        return torch.stack(chosen).to(self._device, self._unet.dtype)
 
     @property
     def rows(self) -> int:
-        """UNet evaluations per call, counted in batch rows."""
-        return len(self._plan)
+        """Rows that the UNet evaluates in a step."""
+        return len(self._rows)
 
     def __call__(self, latent: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """Predict; latent is already scaled by the scheduler's `scale_model_input`."""
+        """The guided prediction for latents scaled by the scheduler's `scale_model_input`."""
         guided = torch.zeros_like(latent, dtype=torch.float32)
-        for start in range(0, self.rows, self._chunk):
-            rows = self._plan[start : start + self._chunk]
-            predictions = self._predict(latent, timestep, rows, start)
-            # Row after row: index_add_ would sum in no fixed order on CUDA, and a seed would not repeat exactly.
-            for row, prediction in zip(rows, predictions, strict=True):
-                guided[row.item].add_(prediction, alpha=row.weight)
+        for start in range(0, self.rows, self._rows_per_call):
+            part = slice(start, start + self._rows_per_call)
+            items = [row.item for row in self._rows[part]]
+            unet_input = torch.cat([latent[items].to(self._image.dtype), self._image[part]], dim=1)
+            added = {name: value[part] for name, value in self._added.items()}
+            predictions = call_unet(self._unet, unet_input, timestep, self._text[part], added).float()
+            # Row by row: index_add_ sums in no fixed order on CUDA, and a seed would not repeat exactly.
+            for row, prediction in zip(self._rows[part], predictions, strict=True):
+                guided[row.item].add_(prediction, alpha=row.weight)  # eq. 3
         return guided
-
-    def _predict(self, latent: torch.Tensor, timestep: torch.Tensor, rows: list[_Row], start: int) -> torch.Tensor:
-        stop = start + len(rows)
-        noisy = latent[[row.item for row in rows]].to(self._image.dtype)
-        added = {name: rows[start:stop] for name, rows in self._added.items()}
-        output = self._unet(
-            torch.cat([noisy, self._image[start:stop]], dim=1),
-            timestep,
-            encoder_hidden_states=self._text[start:stop],
-            **({"added_cond_kwargs": added} if added else {}),
-            return_dict=False,
-        )
-        prediction: torch.Tensor = output[0]
-        return prediction.float()
 
 
 class TextGuidedDenoiser:
-    """Callable like `GuidedDenoiser`, for text-to-image models: e = e(0) + s (e(T) - e(0)) (arXiv:2207.12598).
+    """Callable like `GuidedDenoiser`, for text-to-image models, which are guided by text alone.
 
-    Each of its N items has its own text and scale. A call runs the UNet on 2 N rows at once: those without text, then
-    those with it.
+    A call runs the UNet on 2 N rows at once: those without text, then those with it.
     """
 
     def __init__(
@@ -160,29 +177,28 @@ class TextGuidedDenoiser:
         *,
         time_ids: torch.Tensor | None = None,
     ) -> None:
-        """text: N of them; null: one, the empty text's. time_ids: (6,), see `text.size_condition`, of SDXL only."""
+        """Gather the conditions of all rows.
+
+        Args:
+            unet: The UNet.
+            text: N text conditions.
+            null: The condition of the empty text, N = 1.
+            cfg: N scales.
+            time_ids: SDXL's size condition (6,), see `text.size_condition`.
+        """
         if len(text.states) != len(cfg):
             raise ValueError(f"{len(text.states)} texts and {len(cfg)} scales: one each per item")
         self.unet, self.items = unet, len(cfg)
         device = text.states.device
         self._scales = torch.tensor(list(cfg), device=device, dtype=torch.float32)[:, None, None, None]
         self._text = torch.cat([null.states.expand_as(text.states), text.states]).to(unet.dtype)
-        self._added: dict[str, torch.Tensor] = {}
-        if time_ids is not None:
-            if text.pooled is None or null.pooled is None:
-                raise ValueError("an SDXL model needs the pooled text: give what `text.encode_condition` returns")
+        pooled = None
+        if text.pooled is not None and null.pooled is not None:
             pooled = torch.cat([null.pooled.expand_as(text.pooled), text.pooled]).to(unet.dtype)
-            self._added = {"text_embeds": pooled, "time_ids": time_ids.to(device).expand(2 * self.items, -1)}
+        self._added = _added_conditions(pooled, time_ids, 2 * self.items, device)
 
     def __call__(self, latent: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w), already scaled by the scheduler's `scale_model_input`, to the guided output, float32."""
-        output = self.unet(
-            torch.cat([latent, latent]).to(self.unet.dtype),
-            timestep,
-            encoder_hidden_states=self._text,
-            **({"added_cond_kwargs": self._added} if self._added else {}),
-            return_dict=False,
-        )[0].float()
-        without, with_text = output.chunk(2)
-        guided: torch.Tensor = without + self._scales * (with_text - without)
-        return guided
+        """The guided prediction (N, C, h, w) for latents scaled by the scheduler's `scale_model_input`, float32."""
+        doubled = torch.cat([latent, latent]).to(self.unet.dtype)
+        without, with_text = call_unet(self.unet, doubled, timestep, self._text, self._added).float().chunk(2)
+        return text_guided_prediction(without, with_text, self._scales)

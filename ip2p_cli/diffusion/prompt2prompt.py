@@ -1,9 +1,9 @@
 """Prompt-to-Prompt (Hertz et al. 2022, arXiv:2208.01626): two pictures of one composition, from two captions.
 
-As the authors of InstructPix2Pix use it: for a share p of the steps the second picture looks where the first one looks.
-Its self-attention takes the first one's queries and keys and keeps its own values, which equals replacing the logits,
-and no attention map is ever written out. Cross-attention may be controlled too, as in Prompt-to-Prompt itself: each of
-its edits is linear in the columns of a map, so it is folded into the values.
+As the authors of InstructPix2Pix use it, for a share p of the steps the second picture's self-attention takes the
+queries and keys of the first and keeps its own values. That equals replacing the attention maps, without computing
+them. Cross-attention may be edited too, as in Prompt-to-Prompt itself. Each of its edits is linear in the columns of a
+map, so it is applied to the values.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from ip2p_cli.diffusion.guidance import TextGuidedDenoiser
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CrossEdit:
-    """What the second picture's words take from the first one's, by column of the cross-attention maps.
+    """An edit of the second picture's cross-attention maps; column j belongs to token j of its caption.
 
-    mapper: (L, L); the second caption's column j is the sum over i of the first one's column i times mapper[i, j].
-    take: (L,) in [0, 1], how much of column j is taken so; the rest is the second one's own. weight: (L,), what
-    columns are multiplied by (1 leaves them). until: the share of steps for which it holds.
+    Attributes:
+        mapper: (L, L): column j becomes the sum over i of the first picture's column i times `mapper[i, j]`.
+        take: (L,) in [0, 1]: the share of column j that is replaced so; the rest stays as it is.
+        weight: (L,): factor of the columns afterwards.
+        until: The share of steps with the edit.
     """
 
     mapper: torch.Tensor
@@ -38,10 +40,12 @@ class CrossEdit:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Control:
-    """How the second picture of a pair follows the first. share: p, the share of steps with shared self-attention.
+    """How the second picture of a pair follows the first.
 
-    At step k of n (from 0) it is shared while k / (n - 1) < p, as in the authors' code: never at 0, and at 1 in all
-    steps but the last.
+    Attributes:
+        share: p, the share of steps with shared self-attention, see `shares`.
+        cross: An edit of cross-attention.
+        blend: Where the pictures may differ.
     """
 
     share: float
@@ -51,22 +55,31 @@ class Control:
 
 @dataclass
 class AttentionState:
-    """What the processors are told of the step in hand. source: for each row, whose queries and keys it takes."""
+    """What the attention processors do in the current step.
+
+    Attributes:
+        source: The row whose queries and keys each row takes; None where each takes its own.
+        cross: Edits of cross-attention as (row of the first picture, row of the second, edit).
+        maps: The maps to collect for local blends.
+    """
 
     source: torch.Tensor | None = None
-    cross: list[tuple[int, int, CrossEdit]] = field(default_factory=list)  # (first's row, second's row, edit)
+    cross: list[tuple[int, int, CrossEdit]] = field(default_factory=list)
     maps: WordMaps | None = None
 
 
 def shares(share: float, step: int, steps: int) -> bool:
-    """Whether self-attention is shared at `step` (from 0) of `steps`, for p = `share`."""
+    """Whether self-attention is shared at `step` (from 0) of `steps` for p = `share`.
+
+    As in the authors' code: in no step for p = 0, and in all steps but the last for p = 1.
+    """
     return step / max(1, steps - 1) < share
 
 
 class Controlled:
-    """A denoiser for `editing.run` under which items 2i and 2i + 1 are the first and second picture of pair i.
+    """A denoiser for `editing.run`, in which items 2i and 2i + 1 are the first and second picture of pair i.
 
-    `after_step` is for `editing.run` too: it blends. Steps count from `first` to `steps`.
+    Its `after_step` is for `editing.run` too. Steps count from `first` to `steps`.
     """
 
     def __init__(self, denoiser: TextGuidedDenoiser, controls: Sequence[Control], steps: int, first: int = 0) -> None:
@@ -74,42 +87,43 @@ class Controlled:
             raise ValueError(f"{len(controls)} pairs need {2 * len(controls)} items, not {denoiser.items}")
         self._denoiser, self._controls, self._steps, self._step = denoiser, list(controls), steps, first
         blends = [control.blend for control in controls]
-        self.now = AttentionState(maps=WordMaps(blends, first_row=denoiser.items) if any(blends) else None)
+        self.state = AttentionState(maps=WordMaps(blends, first_row=denoiser.items) if any(blends) else None)
 
     def __call__(self, latent: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """The guided output, as `TextGuidedDenoiser` gives it."""
-        self.now.source = _sources(self._controls, self._step, self._steps, latent.device)
+        """The guided prediction of `TextGuidedDenoiser`."""
+        self.state.source = _sources(self._controls, self._step, self._steps, latent.device)
         rows = range(self._denoiser.items, 2 * self._denoiser.items, 2)
-        self.now.cross = [
+        self.state.cross = [
             (row, row + 1, control.cross)
             for row, control in zip(rows, self._controls, strict=True)
             if control.cross is not None and self._step / self._steps < control.cross.until
         ]
-        if self.now.maps is not None:
-            self.now.maps.measure(latent)
+        if self.state.maps is not None:
+            self.state.maps.measure(latent)
         self._step += 1
         return self._denoiser(latent, timestep)
 
     def after_step(self, latent: torch.Tensor, done: int) -> torch.Tensor:
-        """The latents with what lies outside of the blended words' places as in the first pictures."""
-        return latent if self.now.maps is None else self.now.maps.blend(latent, done - 1, self._steps)
+        """Latents in which second pictures equal the first outside the blended words' places."""
+        return latent if self.state.maps is None else self.state.maps.blend(latent, done - 1, self._steps)
 
 
 @contextmanager
 def controlled(
     denoiser: TextGuidedDenoiser, controls: Sequence[Control], steps: int, first: int = 0
 ) -> Iterator[Controlled]:
-    """Replace the UNet's attention processors while the block runs; afterwards they are the ones from before.
+    """Replace the UNet's attention processors within the block.
 
-    Each pair has its own control. first: the step that sampling begins with, of `steps`.
+    Args:
+        denoiser: The denoiser of the pairs' items.
+        controls: A control for each pair.
+        steps: Steps of the sampler.
+        first: The step with which sampling begins.
     """
     unet, inside = denoiser.unet, Controlled(denoiser, controls, steps, first)
     before = unet.attn_processors
     unet.set_attn_processor(
-        {
-            name: _SelfSharing(inside.now) if name.endswith("attn1.processor") else _CrossControl(inside.now)
-            for name in before
-        }
+        {name: (_SelfSharing if name.endswith("attn1.processor") else _CrossControl)(inside.state) for name in before}
     )
     try:
         yield inside
@@ -118,7 +132,7 @@ def controlled(
 
 
 def _sources(controls: Sequence[Control], step: int, steps: int, device: torch.device) -> torch.Tensor | None:
-    """For each row of the UNet's batch the row whose queries and keys it takes; None where each has its own."""
+    """The value of `AttentionState.source` at a step."""
     shared = [shares(control.share, step, steps) for control in controls]
     if not any(shared):
         return None
@@ -128,14 +142,14 @@ def _sources(controls: Sequence[Control], step: int, steps: int, device: torch.d
 
 
 class _SelfSharing(AttnProcessor2_0):  # type: ignore[misc]
-    """Self-attention in which rows take the queries and keys of others, and keep their values."""
+    """Self-attention in which rows may take the queries and keys of others."""
 
-    def __init__(self, now: AttentionState) -> None:
+    def __init__(self, state: AttentionState) -> None:
         super().__init__()
-        self._now = now
+        self._state = state
 
     def __call__(self, attn: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        source = self._now.source
+        source = self._state.source
         if source is None:
             plain: torch.Tensor = super().__call__(attn, hidden_states, *args, **kwargs)
             return plain
@@ -147,11 +161,11 @@ class _SelfSharing(AttnProcessor2_0):  # type: ignore[misc]
 
 
 class _CrossControl(AttnProcessor2_0):  # type: ignore[misc]
-    """Cross-attention in which rows with text may take columns of another row's map."""
+    """Cross-attention in which rows may take columns of another row's maps."""
 
-    def __init__(self, now: AttentionState) -> None:
+    def __init__(self, state: AttentionState) -> None:
         super().__init__()
-        self._now = now
+        self._state = state
 
     def __call__(
         self,
@@ -161,26 +175,25 @@ class _CrossControl(AttnProcessor2_0):  # type: ignore[misc]
         *args: Any,
         **kwargs: Any,
     ) -> torch.Tensor:
-        now = self._now
-        if (not now.cross and now.maps is None) or encoder_hidden_states is None:
+        state = self._state
+        if (not state.cross and state.maps is None) or encoder_hidden_states is None:
             plain: torch.Tensor = super().__call__(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
             return plain
 
         def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
             result = F.scaled_dot_product_attention(query, key, value)
-            if now.maps is not None:
-                now.maps.take(query, key)
-            if now.cross:
+            if state.maps is not None:
+                state.maps.take(query, key)
+            if state.cross:
                 result = result.clone()
-            for first, second, edit in now.cross:
+            for first, second, edit in state.cross:
+                # sum_j ((A_1 M)_j a_j + (A_2)_j (1 - a_j)) w_j v_j with maps A_1, A_2, mapper M, take a, weight w.
                 take, weight = (x.to(value)[:, None] for x in (edit.take, edit.weight))
-                own = value[second]
-                # sum_j ((A_1 M)_j a_j + (A_2)_j (1 - a_j)) w_j v_j, without A_1 and A_2 themselves.
-                own = weight * own
-                taken = edit.mapper.to(value) @ (take * own)
-                result[second] = F.scaled_dot_product_attention(
-                    query[first], key[first], taken
-                ) + F.scaled_dot_product_attention(query[second], key[second], (1 - take) * own)
+                weighted = weight * value[second]
+                taken = edit.mapper.to(value) @ (take * weighted)
+                from_first = F.scaled_dot_product_attention(query[first], key[first], taken)
+                own = F.scaled_dot_product_attention(query[second], key[second], (1 - take) * weighted)
+                result[second] = from_first + own
             return result
 
         return _attention(attn, hidden_states, encoder_hidden_states, attend, kwargs.get("temb"))
@@ -193,7 +206,7 @@ def _attention(
     attend: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
     temb: torch.Tensor | None,
 ) -> torch.Tensor:
-    """diffusers' attention layer with `attend` (rows, heads, L, d) in the place of its own; tokens (rows, L, D)."""
+    """Run an attention layer of diffusers on tokens (rows, L, D), with `attend` on (rows, heads, L, d)."""
     if hidden.ndim != 3 or attn.spatial_norm is not None or temb is not None:
         raise ValueError("Prompt-to-Prompt is for the transformer blocks of Stable Diffusion's UNets")
     residual = hidden
@@ -201,12 +214,12 @@ def _attention(
         hidden = attn.group_norm(hidden.transpose(1, 2)).transpose(1, 2)
     if text is not None and attn.norm_cross:
         text = attn.norm_encoder_hidden_states(text)
-    seen = hidden if text is None else text
+    context = hidden if text is None else text
 
-    def heads(x: torch.Tensor) -> torch.Tensor:
+    def split_heads(x: torch.Tensor) -> torch.Tensor:
         return x.view(*x.shape[:2], attn.heads, -1).transpose(1, 2)
 
-    query, key, value = heads(attn.to_q(hidden)), heads(attn.to_k(seen)), heads(attn.to_v(seen))
+    query, key, value = (split_heads(x) for x in (attn.to_q(hidden), attn.to_k(context), attn.to_v(context)))
     if attn.norm_q is not None:
         query = attn.norm_q(query)
     if attn.norm_k is not None:

@@ -1,67 +1,68 @@
-"""Predictions of a first step that several edits share, made once.
+"""Predictions of a first step that several edits share.
 
-At the first step the latent is the initial noise. So, for one seed, e(0,0), e(I,0) and e(I,T) of eq. 3 are the same for
-every (s_T, s_I); they are told apart here by what the UNet is given, to the byte, so that nothing can be mixed up.
+At the first step the latent is the initial noise. So, for one seed, e(0,0), e(I,0) and e(I,T) of eq. 3
+(arXiv:2211.09800) are the same for all scales (s_T, s_I). A prediction is identified by a hash of the UNet's input.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+
+from ip2p_cli.diffusion.guidance import call_unet
 
 _Key = tuple[bytes, ...]
 
 
 class FirstSteps:
-    """What UNet calls of first steps gave, the last `keep` of them.
+    """The predictions of the last `keep` UNet calls of first steps.
 
-    A call is remembered as a whole, its rows in their order: which rows ran together decides the last bits, and so an
-    edit's pixels do not depend on what was made before it.
+    A call is remembered with all its rows in their order. Which rows run together decides the last bits, so an edit's
+    pixels do not depend on edits before it.
     """
 
     def __init__(self, keep: int = 8) -> None:
-        """keep: calls remembered; those that share one should follow closely on each other."""
         self._keep = keep
-        self._known: OrderedDict[_Key, torch.Tensor] = OrderedDict()
+        self._predictions: OrderedDict[_Key, torch.Tensor] = OrderedDict()
 
     def wrap(self, unet: Any) -> SharedUNet:
-        """`unet` for one denoising run: used once, like a scheduler."""
+        """`unet` for one denoising run, sharing its first step."""
         return SharedUNet(unet, self)
 
-    def predict(self, unet: Any, given: list[torch.Tensor], call: Any) -> torch.Tensor:
-        """The predictions (rows, C, h, w) of a call; equal rows are evaluated once, a known call not at all.
+    def predict(self, inputs: Sequence[torch.Tensor], call: Callable[[list[int]], torch.Tensor]) -> torch.Tensor:
+        """Predictions (rows, C, h, w): equal rows are evaluated once, a remembered call not at all.
 
-        given: what differs from row to row, each (rows, ...). call: makes the prediction from the rows of an index.
+        Args:
+            inputs: Everything that differs between rows, each (rows, ...).
+            call: Runs the UNet on the rows with the given indices.
         """
-        rows = _digests(given)
-        first = {row: rows.index(row) for row in dict.fromkeys(rows)}
-        key = tuple(first)
-        if key in self._known:
-            self._known.move_to_end(key)
+        digests = _row_digests(inputs)
+        key = tuple(dict.fromkeys(digests))
+        if key in self._predictions:
+            self._predictions.move_to_end(key)
         else:
-            self._known[key] = call(unet, list(first.values()))
-            while len(self._known) > self._keep:
-                self._known.popitem(last=False)
-        place = {row: index for index, row in enumerate(first)}
-        return self._known[key][[place[row] for row in rows]]
+            self._predictions[key] = call([digests.index(digest) for digest in key])
+            while len(self._predictions) > self._keep:
+                self._predictions.popitem(last=False)
+        return self._predictions[key][[key.index(digest) for digest in digests]]
 
 
 class SharedUNet:
-    """Called as the UNet is, and has its `dtype`; shares the calls of the first timestep that it sees."""
+    """A UNet that shares the calls of its first timestep; used like the UNet itself."""
 
-    def __init__(self, unet: Any, shared: FirstSteps) -> None:
-        """unet: the UNet itself; shared: where its first predictions are kept."""
-        self._unet, self._shared = unet, shared
-        self._first: float | None = None
+    def __init__(self, unet: Any, first_steps: FirstSteps) -> None:
+        self._unet, self._first_steps = unet, first_steps
+        self._first_timestep: float | None = None
 
     @property
     def dtype(self) -> torch.dtype:
         """The number format of the UNet."""
-        found: torch.dtype = self._unet.dtype
-        return found
+        dtype: torch.dtype = self._unet.dtype
+        return dtype
 
     def __call__(
         self,
@@ -72,31 +73,25 @@ class SharedUNet:
         added_cond_kwargs: dict[str, torch.Tensor] | None = None,
         return_dict: bool = False,
     ) -> tuple[torch.Tensor]:
-        """As UNet2DConditionModel; a tuple, whatever return_dict says."""
+        """Predict as UNet2DConditionModel does; always returns a tuple."""
         added = added_cond_kwargs or {}
 
-        def call(unet: Any, rows: list[int] | slice) -> torch.Tensor:
-            more = {"added_cond_kwargs": {name: value[rows] for name, value in added.items()}} if added else {}
-            states = encoder_hidden_states[rows]
-            output: torch.Tensor = unet(
-                sample[rows], timestep, encoder_hidden_states=states, return_dict=False, **more
-            )[0]
-            return output
+        def call(rows: list[int] | slice) -> torch.Tensor:
+            conditions = {name: value[rows] for name, value in added.items()}
+            return call_unet(self._unet, sample[rows], timestep, encoder_hidden_states[rows], conditions)
 
-        now = float(timestep)
-        self._first = now if self._first is None else self._first
-        if now != self._first:
-            return (call(self._unet, slice(None)),)
-        time = torch.full((len(sample), 1), now, dtype=torch.float64)
-        given = [time, sample, encoder_hidden_states, *added.values()]
-        return (self._shared.predict(self._unet, given, call),)
+        if self._first_timestep is None:
+            self._first_timestep = float(timestep)
+        if float(timestep) != self._first_timestep:
+            return (call(slice(None)),)
+        times = torch.full((len(sample), 1), float(timestep), dtype=torch.float64)
+        return (self._first_steps.predict([times, sample, encoder_hidden_states, *added.values()], call),)
 
 
-def _digests(given: list[torch.Tensor]) -> list[bytes]:
-    """A hash of each row of all of `given`."""
-    found = [hashlib.sha256() for _ in given[0]]
-    for tensor in given:
+def _row_digests(inputs: Sequence[torch.Tensor]) -> list[bytes]:
+    hashes = [hashlib.sha256() for _ in inputs[0]]
+    for tensor in inputs:
         rows = tensor.detach().contiguous().cpu().view(torch.uint8).flatten(1).numpy()
-        for digest, row in zip(found, rows, strict=True):
-            digest.update(row.tobytes())
-    return [digest.digest() for digest in found]
+        for row_hash, row in zip(hashes, rows, strict=True):
+            row_hash.update(row.tobytes())
+    return [row_hash.digest() for row_hash in hashes]

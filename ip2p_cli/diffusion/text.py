@@ -1,43 +1,51 @@
-"""From instructions to what the UNet is told by them."""
+"""Text conditions of the UNet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from ip2p_cli.diffusion.latents import ImageLatent
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor, token_ids
 
 
 @dataclass(frozen=True, eq=False)
 class TextCondition:
-    """Instructions as a model takes them: hidden states (N, L, D), and SDXL's pooled projection (N, P) or None."""
+    """Encoded instructions.
+
+    Attributes:
+        states: Hidden states (N, L, D).
+        pooled: SDXL's pooled projection (N, P).
+    """
 
     states: torch.Tensor
     pooled: torch.Tensor | None = None
 
 
 def as_condition(text: torch.Tensor | TextCondition) -> TextCondition:
-    """`text` itself, or bare hidden states (N, L, D) as a condition."""
+    """Make a condition of bare hidden states (N, L, D); conditions are returned as they are."""
     return text if isinstance(text, TextCondition) else TextCondition(text)
 
 
 @torch.no_grad()
 def encode_condition(editor: Editor, instructions: Sequence[str]) -> TextCondition:
-    """The condition of N instructions, in editor.dtype; see `truncated_words` for long ones.
+    """Encode N instructions; words beyond `editor.text_length` tokens are cut off (see `truncated_words`).
 
-    Stable Diffusion 1.5: the last hidden states. SDXL (arXiv:2307.01952, section 2.1): the penultimate ones of both
-    encoders side by side, and the second one's pooled projection; an empty instruction is zeros where the model's
-    `force_zeros_for_empty_prompt` says so.
+    Stable Diffusion 1.5 takes the last hidden states. SDXL takes the penultimate hidden states of both encoders, side
+    by side, and the second encoder's pooled projection (arXiv:2307.01952, section 2.1); an empty instruction is zeros
+    where the model's `force_zeros_for_empty_prompt` is set.
     """
+    length = editor.text_length
+    ids = token_ids(editor.tokenizer, instructions, length).to(editor.device)
     if editor.text_encoder_2 is None:
-        states: torch.Tensor = editor.text_encoder(_tokens(editor, editor.tokenizer, instructions))[0]
+        states: torch.Tensor = editor.text_encoder(ids)[0]
         return TextCondition(states)
-    first = editor.text_encoder(_tokens(editor, editor.tokenizer, instructions), output_hidden_states=True)
-    second = editor.text_encoder_2(_tokens(editor, editor.tokenizer_2, instructions), output_hidden_states=True)
+    # The two tokenizers pad with different tokens.
+    second_ids = token_ids(editor.tokenizer_2, instructions, length).to(editor.device)
+    first = editor.text_encoder(ids, output_hidden_states=True)
+    second = editor.text_encoder_2(second_ids, output_hidden_states=True)
     states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
     pooled: torch.Tensor = second.text_embeds
     if editor.zero_null_text:
@@ -48,24 +56,25 @@ def encode_condition(editor: Editor, instructions: Sequence[str]) -> TextConditi
 
 
 def null_condition(editor: Editor) -> TextCondition:
-    """The "no text" of eq. 3 of the paper: the empty instruction's condition, N = 1."""
+    """The condition of the empty instruction, N = 1: the null text of arXiv:2211.09800, eq. 3."""
     return encode_condition(editor, [""])
 
 
 def encode_text(editor: Editor, instructions: Sequence[str]) -> torch.Tensor:
-    """Hidden states alone, (N, L, D): all there is for a model of Stable Diffusion 1.5."""
+    """Hidden states (N, L, D) of instructions: the whole condition for models of Stable Diffusion 1.5."""
     return encode_condition(editor, instructions).states
 
 
 def null_text(editor: Editor) -> torch.Tensor:
-    """The empty instruction's hidden states, (1, L, D)."""
+    """Hidden states (1, L, D) of the empty instruction."""
     return encode_text(editor, [""])
 
 
 def size_condition(editor: Editor, image: ImageLatent) -> torch.Tensor | None:
-    """SDXL's time ids (6,): original height and width, the crop's top and left, target height and width; else None.
+    """SDXL's time ids (6,), or None for other models.
 
-    Original and target are the model's picture, uncropped: what diffusers' pipeline says where nobody says more.
+    They are the original height and width, the crop's top and left, and the target height and width. Original and
+    target are the model's picture, uncropped, as in diffusers' pipeline by default.
     """
     if editor.text_encoder_2 is None:
         return None
@@ -74,7 +83,7 @@ def size_condition(editor: Editor, image: ImageLatent) -> torch.Tensor | None:
 
 
 def truncated_words(editor: Editor, text: str) -> list[str]:
-    """The words at the end of `text` that the text encoder cannot take in whole; [] where it all fits."""
+    """The words at the end of `text` that exceed the text encoder's length."""
     words = text.split()
     while words and _token_count(editor, " ".join(words)) > editor.text_length:
         words.pop()
@@ -83,12 +92,3 @@ def truncated_words(editor: Editor, text: str) -> list[str]:
 
 def _token_count(editor: Editor, text: str) -> int:
     return len(editor.tokenizer(text, truncation=False, verbose=False).input_ids)
-
-
-def _tokens(editor: Editor, tokenizer: Any, instructions: Sequence[str]) -> torch.Tensor:
-    """(N, L), padded as the tokenizer pads: SDXL's second one does it with another token than the first."""
-    tokens = tokenizer(
-        list(instructions), padding="max_length", max_length=editor.text_length, truncation=True, return_tensors="pt"
-    )
-    ids: torch.Tensor = tokens.input_ids
-    return ids.to(editor.device)

@@ -1,1 +1,1 @@
-"""What models there are, where they lie, and how they are loaded."""
+"""Which models there are, where their files are, and how they are loaded."""

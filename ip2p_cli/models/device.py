@@ -1,4 +1,4 @@
-"""Which device and number format to run on, and why. torch is imported when a function is called."""
+"""Choice of the device and the number format. torch is imported when a function is called."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ip2p_cli.types import DeviceName, DtypeName, ModelSpec
 if TYPE_CHECKING:
     import torch
 
-# Below this a model is quick in fp32 anyway, and half precision could only cost quality.
+# Smaller models are fast in fp32 too, and half precision would only cost quality.
 _SMALL_MB = 200
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A device ("cuda", "mps", "cpu") or a number format ("fp32", "fp16", "bf16"), and why, for people."""
+    """A device ("cuda", "mps", "cpu") or a number format ("fp32", "fp16", "bf16"), and the reason in words."""
 
     name: str
     why: str
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The torch dtype of "fp32", "fp16" or "bf16"; DeviceError for another name."""
+    """The torch dtype of "fp32", "fp16" or "bf16"; raises DeviceError for another name."""
     import torch
 
     dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -34,7 +34,7 @@ def torch_dtype(name: str) -> torch.dtype:
 
 
 def pick_device(name: DeviceName = "auto") -> Choice:
-    """The device to run on: CUDA, else MPS, else the CPU; DeviceError where the one asked for is absent."""
+    """Choose a device; "auto" prefers CUDA, then MPS. Raises DeviceError where the named device is missing."""
     available = _available_devices()
     if name == "auto":
         return next(Choice(device, why) for device, why in available.items())
@@ -52,9 +52,9 @@ def pick_device(name: DeviceName = "auto") -> Choice:
 
 
 def device_of_worker(name: DeviceName, number: int) -> str:
-    """The device of the worker of this number, from 1: with several GPUs each takes its own, in turn.
+    """Choose the device of worker `number`, from 1: the workers take several GPUs in turn.
 
-    Ray shows each worker its own GPU only. Raises DeviceError as `pick_device` does.
+    Under Ray each worker sees its own GPU only. Raises DeviceError as `pick_device` does.
     """
     import torch
 
@@ -64,9 +64,9 @@ def device_of_worker(name: DeviceName, number: int) -> str:
 
 
 def pick_dtype(name: DtypeName, device: str, model: ModelSpec) -> Choice:
-    """The number format for `model` on `device`; DeviceError for a pair that cannot work."""
+    """Choose the number format for `model` on `device`; raises DeviceError where `name` does not work there."""
     if name != "auto":
-        return _asked_dtype(name, device)
+        return _named_dtype(name, device)
     if model.size_mb is not None and model.size_mb < _SMALL_MB:
         return Choice("fp32", f"{model.name} is small: full precision costs little")
     if device == "cuda":
@@ -78,8 +78,8 @@ def pick_dtype(name: DtypeName, device: str, model: ModelSpec) -> Choice:
     return Choice("fp32", "this processor has no bf16 instructions, and without them bf16 is many times slower")
 
 
-def _asked_dtype(name: str, device: str) -> Choice:
-    torch_dtype(name)  # refuses unknown names
+def _named_dtype(name: str, device: str) -> Choice:
+    torch_dtype(name)  # raises for unknown names
     if name == "fp16" and device == "cpu":
         raise DeviceError("fp16 does not work on the CPU; use --dtype auto (or fp32, bf16), or a GPU")
     if name == "bf16" and not _has_bf16(device):
@@ -90,7 +90,7 @@ def _asked_dtype(name: str, device: str) -> Choice:
 
 
 def _available_devices() -> dict[str, str]:
-    """Devices in order of preference, each with why it would be the one picked by "auto"."""
+    """Devices in order of preference, each with the reason for its choice by "auto"."""
     import torch
 
     devices = {}
@@ -113,6 +113,6 @@ def _has_bf16(device: str) -> bool:
 def _cpu_has_bf16() -> bool:
     import torch
 
-    # Private in torch, and the only way to ask; an absent name means "no".
+    # torch has no public function for this; where a private one is missing, the answer is no.
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe() for probe in probes if probe is not None)

@@ -1,4 +1,4 @@
-"""Which weights made a picture: a short hash over the files that were loaded."""
+"""Fingerprints of models: a short hash of the files that are loaded."""
 
 from __future__ import annotations
 
@@ -17,16 +17,24 @@ from ip2p_cli.errors import ModelError
 from ip2p_cli.types import Lora, ModelSpec
 
 if TYPE_CHECKING:
-    from ip2p_cli.models.loader import Editor
+    from ip2p_cli.models.editor import Editor
 
 _DTYPES = {"torch.float32": "fp32", "torch.float16": "fp16", "torch.bfloat16": "bf16"}
 
 
 def fingerprint(model: Editor | ModelSpec, loras: Sequence[Lora] = (), vae: str | None = None) -> str:
-    """16 hexadecimal digits that tell the weights apart, wherever their files lie and whatever they are called.
+    """Hash the bytes of a model's files, of LoRAs with their weights in order, and of a VAE.
 
-    It covers the bytes of the model's files, of the LoRAs with their weights, in order, and of the VAE. A ModelSpec
-    stands for its fp32 files. Raises ModelError where a file is missing.
+    Args:
+        model: The model; a ModelSpec stands for its fp32 files.
+        loras: LoRAs that are added to the model.
+        vae: Another VAE for the model: a file, a folder or a hub id.
+
+    Returns:
+        16 hexadecimal digits, whatever the files are called.
+
+    Raises:
+        ModelError: A file is missing.
     """
     from ip2p_cli.models.lora import lora_file
     from ip2p_cli.models.model_files import weight_files
@@ -43,7 +51,7 @@ def fingerprint(model: Editor | ModelSpec, loras: Sequence[Lora] = (), vae: str 
 
 
 def files_fingerprint(paths: Sequence[Path]) -> str:
-    """16 hexadecimal digits of the bytes of `paths`, in order. Raises ModelError where one cannot be read."""
+    """Hash the bytes of files, in order, to 16 hexadecimal digits; raises ModelError where one cannot be read."""
     hashes = _remembered_hashes(paths)
     return hashlib.sha256("".join(f"{hashes[path]}\n" for path in paths).encode()).hexdigest()[:16]
 
@@ -55,39 +63,34 @@ def _vae_file(source: str) -> Path:
     return path / WEIGHTS if path.is_dir() else path
 
 
-# --- Hashes of files, once for each file
-
-
 def memory_path() -> Path:
-    """Where the hashes of files are remembered."""
+    """The file that remembers hashes of files."""
     return platformdirs.user_cache_path("ip2p") / "fingerprints.json"
 
 
 def _remembered_hashes(paths: Sequence[Path]) -> dict[Path, str]:
-    """The sha256 of each file's bytes; gigabytes are read once, and again only where size or time have changed."""
-    known = _recall()
+    """The sha256 of each file; a file is read again only where its size or time have changed."""
+    known = _read_memory()
     hashes: dict[Path, str] = {}
-    learned: dict[str, str] = {}
+    new: dict[str, str] = {}
     for path in paths:
         try:
-            path = path.absolute()
-            real = path.resolve()
+            real = path.absolute().resolve()
             status = real.stat()
             key = f"{real}|{status.st_size}|{status.st_mtime_ns}"
-            found = known.get(key) or learned.get(key)
-            if found is None:
+            if key not in known:
                 with real.open("rb") as file:
-                    found = learned[key] = hashlib.file_digest(file, "sha256").hexdigest()
+                    known[key] = new[key] = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise ModelError(f"{path} cannot be read ({error.strerror}); fetch the model again") from error
-        hashes[path] = found
-    if learned:
-        _remember(learned)
-    return {path: hashes[path.absolute()] for path in paths}
+        hashes[path] = known[key]
+    if new:
+        _add_to_memory(new)
+    return hashes
 
 
-def _recall() -> dict[str, str]:
-    """What is remembered; nothing where that is missing or damaged."""
+def _read_memory() -> dict[str, str]:
+    """Remembered hashes by path, size and time; none where the file is missing or damaged."""
     try:
         content = json.loads(memory_path().read_text("utf-8"))
     except (OSError, ValueError):
@@ -97,13 +100,13 @@ def _recall() -> dict[str, str]:
     return {key: value for key, value in content.items() if isinstance(value, str) and len(value) == 64}
 
 
-def _remember(learned: dict[str, str]) -> None:
-    """Add `learned` to the memory; a memory that cannot be written to only costs time."""
+def _add_to_memory(new: dict[str, str]) -> None:
+    """Remember new hashes; where that fails, the files are read again next time."""
     path = memory_path()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Read again: another process may have learned something meanwhile. What no longer exists is forgotten.
-        known = {key: value for key, value in (_recall() | learned).items() if Path(key.split("|")[0]).exists()}
+        # Read again: another process may have written meanwhile. Files that no longer exist are dropped.
+        known = {key: value for key, value in (_read_memory() | new).items() if Path(key.split("|")[0]).exists()}
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

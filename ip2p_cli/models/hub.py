@@ -1,10 +1,12 @@
-"""The hub's cache on this machine: what is in it, what may be fetched, what is deleted. Imports no torch."""
+"""The hub's cache on this machine, downloads to it, and JSON files of models. Imports no torch."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,23 +16,59 @@ from ip2p_cli.types import ModelSpec
 
 
 def offline() -> bool:
-    """Whether IP2P_OFFLINE or HF_HUB_OFFLINE says that the network is not to be used."""
+    """Whether IP2P_OFFLINE or HF_HUB_OFFLINE forbids the use of the network."""
     return is_set("IP2P_OFFLINE") or is_set("HF_HUB_OFFLINE")
 
 
 def is_set(name: str) -> bool:
-    """Whether the environment variable `name` says yes: anything but nothing, 0, false, no and off."""
+    """Whether the environment variable `name` is set to anything but 0, false, no or off."""
     return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def reason(error: BaseException) -> str:
-    """The part of an error that fits into one line."""
+    """The type and the first line of an error."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
+def read_json(path: Path, fix: str = "fetch the model again") -> dict[str, Any]:
+    """Read a JSON object; raises ModelError, with the `fix`, where the file holds none."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"the model lacks {path}; fetch or export it again, in diffusers layout") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({reason(error)}); {fix}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} must hold a JSON object; {fix}")
+    return content
+
+
+def download(source: str, patterns: Sequence[str], revision: str | None = None) -> Path:
+    """Download files that match `patterns` from a hub repository; returns its folder in the cache."""
+    from huggingface_hub import snapshot_download
+
+    with _download_bars():
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(patterns)))
+
+
+@contextlib.contextmanager
+def _download_bars() -> Iterator[None]:
+    """Show the client's progress bars on a terminal only."""
+    from huggingface_hub import utils
+
+    if sys.stderr.isatty() or utils.are_progress_bars_disabled():
+        yield
+        return
+    utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.enable_progress_bars()
+
+
 def find_cached(source: str, revision: str | None = None) -> Path | None:
-    """The snapshot folder of the hub repository `source` on this machine, whole or not; None where there is none."""
+    """The folder of a hub repository in the cache, complete or not; None where there is none."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -41,7 +79,7 @@ def find_cached(source: str, revision: str | None = None) -> Path | None:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """Where a model lies: the folder or file, its bytes, and whether everything that is loaded is in it."""
+    """A model on this machine: its folder or file, its size in bytes, and whether it is complete."""
 
     path: Path
     size: int
@@ -49,7 +87,7 @@ class OnDisk:
 
 
 def on_disk(spec: ModelSpec) -> OnDisk | None:
-    """What this machine has of `spec`; None where it has nothing."""
+    """Where `spec` is on this machine; None where it is not."""
     local = Path(spec.source)
     if local.is_absolute():
         if local.is_file():
@@ -58,17 +96,14 @@ def on_disk(spec: ModelSpec) -> OnDisk | None:
             return None
         size = sum(path.stat().st_size for path in local.rglob("*") if path.is_file())
         return OnDisk(local, size, _is_whole(local))
-    repository = next((found for found in _repositories() if found.repo_id == spec.source), None)
-    wanted = spec.revision or "main"
-    for revision in repository.revisions if repository else ():
-        if wanted in revision.refs or wanted == revision.commit_hash:
-            folder = Path(revision.snapshot_path)
-            return OnDisk(folder, int(revision.size_on_disk), _is_whole(folder))
+    for revision in _cached_revisions(spec.source, spec.revision or "main"):
+        folder = Path(revision.snapshot_path)
+        return OnDisk(folder, int(revision.size_on_disk), _is_whole(folder))
     return None
 
 
 def cached_sources() -> list[str]:
-    """The hub ids of the cached models in diffusers layout, sorted."""
+    """Hub ids of cached models in diffusers layout, sorted."""
     return sorted(
         repository.repo_id
         for repository in _repositories()
@@ -78,7 +113,7 @@ def cached_sources() -> list[str]:
 
 @dataclass(frozen=True)
 class Removal:
-    """What would be deleted from the cache; `run` does it. size: bytes that are freed."""
+    """A deletion from the cache, of `size` bytes; `run` performs it."""
 
     revisions: int
     size: int
@@ -86,17 +121,20 @@ class Removal:
 
 
 def plan_removal(spec: ModelSpec, revision: str | None = None) -> Removal:
-    """Deleting `spec` from the hub's cache: one revision, or all that are there. ModelError where there is none."""
+    """Prepare the deletion of a model from the hub's cache.
+
+    Args:
+        spec: The model.
+        revision: The revision to delete; None for all.
+
+    Raises:
+        ModelError: The model or revision is not in the cache.
+    """
     from huggingface_hub import scan_cache_dir
 
     if Path(spec.source).is_absolute():
         raise ModelError(f"model {spec.name} was not pulled: it lies at {spec.source}; delete that yourself")
-    repository = next((found for found in _repositories() if found.repo_id == spec.source), None)
-    revisions = [
-        found.commit_hash
-        for found in (repository.revisions if repository else ())
-        if revision is None or revision in found.refs or revision == found.commit_hash
-    ]
+    revisions = [cached.commit_hash for cached in _cached_revisions(spec.source, revision)]
     if not revisions:
         which = f", revision {revision}," if revision else ""
         raise ModelError(f"model {spec.name}{which} is not on this machine; `ip2p models list` says what is")
@@ -111,25 +149,36 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
+def _cached_revisions(source: str, revision: str | None) -> list[Any]:
+    """Cached revisions of the repository `source`: all, or those with the name or hash `revision`."""
+    return [
+        cached
+        for repository in _repositories()
+        if repository.repo_id == source
+        for cached in repository.revisions
+        if revision is None or revision in cached.refs or revision == cached.commit_hash
+    ]
+
+
 def _repositories() -> list[Any]:
-    """The cached model repositories; those that are damaged are left out."""
+    """Cached model repositories, without damaged ones."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        return [found for found in scan_cache_dir(cache_folder()).repos if found.repo_type == "model"]
+        return [repository for repository in scan_cache_dir(cache_folder()).repos if repository.repo_type == "model"]
     except (CacheNotFound, ValueError):  # ValueError: a file where the cache should be
         return []
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether every model that the folder's index names has its weights; the loader looks closer."""
+    """Whether every part in the folder's index has files; the loader checks more closely."""
     try:
-        index = json.loads((folder / "model_index.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        index = read_json(folder / "model_index.json")
+    except ModelError:
         return False
-    for part, kind in index.items():
-        if not isinstance(kind, list) or None in kind or part in ("safety_checker", "image_encoder"):
+    for part, class_name in index.items():
+        if not isinstance(class_name, list) or None in class_name or part in ("safety_checker", "image_encoder"):
             continue
         if any(word in part for word in ("tokenizer", "scheduler", "feature_extractor", "processor")):
             if not (folder / part).is_dir() and part != "feature_extractor":

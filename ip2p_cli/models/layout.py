@@ -1,8 +1,8 @@
-"""The two ways in which Stable Diffusion's weights are named, and the architecture that their shapes tell.
+"""Names of Stable Diffusion's weights, and the architecture that follows from the weights' shapes.
 
-"Original" names are those of the authors' checkpoints (CompVis' latent diffusion); the others are diffusers'.
-What shapes do not tell is as in Stable Diffusion 1.5: 8 attention heads, 32 norm groups, CLIP heads of 64; or, where a
-UNet takes sizes and pooled text, as in SDXL: heads of 64, sizes in 256 numbers each, OpenCLIP's text encoder.
+"Original" names are those of the authors' checkpoints (CompVis' latent diffusion); the others are diffusers' names.
+What does not follow from shapes is as in Stable Diffusion 1.5 (8 attention heads, 32 norm groups, CLIP heads of 64), or
+as in SDXL where a UNet takes sizes and pooled text (heads of 64, 256 numbers for each size, OpenCLIP's text encoder).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 Tensors = Mapping[str, torch.Tensor]
 
-# Inside a residual block.
+# Layers inside a residual block.
 _RESNET = {
     "in_layers.0": "norm1",
     "in_layers.2": "conv1",
@@ -33,7 +33,7 @@ _OUTSIDE = {
     "out.0": "conv_norm_out",
     "out.2": "conv_out",
 }
-# Inside a layer of OpenCLIP's transformer; its one in_proj is three projections.
+# Parts of a layer of OpenCLIP's transformer, except in_proj, which holds three projections.
 _OPENCLIP = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
@@ -53,57 +53,65 @@ _MIDDLE = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
 
 
 def unet_name(name: str, layers: int, separator: str = ".") -> str:
-    """diffusers' name for what is called `name` in an original UNet of `layers` residual blocks a level.
+    """Translate an original name in a UNet to diffusers' name; other names are returned as they are.
 
-    separator: what stands between the parts of `name`; "_" for LoRA files, whose answer is to be compared with
-    dots as "_" too. A name that is not an original one comes back as it is.
+    Args:
+        name: The original name.
+        layers: Residual blocks in a level.
+        separator: The sign between parts of `name`: "_" in LoRA files. The result may contain dots even then.
     """
-    for old, new in _OUTSIDE.items():
-        old = old.replace(".", separator)
-        if name == old or name.startswith(old + separator):
-            return new + name[len(old) :]
+    renamed = _rename_start(name, _OUTSIDE, separator)
+    if renamed is not None:
+        return renamed
     gap = re.escape(separator)
-    found = re.match(rf"(input_blocks|output_blocks){gap}(\d+){gap}(\d+){gap}(.*)", name)
-    if found:
-        side, number, inner, rest = found[1], int(found[2]), found[3], found[4]
+    match = re.match(rf"(input_blocks|output_blocks){gap}(\d+){gap}(\d+){gap}(.*)", name)
+    if match:
+        side, number, inner, rest = match[1], int(match[2]), match[3], match[4]
         return _in_level(side == "input_blocks", number, inner, rest, layers, separator)
-    found = re.match(rf"middle_block{gap}([012]){gap}(.*)", name)
-    if found:
-        return f"mid_block.{_MIDDLE[found[1]]}.{_in_resnet(found[2], separator)}"
+    match = re.match(rf"middle_block{gap}([012]){gap}(.*)", name)
+    if match:
+        return f"mid_block.{_MIDDLE[match[1]]}.{_in_resnet(match[2], separator)}"
     return name
 
 
+def _rename_start(name: str, names: Mapping[str, str], separator: str) -> str | None:
+    """Replace the start of `name` by the table `names`; None where no entry matches."""
+    for old, new in names.items():
+        old = old.replace(".", separator)
+        if name == old or name.startswith(old + separator):
+            return new + name[len(old) :]
+    return None
+
+
 def _in_level(going_down: bool, number: int, inner: str, rest: str, layers: int, separator: str) -> str:
-    # Going down the input convolution counts as block 0.
+    # Block 0 of the way down is the input convolution.
     level, layer = divmod(number - 1 if going_down else number, layers + 1)
     block = f"down_blocks.{level}" if going_down else f"up_blocks.{level}"
-    for sampler, where in (("op", "downsamplers"), ("conv", "upsamplers")):
-        if rest == sampler or rest.startswith(sampler + separator):
-            return f"{block}.{where}.0.conv{rest[len(sampler) :]}"
+    resampler = _rename_start(rest, {"op": "downsamplers.0.conv", "conv": "upsamplers.0.conv"}, separator)
+    if resampler is not None:
+        return f"{block}.{resampler}"
     if inner == "0":
         return f"{block}.resnets.{layer}.{_in_resnet(rest, separator)}"
     return f"{block}.attentions.{layer}.{rest}"
 
 
 def _in_resnet(rest: str, separator: str) -> str:
-    for old, new in _RESNET.items():
-        old = old.replace(".", separator)
-        if rest == old or rest.startswith(old + separator):
-            return new + rest[len(old) :]
-    return rest
+    return _rename_start(rest, _RESNET, separator) or rest
 
 
 def unet_from_original(tensors: Tensors) -> dict[str, torch.Tensor]:
-    """A UNet's tensors (names without "model.diffusion_model.") under diffusers' names."""
-    ends = [int(found[1]) for name in tensors if (found := re.match(r"input_blocks\.(\d+)\.0\.op\.weight", name))]
-    layers = min(ends, default=3) - 1  # the first downsampling closes the first level
+    """Rename a UNet's tensors, without "model.diffusion_model.", to diffusers' names."""
+    matches = (re.match(r"input_blocks\.(\d+)\.0\.op\.weight", name) for name in tensors)
+    # The first downsampling is the last block of the first level.
+    layers = min((int(match[1]) for match in matches if match), default=3) - 1
     return {unet_name(name, layers): tensor for name, tensor in tensors.items()}
 
 
 def unet_config(tensors: Tensors) -> dict[str, Any]:
-    """What `UNet2DConditionModel.from_config` needs to hold `tensors` (diffusers' names).
+    """The config of a UNet2DConditionModel for `tensors` in diffusers' names.
 
-    KeyError, with the name, where a tensor that tells it is not there.
+    Raises:
+        KeyError: A tensor that the config follows from is missing.
     """
     levels = _count(tensors, r"down_blocks\.(\d+)\.")
     crossed = [_has(tensors, f"down_blocks.{level}.attentions.") for level in range(levels)]
@@ -149,23 +157,23 @@ def _sdxl_config(tensors: Tensors, levels: int) -> dict[str, Any]:
 
 
 def vae_from_original(tensors: Tensors) -> dict[str, torch.Tensor]:
-    """An autoencoder's tensors (names without "first_stage_model.") under diffusers' names."""
+    """Rename a VAE's tensors, without "first_stage_model.", to diffusers' names."""
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     levels = _count(tensors, r"encoder\.down\.(\d+)\.")
-    blocks = {"down_block_types": [""] * levels, "up_block_types": [""] * levels}  # it only counts them
+    blocks = {"down_block_types": [""] * levels, "up_block_types": [""] * levels}  # only their number is used
     return dict(convert_ldm_vae_checkpoint(dict(tensors), blocks))
 
 
 def vae_with_new_names(tensors: Tensors) -> dict[str, torch.Tensor]:
-    """Attention layers as diffusers calls them since 0.15; the published VAEs have the older names."""
+    """Rename attention layers of published VAEs to the names of diffusers 0.15 and later."""
     new = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
     pattern = re.compile(r"(attentions\.\d+)\.(query|key|value|proj_attn)\.")
     return {pattern.sub(lambda m: f"{m[1]}.{new[m[2]]}.", name): tensor for name, tensor in tensors.items()}
 
 
 def vae_config(tensors: Tensors, scaling_factor: float) -> dict[str, Any]:
-    """What `AutoencoderKL.from_config` needs to hold `tensors` (diffusers' names); KeyError as in `unet_config`."""
+    """The config of an AutoencoderKL for `tensors` in diffusers' names; raises KeyError as `unet_config` does."""
     levels = _count(tensors, r"encoder\.down_blocks\.(\d+)\.")
     return {
         "in_channels": tensors["encoder.conv_in.weight"].shape[1],
@@ -186,7 +194,7 @@ def vae_config(tensors: Tensors, scaling_factor: float) -> dict[str, Any]:
 
 
 def clip_config(tensors: Tensors) -> dict[str, Any]:
-    """What `CLIPTextConfig` needs to hold `tensors` (names from "embeddings." on); KeyError as in `unet_config`."""
+    """The config of a CLIP text encoder for `tensors`, named from "embeddings." on; raises as `unet_config` does."""
     words, width = tensors["embeddings.token_embedding.weight"].shape
     return {
         "vocab_size": words,
@@ -203,9 +211,9 @@ def clip_config(tensors: Tensors) -> dict[str, Any]:
 
 
 def openclip_from_original(tensors: Tensors) -> dict[str, torch.Tensor]:
-    """OpenCLIP's text encoder (names without "conditioner.embedders.1.model.") under transformers' names.
+    """Rename OpenCLIP's text encoder, without "conditioner.embedders.1.model.", to transformers' names.
 
-    Names are from "embeddings." on, and "text_projection.weight"; what transformers has no place for is left out.
+    The new names start with "embeddings.", "encoder." or "text_projection."; unknown tensors are dropped.
     """
     renamed: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
@@ -213,30 +221,29 @@ def openclip_from_original(tensors: Tensors) -> dict[str, torch.Tensor]:
             renamed[_OPENCLIP_OUTSIDE[name]] = tensor
         elif name == "text_projection":
             renamed["text_projection.weight"] = tensor.T.contiguous()
-        elif found := re.match(r"transformer\.resblocks\.(\d+)\.(.*)\.(\w+)$", name):
-            renamed |= _openclip_layer(f"encoder.layers.{found[1]}", found[2], found[3], tensor)
+        elif match := re.match(r"transformer\.resblocks\.(\d+)\.(.*)\.(\w+)$", name):
+            renamed |= _openclip_layer(f"encoder.layers.{match[1]}", match[2], match[3], tensor)
     return renamed
 
 
 def _openclip_layer(layer: str, inner: str, last: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
     if inner == "attn":
-        kind = last.removeprefix("in_proj_")
-        return {
-            f"{layer}.self_attn.{part}_proj.{kind}": third for part, third in zip("qkv", tensor.chunk(3), strict=False)
-        }
+        last = last.removeprefix("in_proj_")
+        thirds = zip("qkv", tensor.chunk(3), strict=False)
+        return {f"{layer}.self_attn.{part}_proj.{last}": third for part, third in thirds}
     return {f"{layer}.{_OPENCLIP.get(inner, inner)}.{last}": tensor}
 
 
 def openclip_config(tensors: Tensors) -> dict[str, Any]:
-    """What `CLIPTextConfig` needs for SDXL's second text encoder (names of `openclip_from_original`)."""
+    """The config of SDXL's second text encoder for tensors from `openclip_from_original`."""
     width = tensors["text_projection.weight"].shape[0]
     return clip_config(tensors) | {"hidden_act": "gelu", "projection_dim": width}
 
 
 def _count(tensors: Tensors, pattern: str) -> int:
-    """How many numbers, from 0, `pattern` finds in the names."""
+    """One more than the largest number that `pattern` matches in the names."""
     compiled = re.compile(pattern)
-    return max((int(found[1]) + 1 for name in tensors if (found := compiled.match(name))), default=0)
+    return max((int(match[1]) + 1 for name in tensors if (match := compiled.match(name))), default=0)
 
 
 def _has(tensors: Tensors, start: str) -> bool:

@@ -1,42 +1,40 @@
-"""Keeping stderr to ourselves: no bars, warnings and advice from the libraries below."""
+"""Progress bars, warnings and errors of diffusers and transformers."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
+
+from ip2p_cli.errors import ModelError
+from ip2p_cli.models.hub import reason
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings and bars from diffusers and transformers; what matters in them, the loaders check and raise."""
+    """Silence diffusers and transformers; the loaders check for themselves what their warnings are about."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    for library in (diffusers_logging, transformers_logging):
+    libraries = (diffusers_logging, transformers_logging)
+    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    for library in libraries:
         library.set_verbosity(library.CRITICAL)
-    transformers_logging.disable_progress_bar()
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        diffusers_logging.set_verbosity(before[0])
-        transformers_logging.set_verbosity(before[1])
-        if bars:
-            transformers_logging.enable_progress_bar()
+        for library, (verbosity, bars) in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            if bars:
+                library.enable_progress_bar()
 
 
 @contextlib.contextmanager
-def download_bars() -> Iterator[None]:
-    """Gigabytes deserve a progress bar, but only where someone is watching."""
-    from huggingface_hub import utils
-
-    if sys.stderr.isatty() or utils.are_progress_bars_disabled():
-        yield
-        return
-    utils.disable_progress_bars()
+def loading(what: str, fix: str) -> Iterator[None]:
+    """Silence the libraries while `what` is loaded, and raise whatever they raise as ModelError with the `fix`."""
     try:
-        yield
-    finally:
-        utils.enable_progress_bars()
+        with quiet():
+            yield
+    except Exception as error:
+        # Missing parts, truncated files, wrong shapes or configs: the libraries raise anything.
+        raise ModelError(f"{what} ({reason(error)}); {fix}") from error

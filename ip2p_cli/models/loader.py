@@ -1,9 +1,8 @@
-"""From a ModelSpec to an Editor: fetch the files where they are missing, check them, load each component."""
+"""Loading an Editor from a ModelSpec: fetch missing files, check them, load each part."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import torch
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models import sdxl
 from ip2p_cli.models.device import torch_dtype
-from ip2p_cli.models.hub import reason
-from ip2p_cli.models.library_logging import quiet
+from ip2p_cli.models.editor import Editor as Editor
+from ip2p_cli.models.hub import read_json
+from ip2p_cli.models.library_logging import loading, quiet
 from ip2p_cli.models.lora import fuse
 from ip2p_cli.models.model_files import (
     SCHEDULER_CONFIG,
@@ -23,65 +23,14 @@ from ip2p_cli.models.model_files import (
     find_weights,
     model_folder,
     parts_of,
-    read_json,
     tokenizer_folders,
     variants_of,
 )
+from ip2p_cli.models.offload import check_offload, place
 from ip2p_cli.models.registry import is_weight_file
-from ip2p_cli.models.single_file import Contents, companion, read_parts
+from ip2p_cli.models.single_file import Contents, PartDtypes, companion, read_parts
 from ip2p_cli.models.vae import load_vae
-from ip2p_cli.types import Lora, ModelSpec, ModelUse
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Editor:
-    """A loaded model: a handle on its parts, without behaviour of its own.
-
-    scheduler_config: the model's own, as read; `diffusion.samplers` builds samplers from it. dtype: the UNet's
-    and text encoder's; the VAE keeps its own where the model asks for float32. text_encoder_2, tokenizer_2: SDXL's.
-    zero_null_text: the empty instruction is zeros (SDXL). scaled_condition: the image condition is multiplied by
-    `scaling_factor` (CosXL-edit).
-    """
-
-    unet: Any
-    vae: Any
-    text_encoder: Any
-    tokenizer: Any
-    scheduler_config: Mapping[str, Any]
-    spec: ModelSpec
-    device: torch.device
-    dtype: torch.dtype
-    text_encoder_2: Any = None
-    tokenizer_2: Any = None
-    zero_null_text: bool = False
-    scaled_condition: bool = False
-
-    @property
-    def vae_factor(self) -> int:
-        """Pixels per latent pixel, in each direction."""
-        patch_size = getattr(self.vae.config, "patch_size", None)
-        return int(patch_size or 2 ** (len(self.vae.config.block_out_channels) - 1))
-
-    @property
-    def scaling_factor(self) -> float:
-        """Sampled latents are the VAE's latents times this."""
-        return float(self.vae.config.scaling_factor)
-
-    @property
-    def condition_factor(self) -> float:
-        """The UNet is shown the image condition times this: 1, but for CosXL-edit."""
-        return self.scaling_factor if self.scaled_condition else 1.0
-
-    @property
-    def latent_channels(self) -> int:
-        """Channels of a latent; the UNet takes twice as many."""
-        return int(self.vae.config.latent_channels)
-
-    @property
-    def text_length(self) -> int:
-        """Tokens of an instruction, its start and end marks included."""
-        # A tokenizer without a stated limit reports 1e30.
-        return min(int(self.tokenizer.model_max_length), int(self.text_encoder.config.max_position_embeddings))
+from ip2p_cli.types import Lora, ModelSpec, ModelUse, OffloadName
 
 
 def load_editor(
@@ -89,120 +38,133 @@ def load_editor(
     *,
     device: str,
     dtype: str,
+    offload: OffloadName = "none",
     use: ModelUse = "edit",
     loras: Sequence[Lora] = (),
     vae: str | None = None,
 ) -> Editor:
-    """Load `spec` onto `device` ("cuda", "mps", "cpu") in `dtype` ("fp32", "fp16", "bf16"), ready for inference.
+    """Load a model, ready for inference.
 
-    Files come from a local folder or file or the hub's cache, else from the hub, unless IP2P_OFFLINE or
-    HF_HUB_OFFLINE is set. Of folders only safetensors are read, never pickles. use: what for; editing refuses
-    text-to-image models, painting editing models. loras: fused into the weights, one after the other. vae: another
-    autoencoder (a folder, a file or a hub id) with the same kind of latents.
-    Raises ModelError where the model cannot be fetched, is incomplete or corrupt, or is no editing model; or where
-    a LoRA or the VAE does not fit it.
+    Files come from a local folder or file, the hub's cache, or else the hub, unless IP2P_OFFLINE or HF_HUB_OFFLINE is
+    set. In folders only safetensors are read, never pickles. On the CPU the VAE of a bf16 model is in float32: in bf16
+    it is off by up to 13 grey levels, and it takes a small part of the time.
+
+    Args:
+        spec: The model.
+        device: "cuda", "mps" or "cpu".
+        dtype: "fp32", "fp16" or "bf16".
+        offload: How the parts are placed, see `models.offload`.
+        use: What the model is for. Editing refuses text-to-image models, painting refuses editing models.
+        loras: Added to the weights, one after the other.
+        vae: Another autoencoder with the same kind of latents: a folder, a file or a hub id.
+
+    Raises:
+        ModelError: The model cannot be fetched, is incomplete or damaged, or is of another kind; or a LoRA or the VAE
+            does not fit it.
+        DeviceError: Offloading was requested without an accelerator.
     """
     if spec.pipeline is not None:
         raise ModelError(f"model {spec.name} edits by diffusers' {spec.pipeline}, which this command cannot use")
-    number = torch_dtype(dtype)
-    variants = variants_of(spec, dtype)
+    check_offload(offload, device)
+    weights = torch_dtype(dtype)
+    dtypes = PartDtypes(weights, torch.float32 if device == "cpu" and weights is torch.bfloat16 else weights)
     with quiet():
         read = _read_file if is_weight_file(spec.source) else _read_folder
-        parts, facts, scheduler_config = read(spec, number, variants, use)
+        parts, attributes = read(spec, dtypes, variants_of(spec, dtype), use)
         if vae is not None:
             parts["vae"] = load_vae(vae, like=parts["vae"])
     for lora in loras:
-        second = parts.get(sdxl.SECOND_ENCODER)
-        fuse(lora, unet=parts["unet"], text_encoder=parts["text_encoder"], text_encoder_2=second)
-    return Editor(
-        **{name: part.eval().requires_grad_(False).to(device) for name, part in parts.items()},
-        **facts,
-        scheduler_config=scheduler_config,
+        encoders = parts["text_encoder"], parts.get(sdxl.SECOND_ENCODER)
+        fuse(lora, unet=parts["unet"], text_encoder=encoders[0], text_encoder_2=encoders[1])
+    # With offloading the model may not fit on the device as a whole.
+    first_device = device if offload == "none" else "cpu"
+    editor = Editor(
+        **{name: part.eval().requires_grad_(False).to(first_device) for name, part in parts.items()},
+        **attributes,
         spec=spec,
         device=torch.device(device),
-        dtype=number,
+        dtype=weights,
     )
+    if offload != "none":
+        place(editor, offload)
+    return editor
 
 
-# The models by name, the other fields of an Editor, the scheduler's config.
-_Loaded = tuple[dict[str, Any], dict[str, Any], Mapping[str, Any]]
+# The models by name, and further fields of an Editor.
+_Loaded = tuple[dict[str, Any], dict[str, Any]]
 
 
-def _read_folder(spec: ModelSpec, number: torch.dtype, variants: Variants, use: ModelUse) -> _Loaded:
+def _read_folder(spec: ModelSpec, dtypes: PartDtypes, variants: Variants, use: ModelUse) -> _Loaded:
     from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
     folder = model_folder(spec, variants)
     configs = _read_configs(folder)
-    _check_channels(spec, folder / "unet" / "config.json", configs["unet"], configs["vae"], use)
+    index, is_sdxl = configs["index"], sdxl.is_sdxl(configs["index"])
+    _check_use(spec, folder / "unet" / "config.json", configs["unet"], configs["vae"], use)
     sdxl.check_parts(spec.name, folder, configs)
-    second = sdxl.is_sdxl(configs["index"])
-    if second and use == "train":
-        raise ModelError(_no_training(spec))
-    vae_number = number
-    # Said by the config itself: diffusers' default is True, for models that overflow in fp16 and those that do not.
-    if configs["vae"].get("force_upcast") and number is torch.float16:
-        vae_number = torch.float32
+    if is_sdxl:
+        _check_sdxl_use(spec, use)
+    # Only where the config itself has it: diffusers' default is True, whether or not the VAE overflows in fp16.
+    upcast = configs["vae"].get("force_upcast") and dtypes.vae is torch.float16
     vae_class = _vae_class(configs["vae"].get("_class_name"), folder)
-    tokenizers = {part: _load_tokenizer(CLIPTokenizer, folder / part) for part in tokenizer_folders(second)}
+    tokenizers = {part: _load_tokenizer(folder / part) for part in tokenizer_folders(is_sdxl)}
     parts = {
-        "unet": _load(UNet2DConditionModel, folder, "unet", number, variants),
-        "vae": _load(vae_class, folder, "vae", vae_number, variants),
-        "text_encoder": _load(CLIPTextModel, folder, "text_encoder", number, variants),
+        "unet": _load(UNet2DConditionModel, folder, "unet", dtypes.weights, variants),
+        "vae": _load(vae_class, folder, "vae", torch.float32 if upcast else dtypes.vae, variants),
+        "text_encoder": _load(CLIPTextModel, folder, "text_encoder", dtypes.weights, variants),
     }
-    if second:
+    if is_sdxl:
         part = sdxl.SECOND_ENCODER
-        parts[part] = _load(CLIPTextModelWithProjection, folder, part, number, variants)
-    facts = {
+        parts[part] = _load(CLIPTextModelWithProjection, folder, part, dtypes.weights, variants)
+    return parts, {
         **tokenizers,
-        "zero_null_text": sdxl.zeroes_null_text(configs["index"]),
-        "scaled_condition": sdxl.scales_condition(configs["index"], configs["scheduler"]),
+        "scheduler_config": configs["scheduler"],
+        "zero_null_text": sdxl.zeroes_null_text(index),
+        "scaled_condition": sdxl.scales_condition(index, configs["scheduler"]),
     }
-    return parts, facts, configs["scheduler"]
 
 
-def _read_file(spec: ModelSpec, number: torch.dtype, variants: Variants, use: ModelUse) -> _Loaded:
-    from transformers import CLIPTokenizer
-
+def _read_file(spec: ModelSpec, dtypes: PartDtypes, variants: Variants, use: ModelUse) -> _Loaded:
     file = Path(spec.source)
-    found = read_parts(file, number)
-    parts, second = found.parts, found.is_sdxl
-    _check_channels(spec, file, parts["unet"].config, parts["vae"].config if "vae" in parts else {}, use)
-    if second and use == "train":
-        raise ModelError(_no_training(spec))
-    _complete(file, found, number, variants)
-    if second:
+    contents = read_parts(file, dtypes)
+    parts, is_sdxl = contents.parts, contents.is_sdxl
+    _check_use(spec, file, parts["unet"].config, parts["vae"].config if "vae" in parts else {}, use)
+    if is_sdxl:
+        _check_sdxl_use(spec, use)
+    _add_missing_parts(file, contents, dtypes, variants)
+    if is_sdxl:
         sdxl.check_pooled(spec.name, file, parts["unet"].config, vars(parts[sdxl.SECOND_ENCODER].config))
-    facts: dict[str, Any] = {"zero_null_text": second, "scaled_condition": second and sdxl.is_edm(found.scheduler)}
-    for part in tokenizer_folders(second):
-        # OpenCLIP's, whose folders elsewhere say otherwise, is padded with the token 0.
+    attributes: dict[str, Any] = {
+        "scheduler_config": contents.scheduler,
+        "zero_null_text": is_sdxl,
+        "scaled_condition": is_sdxl and sdxl.is_edm(contents.scheduler),
+    }
+    for part in tokenizer_folders(is_sdxl):
+        # SDXL's second encoder was trained with padding by the token 0; other folders of that tokenizer differ.
         padding = {"pad_token": "!"} if part == sdxl.SECOND_TOKENIZER else {}
-        facts[part] = _load_tokenizer(CLIPTokenizer, companion(file, part, second), **padding)
-        words, known = len(facts[part]), parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
-        if words != known:
+        tokenizer = attributes[part] = _load_tokenizer(companion(file, part, is_sdxl), **padding)
+        vocabulary = parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
+        if len(tokenizer) != vocabulary:
             raise ModelError(
-                f"{file}: its text encoder knows {known} tokens, the tokenizer {facts[part].name_or_path} has {words}"
+                f"{file}: its text encoder knows {vocabulary} tokens, the tokenizer {tokenizer.name_or_path} has "
+                f"{len(tokenizer)}"
             )
-    return parts, facts, found.scheduler
+    return parts, attributes
 
 
-def _complete(file: Path, found: Contents, number: torch.dtype, variants: Variants) -> None:
-    """Load the models that the file lacks from where they are."""
+def _add_missing_parts(file: Path, contents: Contents, dtypes: PartDtypes, variants: Variants) -> None:
     from diffusers import AutoencoderKL
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
     classes = {"vae": AutoencoderKL, "text_encoder": CLIPTextModel}
-    if found.is_sdxl:
+    if contents.is_sdxl:
         classes[sdxl.SECOND_ENCODER] = CLIPTextModelWithProjection
     for part, cls in classes.items():
-        if part not in found.parts:
-            wide = found.is_sdxl and part == "vae" and number is torch.float16  # it overflows
-            folder = companion(file, part, found.is_sdxl).parent
-            found.parts[part] = _load(cls, folder, part, torch.float32 if wide else number, variants)
-
-
-def _no_training(spec: ModelSpec) -> str:
-    return f"model {spec.name} is an SDXL model; training starts from models of Stable Diffusion 1.5"
+        if part not in contents.parts:
+            dtype = dtypes.vae_for(contents.is_sdxl) if part == "vae" else dtypes.weights
+            folder = companion(file, part, contents.is_sdxl).parent
+            contents.parts[part] = _load(cls, folder, part, dtype, variants)
 
 
 def _read_configs(folder: Path) -> dict[str, dict[str, Any]]:
@@ -211,29 +173,39 @@ def _read_configs(folder: Path) -> dict[str, dict[str, Any]]:
     return {**configs, "index": index, "scheduler": read_json(folder / SCHEDULER_CONFIG)}
 
 
-def _check_channels(
-    spec: ModelSpec, path: Path, unet: Mapping[str, Any], vae: Mapping[str, Any], use: ModelUse
-) -> None:
-    """path: what says so. unet, vae: their configs."""
-    latent = vae.get("latent_channels", 4)
-    takes = unet.get("in_channels", 4)
-    if takes == latent and use != "edit":
+def _check_sdxl_use(spec: ModelSpec, use: ModelUse) -> None:
+    if use == "train":
+        raise ModelError(f"model {spec.name} is an SDXL model; training starts from models of Stable Diffusion 1.5")
+
+
+def _check_use(spec: ModelSpec, path: Path, unet: Mapping[str, Any], vae: Mapping[str, Any], use: ModelUse) -> None:
+    """Raise ModelError where a UNet has another number of channels than `use` needs.
+
+    Args:
+        spec: The model.
+        path: The file that holds the UNet's config, for messages.
+        unet: The UNet's config.
+        vae: The VAE's config, or {} where it is not known.
+        use: What the model is for.
+    """
+    latent, channels = vae.get("latent_channels", 4), unet.get("in_channels", 4)
+    allowed = {"edit": [2 * latent], "paint": [latent], "train": [latent, 2 * latent]}
+    if channels in allowed[use]:
         return
     if use == "paint":
         raise ModelError(
-            f"model {spec.name} is no text-to-image model: its UNet takes {takes} channels instead of {latent} "
+            f"model {spec.name} is no text-to-image model: its UNet takes {channels} channels instead of {latent} "
             f"({path}). Use one that is, such as stable-diffusion-v1-5/stable-diffusion-v1-5"
         )
-    if takes == latent:
+    if channels == latent:
         raise ModelError(
-            f"model {spec.name} is a text-to-image model: its UNet takes {takes} channels, an editing model's takes "
+            f"model {spec.name} is a text-to-image model: its UNet takes {channels} channels, an editing model's takes "
             f"{2 * latent} ({path}). Use an InstructPix2Pix model, such as instruct-pix2pix"
         )
-    if takes != 2 * latent:
-        raise ModelError(
-            f"model {spec.name} is no InstructPix2Pix model: its UNet takes {takes} channels instead of {2 * latent} "
-            f"({path}). Use one that is, such as instruct-pix2pix"
-        )
+    raise ModelError(
+        f"model {spec.name} is no InstructPix2Pix model: its UNet takes {channels} channels instead of {2 * latent} "
+        f"({path}). Use one that is, such as instruct-pix2pix"
+    )
 
 
 def _vae_class(name: str | None, folder: Path) -> Any:
@@ -250,14 +222,16 @@ def _vae_class(name: str | None, folder: Path) -> Any:
 
 
 def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: Variants) -> Any:
-    """One component, with every tensor from the file: a model half random would run, and make nonsense."""
+    """Load one part, and check that its file has every tensor: the libraries would fill in random ones."""
     stem = (WEIGHTS | SECOND_WEIGHTS)[part]
-    found = find_weights(folder / part, stem, variants)
-    if found is None:
-        wanted = folder / part / f"{stem}.safetensors"
-        raise ModelError(f"the model lacks {wanted}; ip2p reads safetensors only, never pickle files (.bin, .ckpt)")
-    path, variant = found
-    try:
+    weights = find_weights(folder / part, stem, variants)
+    if weights is None:
+        missing_file = folder / part / f"{stem}.safetensors"
+        raise ModelError(
+            f"the model lacks {missing_file}; ip2p reads safetensors only, never pickle files (.bin, .ckpt)"
+        )
+    path, variant = weights
+    with loading(f"{path} cannot be loaded", "fetch or export the model again"):
         model, info = cls.from_pretrained(
             str(folder / part),
             dtype=dtype,
@@ -266,20 +240,17 @@ def _load(cls: Any, folder: Path, part: str, dtype: torch.dtype, variants: Varia
             local_files_only=True,
             output_loading_info=True,
         )
-    except Exception as error:
-        # Truncated file, wrong shapes, wrong config: the libraries raise anything from OSError to RuntimeError.
-        raise ModelError(f"{path} cannot be loaded ({reason(error)}); fetch or export the model again") from error
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(f"{path} lacks {len(missing)} tensors, such as {missing[0]}; fetch or export the model again")
     return model
 
 
-def _load_tokenizer(cls: Any, tokenizer: Path, **changes: str) -> Any:
-    # Without these transformers would make up an empty vocabulary.
-    if not any((tokenizer / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise ModelError(f"the model lacks {tokenizer / 'tokenizer.json'} (or vocab.json); fetch or export it again")
-    try:
-        return cls.from_pretrained(str(tokenizer), local_files_only=True, **changes)
-    except Exception as error:
-        raise ModelError(f"{tokenizer} cannot be loaded ({reason(error)}); fetch or export the model again") from error
+def _load_tokenizer(folder: Path, **changes: str) -> Any:
+    from transformers import CLIPTokenizer
+
+    # transformers would make up an empty vocabulary.
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise ModelError(f"the model lacks {folder / 'tokenizer.json'} (or vocab.json); fetch or export it again")
+    with loading(f"{folder} cannot be loaded", "fetch or export the model again"):
+        return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, **changes)

@@ -1,7 +1,7 @@
-"""LoRA files: what one says about a model's layers, added to their weights.
+"""Adding LoRA files to a model's weights.
 
-W += weight * alpha/rank * B A (Hu et al. 2021, arXiv:2106.09685). Read are kohya's and A1111's names
-(`lora_unet_…`, `lora_te_…`), diffusers' and peft's; layers may be linear or convolutions.
+W += weight * alpha/rank * B A (Hu et al. 2021, arXiv:2106.09685, eq. 3). Files may use the names of kohya and A1111
+(`lora_unet_…`, `lora_te_…`), diffusers or peft; layers may be linear or convolutions.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.models.hub import read_json
 from ip2p_cli.types import Lora
 
 if TYPE_CHECKING:
     import torch
 
 MAX_WEIGHT = 10.0
-# In a folder: as diffusers and as peft name it.
+# Names of the file in a folder, of diffusers and of peft.
 _NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
-# The end of a tensor's name -> what it is, the longest first; the beginning is the layer's name.
+# The role of a tensor by the end of its name, longest ends first. The rest of the name is the layer's.
 _ENDS = {
     ".lora_linear_layer.down.weight": "down",
     ".lora_linear_layer.up.weight": "up",
@@ -52,9 +53,10 @@ _STARTS = (
 
 
 def parse_lora(text: str) -> Lora:
-    """`PATH[:WEIGHT]` as a Lora; UsageError for an empty path, or a weight that is no number from -10 to 10.
+    """Parse `PATH[:WEIGHT]`. A colon after a drive's letter, or with a slash after it, belongs to the path.
 
-    A colon after a drive's letter, or before something with a slash in it, belongs to the path.
+    Raises:
+        UsageError: The path is empty, or the weight is no number from -10 to 10.
     """
     head, colon, tail = text.rpartition(":")
     drive = len(head) == 1 and head.isalpha()
@@ -72,7 +74,7 @@ def parse_lora(text: str) -> Lora:
 
 
 def lora_file(lora: Lora) -> Path:
-    """The file of `lora`, which may name the folder that holds it; ModelError where there is none."""
+    """The file of `lora`, also where its path is a folder; raises ModelError where there is none."""
     if lora.path.is_file():
         return lora.path
     for name in _NAMES:
@@ -84,11 +86,11 @@ def lora_file(lora: Lora) -> Path:
 
 
 def fuse(lora: Lora, *, unet: Any, text_encoder: Any, text_encoder_2: Any = None) -> None:
-    """Add `lora` to the weights of a model's parts, in place, on their device and in their dtype.
+    """Add a LoRA to the weights of a model's parts, in place, on their device and in their dtype.
 
-    text_encoder_2: SDXL's. Raises ModelError, with the file and the layer, where the file cannot be read, is not a
-    plain LoRA, or changes a layer that the model does not have or that has another shape there. Then no weight has been
-    changed.
+    Raises:
+        ModelError: The file cannot be read, is no plain LoRA, or changes a layer that the model does not have with
+            that shape. No weight has been changed then.
     """
     file = lora_file(lora)
     parts = {"unet": unet, "text_encoder": text_encoder, "text_encoder_2": text_encoder_2}
@@ -114,7 +116,15 @@ def fuse(lora: Lora, *, unet: Any, text_encoder: Any, text_encoder_2: Any = None
 
 @dataclass
 class _Layer:
-    """What a file says about one layer of `model` (as in `fuse`); `flat` is its name with _ for dots."""
+    """The change of a layer.
+
+    Attributes:
+        model: The part with the layer, a parameter of `fuse`.
+        name: The layer's name in the file.
+        flat: The layer's name in the model, with _ for dots.
+        tensors: The matrices "down" (A) and "up" (B).
+        alpha: The file's alpha; None stands for the rank.
+    """
 
     model: str
     name: str
@@ -123,7 +133,7 @@ class _Layer:
     alpha: float | None = None
 
     def check(self, file: Path, shape: torch.Size) -> None:
-        """ModelError where the matrices do not fit a layer whose weight has this `shape`."""
+        """Raise ModelError where the matrices do not fit a weight of this `shape`."""
         if set(self.tensors) != {"down", "up"} or not all(tensor.ndim for tensor in self.tensors.values()):
             raise ModelError(f"--lora {file} lacks one of the two matrices of {self.name}; fetch it again")
         down, up = self.tensors["down"], self.tensors["up"]
@@ -164,7 +174,7 @@ def _read(file: Path, layers_per_block: int) -> list[_Layer]:
 
 
 def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
-    """(the model, as in `fuse`; the layer's name there with _ for dots)"""
+    """The part with the layer, a parameter of `fuse`, and the layer's name there with _ for dots."""
     from ip2p_cli.models.layout import unet_name
 
     start, model = next(((start, model) for start, model in _STARTS if name.startswith(start)), ("", ""))
@@ -173,26 +183,26 @@ def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
             raise ModelError(f"--lora {file} is not for this model: it changes {name}, which belongs to another kind")
         model = "unet"
     name = name.removeprefix(start).removeprefix("unet.")
-    # Before diffusers 0.20: processors with a matrix of their own for each projection.
+    # Files from before diffusers 0.20 name the attention processor.
     name = re.sub(r"\.processor\.to_(q|k|v|out)$", lambda m: f".to_{m[1]}", name)
     name = re.sub(r"\.to_out$", ".to_out.0", name)
     if start == "lora_unet_":
         name = unet_name(name, layers_per_block, "_")
     flat = name.replace(".", "_")
     if model != "unet":
-        # transformers 5 has no text_model in its names; old diffusers files say to_q for q_proj.
+        # transformers 5 has no text_model in its names; old diffusers files have to_q for q_proj.
         flat = re.sub(r"self_attn_to_(q|k|v|out)(_0)?$", r"self_attn_\1_proj", flat.removeprefix("text_model_"))
     return model, flat
 
 
 def _layers(model: Any) -> dict[str, Any]:
-    """Modules that have a weight, by their names with _ for dots."""
+    """Modules with a weight, by their names with _ for dots."""
     named = ((name.replace(".", "_").removeprefix("text_model_"), part) for name, part in model.named_modules())
     return {name: part for name, part in named if hasattr(part, "weight")}
 
 
 def _stated_alphas(file: Path) -> Mapping[str, float]:
-    """alpha by model where the file's own metadata, or peft's adapter_config.json beside it, states one for all."""
+    """The alpha of all layers by part, from the file's metadata or peft's adapter_config.json beside it."""
     from safetensors import SafetensorError, safe_open
 
     stated: dict[str, Any] = {}
@@ -201,12 +211,10 @@ def _stated_alphas(file: Path) -> Mapping[str, float]:
             with safe_open(file, framework="pt") as opened:
                 stated = json.loads((opened.metadata() or {}).get("lora_adapter_metadata", "{}"))
         except (SafetensorError, OSError, ValueError):
-            stated = {}  # a damaged file is reported by whoever reads its tensors
+            stated = {}  # reading the tensors reports a damaged file
     beside = file.parent / "adapter_config.json"
     if file.name == "adapter_model.safetensors" and beside.is_file():
-        try:
-            stated = {f"unet.{name}": value for name, value in json.loads(beside.read_text("utf-8")).items()}
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{beside} cannot be read as JSON; repair it, or fetch the LoRA again") from error
+        config = read_json(beside, "repair it, or fetch the LoRA again")
+        stated = {f"unet.{name}": value for name, value in config.items()}
     keys = {model: f"{model}.lora_alpha" for model in ("unet", "text_encoder", "text_encoder_2")}
     return {model: float(stated[key]) for model, key in keys.items() if isinstance(stated.get(key), int | float)}

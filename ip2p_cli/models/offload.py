@@ -1,4 +1,4 @@
-"""Keeping a model's parts in main memory while they are not needed, so that a smaller GPU will do."""
+"""Keeping the parts of a model in main memory while they are not needed, for smaller GPUs."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from typing import Any
 import torch
 
 from ip2p_cli.errors import DeviceError
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 from ip2p_cli.types import OffloadName
 
-# In the order of use: what runs sends away what ran before it, and the VAE, which runs first and last, the UNet.
+# In the order of use: a part that runs moves the part before it away, and the VAE, which runs first and last, the UNet.
 _PARTS = ("text_encoder", "text_encoder_2", "unet", "vae")
 
 
 def offload(editor: Editor, how: OffloadName) -> None:
-    """Place the parts of `editor`, whose `device` is where they compute, in main memory as `how` says.
+    """Place the parts of `editor` as `how` says. Results do not change.
 
-    "none": all stay on the device. "model": each part is moved there when it is used, and back when the next one is.
-    "sequential": each layer is: least memory, many times slower. Results do not change.
-    Raises DeviceError for "model" and "sequential" where `editor.device` is no accelerator.
+    Args:
+        editor: The model; `editor.device` is where it computes.
+        how: "none": all parts stay on the device. "model": a part moves there when it is used, and back when the next
+            one is. "sequential": so does each layer; this needs least memory and is many times slower.
+
+    Raises:
+        DeviceError: `how` is not "none", and `editor.device` is no accelerator.
     """
     check_offload(how, editor.device.type)
     if how != placement(editor):
@@ -27,7 +31,7 @@ def offload(editor: Editor, how: OffloadName) -> None:
 
 
 def check_offload(how: OffloadName, device: str) -> None:
-    """DeviceError where there is no accelerator to move parts to."""
+    """Raise DeviceError where `device` is no accelerator to move parts to."""
     if how != "none" and device == "cpu":
         raise DeviceError(f"--offload {how} needs a GPU to move the model to, and this runs on the CPU; leave it out")
 
@@ -43,38 +47,35 @@ def placement(editor: Editor) -> OffloadName:
 
 
 def place(editor: Editor, how: OffloadName) -> None:
-    """`offload` without its checks: also computes on the CPU, which saves nothing there."""
+    """Do what `offload` does, without its checks; works on the CPU too, where it saves nothing."""
     from accelerate import cpu_offload
     from accelerate.hooks import remove_hook_from_module
 
-    named = [getattr(editor, name) for name in _PARTS if getattr(editor, name) is not None]
-    # nano's autoencoder has no weights to speak of, and no hooks: it stays on the device.
-    parts = [part for part in named if any(True for _ in part.parameters())]
-    for part in named:
-        if part not in parts:
-            part.to(editor.device)
-    for part in parts:
-        # Brings back the weights that "sequential" keeps apart.
+    present = [getattr(editor, name) for name in _PARTS if getattr(editor, name) is not None]
+    # nano's autoencoder has buffers only, which hooks do not move: it stays on the device.
+    movable = [part for part in present if any(True for _ in part.parameters())]
+    for part in present:
+        # Also restores weights that "sequential" keeps elsewhere.
         remove_hook_from_module(part, recurse=True)
-        part.to("cpu" if how != "none" else editor.device)
+        part.to("cpu" if how != "none" and part in movable else editor.device)
     if how == "model":
-        _take_turns(parts, _numbered(editor.device))
+        _offload_in_turns(movable, _with_index(editor.device))
     elif how == "sequential":
-        for part in parts:
-            cpu_offload(part, _numbered(editor.device), offload_buffers=bool(part._parameters))
+        for part in movable:
+            cpu_offload(part, _with_index(editor.device), offload_buffers=bool(part._parameters))
 
 
-def _take_turns(parts: list[Any], device: torch.device) -> None:
+def _offload_in_turns(parts: list[Any], device: torch.device) -> None:
     from accelerate import cpu_offload_with_hook
 
     hooks: list[Any] = []
     for part in parts:
         _, hook = cpu_offload_with_hook(part, device, prev_module_hook=hooks[-1] if hooks else None)
         hooks.append(hook)
-    # accelerate chains them in a line, for a VAE that runs last only; ours has encoded the photo before.
+    # accelerate expects a VAE that only runs last; ours runs first too, and the text encoder must move it away.
     hooks[0].hook.prev_module_hook = hooks[-1]
 
 
-def _numbered(device: torch.device) -> torch.device:
-    """With its index, as tensors there have it: accelerate compares the two."""
+def _with_index(device: torch.device) -> torch.device:
+    """The device with an index, as tensors on it report it; accelerate compares the two."""
     return device if device.type == "cpu" or device.index is not None else torch.device(device.type, 0)

@@ -1,8 +1,7 @@
-"""The models ip2p knows by name, and how a name becomes a ModelSpec. Imports neither torch nor a hub client."""
+"""The models with a name, and finding the ModelSpec of a name. Imports neither torch nor a hub client."""
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 import zlib
@@ -13,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import ModelError
-from ip2p_cli.models.adapters import KINDS
+from ip2p_cli.models.hub import read_json
+from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.models.sdxl import COSXL_KEY, is_edm, is_sdxl
 from ip2p_cli.suggest import did_you_mean
 from ip2p_cli.types import EditSettings, ModelSpec
 
-# The paper's own settings, and what a model without a word of its own gets.
+# The paper's settings, and the defaults of models that state none.
 PAPER_DEFAULTS = EditSettings(steps=100, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512)
 # As in diffusers' example for its SDXL InstructPix2Pix (examples/instruct_pix2pix/README_sdxl.md).
 SDXL_DEFAULTS = EditSettings(steps=30, cfg_text=3.0, cfg_image=1.5, sampler="euler", resolution=768)
@@ -27,9 +27,9 @@ COSXL_DEFAULTS = EditSettings(steps=20, cfg_text=5.0, cfg_image=1.5, sampler="eu
 
 _PAGE = "see the model's page on huggingface.co"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-# Only SDXL's UNet is told sizes; under the authors' name and diffusers'.
+# The embedding of sizes, which only SDXL's UNet has, in the authors' naming and diffusers'.
 _SDXL_NAMES = (b"label_emb.0.0.weight", b"add_embedding.linear_1.weight")
-_NAMES_AT_MOST = 100_000_000  # what safetensors allows for a header
+_LONGEST_HEADER = 100_000_000  # of safetensors, in bytes
 _FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth")
 
 
@@ -90,12 +90,12 @@ MODELS: Mapping[str, ModelSpec] = {
 
 
 def is_weight_file(source: str) -> bool:
-    """Whether `source` names one file with weights, and not a folder or a hub id."""
+    """Whether `source` is a file with weights, and not a folder or a hub id."""
     return Path(source).suffix.lower() in _FILE_SUFFIXES and not Path(source).is_dir()
 
 
 def known_models(extra: Mapping[str, ModelSpec] | None = None) -> dict[str, ModelSpec]:
-    """The table and the user's own entries `extra`; ModelError where an entry has a name of the table."""
+    """The built-in models and the user's own, `extra`; raises ModelError where a name is in both."""
     extra = extra or {}
     for name in extra:
         if name in MODELS:
@@ -104,12 +104,17 @@ def known_models(extra: Mapping[str, ModelSpec] | None = None) -> dict[str, Mode
 
 
 def find_model(name: str, extra: Mapping[str, ModelSpec] | None = None) -> ModelSpec:
-    """The model called `name`: of the table or of `extra`, a folder in diffusers layout, a file, or a hub id.
+    """Find a model.
 
-    extra: the user's own entries by name; what they leave open comes from their folder or is the paper's. A folder
-    may say what it wants in an `ip2p.json`: "name", "description", "licence", "multiple", "size_mb" and "defaults"
-    (fields of EditSettings); otherwise it gets the paper's settings.
-    Raises ModelError, with the nearest known names, for anything else.
+    A folder's file `ip2p.json` may state "name", "description", "licence", "multiple", "size_mb" and "defaults" (fields
+    of EditSettings).
+
+    Args:
+        name: A model's name, a folder in diffusers layout, a file, or a hub id.
+        extra: The user's own models by name; missing fields are those of their source.
+
+    Raises:
+        ModelError: There is no such model; the message has the nearest names.
     """
     known = known_models(extra)
     if name in MODELS:
@@ -133,16 +138,16 @@ def find_model(name: str, extra: Mapping[str, ModelSpec] | None = None) -> Model
 
 
 def _own_spec(entry: ModelSpec) -> ModelSpec:
-    """An entry of the config file, completed by what its folder, its file or the table says of the source."""
+    """Complete a model of the config file by the fields of its source."""
     if entry.revision and Path(entry.source).is_absolute():
         raise ModelError(f"the config file's models.{entry.name}: a revision is for hub ids; {entry.source} is local")
-    found = find_model(entry.source)
+    source = find_model(entry.source)
     return replace(
-        found,
+        source,
         name=entry.name,
-        description=entry.description or found.description,
-        revision=entry.revision or found.revision,
-        defaults=entry.defaults.or_else(found.defaults),
+        description=entry.description or source.description,
+        revision=entry.revision or source.revision,
+        defaults=entry.defaults.or_else(source.defaults),
     )
 
 
@@ -161,25 +166,25 @@ def _file_spec(file: Path) -> ModelSpec:
 
 
 def _file_defaults(file: Path) -> EditSettings:
-    """What a model wants by the names of its tensors."""
-    names = _names_in(file)
+    """Default settings of the model in a file, by the names of its tensors."""
+    names = _header(file)
     if COSXL_KEY.encode() in names:
         return COSXL_DEFAULTS
     return SDXL_DEFAULTS if any(name in names for name in _SDXL_NAMES) else PAPER_DEFAULTS
 
 
-def _names_in(file: Path) -> bytes:
-    """The bytes among which a file's tensors are named, unread: a safetensors header, or the pickle of a checkpoint.
+def _header(file: Path) -> bytes:
+    """The bytes that contain a file's tensor names, unparsed: a safetensors header, or the pickle of a checkpoint.
 
-    Empty where there are none to be found; the loader says why.
+    Empty for a damaged file, which the loader reports.
     """
     try:
         if file.suffix.lower() == ".safetensors":
             with file.open("rb") as opened:
-                return opened.read(min(_NAMES_AT_MOST, int.from_bytes(opened.read(8), "little")))
+                return opened.read(min(_LONGEST_HEADER, int.from_bytes(opened.read(8), "little")))
         with zipfile.ZipFile(file) as archive:
             pickled = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
-            return archive.open(pickled).read(_NAMES_AT_MOST) if pickled else b""
+            return archive.open(pickled).read(_LONGEST_HEADER) if pickled else b""
     except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return b""
 
@@ -187,42 +192,33 @@ def _names_in(file: Path) -> bytes:
 def _folder_spec(folder: Path) -> ModelSpec:
     if not (folder / "model_index.json").is_file():
         raise ModelError(f"{folder} has no model_index.json: give the folder of a model in diffusers layout")
-    said = _read_object(folder / "ip2p.json")
-    if not isinstance(said.get("defaults", {}), dict):
+    index = read_json(folder / "model_index.json", "repair or delete it")
+    stated = read_json(folder / "ip2p.json", "repair or delete it") if (folder / "ip2p.json").is_file() else {}
+    defaults = stated.pop("defaults", {})
+    if not isinstance(defaults, dict):
         raise ModelError(f'{folder / "ip2p.json"} must hold a JSON object as "defaults"; repair or delete it')
-    wishes = said.pop("defaults", {})
-    settings: dict[str, Any] = {"name": folder.name, "description": f"from {folder}", "licence": "see its folder"}
-    index = _read_object(folder / "model_index.json")
+    fallback: dict[str, Any] = {"name": folder.name, "description": f"from {folder}", "licence": "see its folder"}
     fixed: dict[str, Any] = {"source": str(folder)}
-    kind = KINDS.get(str(index.get("_class_name")))
-    if kind is not None:
-        settings |= {"multiple": kind.multiple}
-        fixed |= {"pipeline": index["_class_name"], "supports": kind.supports, "least_cfg_text": kind.least_cfg_text}
+    pipeline = PIPELINES.get(str(index.get("_class_name")))
+    if pipeline is not None:
+        fallback["multiple"] = pipeline.multiple
+        fixed |= {
+            "pipeline": index["_class_name"],
+            "supports": pipeline.supports,
+            "least_cfg_text": pipeline.least_cfg_text,
+        }
     try:
-        fixed["defaults"] = EditSettings(**wishes).or_else(kind.defaults if kind else _shape_defaults(index))
-        return ModelSpec(**(settings | said | fixed))
+        fixed["defaults"] = EditSettings(**defaults).or_else(pipeline.defaults if pipeline else _index_defaults(index))
+        return ModelSpec(**(fallback | stated | fixed))
     except TypeError:
         known = [f.name for f in fields(ModelSpec)] + [f"defaults.{f.name}" for f in fields(EditSettings)]
         raise ModelError(f"{folder / 'ip2p.json'} has an unknown field; known: {', '.join(known)}") from None
 
 
-def _shape_defaults(index: Mapping[str, Any]) -> EditSettings:
-    """What a model wants by the look of its model_index.json."""
+def _index_defaults(index: Mapping[str, Any]) -> EditSettings:
+    """Default settings of the model with this model_index.json."""
     if not is_sdxl(index):
         return PAPER_DEFAULTS
     scheduler = index.get("scheduler")
-    named = scheduler[-1] if isinstance(scheduler, list) and scheduler else ""
-    return COSXL_DEFAULTS if is_edm({"_class_name": named}) else SDXL_DEFAULTS
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    """A file's JSON object; empty where there is no file."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON ({error}); repair or delete it") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} must hold a JSON object; repair or delete it")
-    return content
+    class_name = scheduler[-1] if isinstance(scheduler, list) and scheduler else ""
+    return COSXL_DEFAULTS if is_edm({"_class_name": class_name}) else SDXL_DEFAULTS

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,18 +13,28 @@ import diffusers
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers.utils import logging
 
 from ip2p_cli.errors import ModelError
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
+from ip2p_cli.models.library_logging import quiet
 
 
 def save_editor(editor: Editor, folder: Path, *, card: str, dtype: torch.dtype = torch.float32) -> Path:
-    """Write `editor` to `folder` (replacing a model there only once the new one is complete); returns `folder`.
+    """Write a model to a folder; a model there is replaced once the new one is complete.
 
-    card: the README.md; none where it is empty. dtype: of the weights in the files; those of `editor` stay as they
-    are. `ip2p.json` holds what `editor.spec` says, so that `--model FOLDER` has its defaults.
-    Raises ModelError for an SDXL model: nothing here makes one.
+    Its `ip2p.json` holds the fields of `editor.spec`, so that `--model FOLDER` has the same defaults.
+
+    Args:
+        editor: The model.
+        folder: The folder to write.
+        card: The text of README.md; none is written where it is empty.
+        dtype: The number format of the weights in the files.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: The model is an SDXL model.
     """
     if editor.text_encoder_2 is not None:
         raise ModelError(f"model {editor.spec.name} is an SDXL model; ip2p writes models of Stable Diffusion 1.5 only")
@@ -37,9 +45,9 @@ def save_editor(editor: Editor, folder: Path, *, card: str, dtype: torch.dtype =
     index: dict[str, object] = {"_class_name": "StableDiffusionInstructPix2PixPipeline"}
     for name in ("unet", "vae", "text_encoder"):
         module = getattr(editor, name)
-        with _no_bars():
+        with quiet():  # transformers draws a progress bar for each file
             (module if module.dtype is dtype else copy.deepcopy(module).to(dtype)).save_pretrained(part / name)
-        _forget_origin(part / name / "config.json")
+        _remove_origin(part / name / "config.json")
         index[name] = ["transformers" if name == "text_encoder" else "diffusers", type(module).__name__]
     _use_published_names(part / "text_encoder" / "model.safetensors")
     editor.tokenizer.save_pretrained(part / "tokenizer")
@@ -47,7 +55,7 @@ def save_editor(editor: Editor, folder: Path, *, card: str, dtype: torch.dtype =
     _write_json(part / "scheduler" / "scheduler_config.json", scheduler)
     index |= {"tokenizer": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", scheduler["_class_name"]]}
     _write_json(part / "model_index.json", index)
-    _write_json(part / "ip2p.json", _wishes(editor, part))
+    _write_json(part / "ip2p.json", _spec_fields(editor, part))
     if card:
         (part / "README.md").write_text(card, "utf-8")
     if folder.exists():
@@ -57,20 +65,8 @@ def save_editor(editor: Editor, folder: Path, *, card: str, dtype: torch.dtype =
     return folder
 
 
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """transformers would draw a progress bar for each file, whoever watches."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _wishes(editor: Editor, folder: Path) -> dict[str, Any]:
-    """The fields of `registry.find_model`'s ip2p.json."""
+def _spec_fields(editor: Editor, folder: Path) -> dict[str, Any]:
+    """The content of ip2p.json, see `registry.find_model`."""
     spec = editor.spec
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
     return {
@@ -84,20 +80,20 @@ def _wishes(editor: Editor, folder: Path) -> dict[str, Any]:
 
 
 def _scheduler_config(editor: Editor) -> dict[str, Any]:
-    """The model's own scheduler, word for word."""
+    """The model's own scheduler config."""
     about = {"_class_name": "DDIMScheduler", "_diffusers_version": diffusers.__version__}
     return about | {key: value for key, value in editor.scheduler_config.items() if key != "_use_default_values"}
 
 
-def _forget_origin(path: Path) -> None:
-    """Where the maker's disk held the model is nobody's business."""
+def _remove_origin(path: Path) -> None:
+    """Remove the path of the folder that the model was loaded from."""
     config = json.loads(path.read_text("utf-8"))
     config.pop("_name_or_path", None)
     _write_json(path, config)
 
 
 def _use_published_names(path: Path) -> None:
-    """transformers 5 leaves "text_model." out of the tensors' names; published models and other tools have it."""
+    """Restore "text_model." in the tensors' names, which transformers 5 drops and other tools expect."""
     with safe_open(path, framework="pt") as file:
         names, metadata = list(file.keys()), file.metadata()
     if any(name.startswith("text_model.") for name in names):

@@ -1,4 +1,4 @@
-"""What is special about a model of SDXL's shape: two text encoders, size conditions, and CosXL's noise levels."""
+"""Models of SDXL's architecture: two text encoders, size conditions, and CosXL's noise levels."""
 
 from __future__ import annotations
 
@@ -26,21 +26,23 @@ COSXL_SCHEDULER: Mapping[str, Any] = MappingProxyType(
     }
 )
 
-# Of stable-diffusion-xl-base-1.0: the same betas as Stable Diffusion 1.5, the noise predicted.
-SDXL_SCHEDULER: Mapping[str, Any] = MappingProxyType(
+# Of Stable Diffusion 1.5 and SDXL.
+NOISE_SCHEDULE: Mapping[str, Any] = MappingProxyType(
     {
-        "_class_name": "EulerDiscreteScheduler",
         "beta_schedule": "scaled_linear",
         "beta_start": 0.00085,
         "beta_end": 0.012,
         "num_train_timesteps": 1000,
         "prediction_type": "epsilon",
         "steps_offset": 1,
-        "timestep_spacing": "leading",
     }
 )
-SCALING = 0.13025  # of SDXL's VAE
-# Names in a single file that say how it was trained.
+# Of stable-diffusion-xl-base-1.0.
+SDXL_SCHEDULER: Mapping[str, Any] = MappingProxyType(
+    {"_class_name": "EulerDiscreteScheduler", **NOISE_SCHEDULE, "timestep_spacing": "leading"}
+)
+SCALING = 0.13025  # scaling factor of SDXL's VAE
+# Tensors in a single file that tell how it was trained.
 COSXL_KEY = "edm_vpred.sigma_max"
 V_PREDICTION_KEY = "v_pred"
 
@@ -52,35 +54,37 @@ def is_sdxl(index: Mapping[str, Any]) -> bool:
 
 
 def zeroes_null_text(index: Mapping[str, Any]) -> bool:
-    """Whether the empty instruction is zeros instead of its encoding; so it is where an SDXL model says nothing."""
+    """Whether the empty instruction is encoded as zeros: the default of SDXL models."""
     return is_sdxl(index) and bool(index.get("force_zeros_for_empty_prompt", True))
 
 
 def scales_condition(index: Mapping[str, Any], scheduler: Mapping[str, Any]) -> bool:
-    """Whether the image condition is multiplied by the VAE's scaling factor: CosXL-edit's way.
+    """Whether the image condition is multiplied by the VAE's scaling factor, as in CosXL-edit.
 
-    model_index.json may say `is_cosxl_edit`; diffusers 0.42 does not save that flag, so where it is absent an EDM
-    schedule of an SDXL editing model tells it.
+    diffusers 0.42 does not save the flag `is_cosxl_edit`. Without it an EDM schedule identifies the model.
     """
-    said = index.get("is_cosxl_edit")
-    return is_sdxl(index) and (is_edm(scheduler) if said is None else bool(said))
+    flag = index.get("is_cosxl_edit")
+    return is_sdxl(index) and (is_edm(scheduler) if flag is None else bool(flag))
 
 
 def is_edm(scheduler: Mapping[str, Any]) -> bool:
-    """Whether the noise levels are those of Karras et al. 2022 (arXiv:2206.00364), and not of discrete betas."""
+    """Whether the noise levels are those of EDM (Karras et al. 2022, arXiv:2206.00364), and not discrete betas."""
     return str(scheduler.get("_class_name", "")).startswith("EDM")
 
 
 def check_parts(name: str, folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> None:
-    """ModelError where the UNet and the text encoders of a model do not belong together.
+    """Raise ModelError where the UNet and the text encoders of a model do not fit together.
 
-    configs: by component, as read; `index` is model_index.json.
+    Args:
+        name: The model's name.
+        folder: The model's folder.
+        configs: The configs by part; "index" is model_index.json.
     """
     unet = configs["unet"]
     where = folder / "unet" / "config.json"
     adds = unet.get("addition_embed_type")
     if not is_sdxl(configs["index"]):
-        # "text" asks for nothing but the hidden states.
+        # "text" needs the hidden states only.
         if adds not in (None, "text"):
             raise ModelError(
                 f"model {name} is incomplete: its UNet wants {adds!r} ({where}), but {folder / 'model_index.json'} "
@@ -98,7 +102,14 @@ def check_parts(name: str, folder: Path, configs: Mapping[str, Mapping[str, Any]
 
 
 def check_pooled(name: str, where: Path, unet: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    """ModelError unless the UNet takes what the second text encoder gives; both by their configs, `where` says so."""
+    """Raise ModelError unless the UNet takes the second text encoder's pooled text.
+
+    Args:
+        name: The model's name.
+        where: The file with the UNet's config.
+        unet: The UNet's config.
+        second: The second text encoder's config.
+    """
     takes = unet.get("projection_class_embeddings_input_dim")
     gives = second.get("projection_dim", 512) + 6 * (unet.get("addition_time_embed_dim") or 0)
     if takes != gives:

@@ -1,8 +1,7 @@
-"""A model in one file: the authors' checkpoints (.ckpt, .safetensors), and UNets in diffusers' names.
+"""Models in a single file: the authors' checkpoints (.ckpt, .safetensors), and UNets in diffusers' names.
 
-The architecture is read off the tensors' shapes (`layout`), so no configuration is looked up anywhere. A file
-without a VAE or text encoder, and every file's tokenizer, is completed from the folder beside it or from a
-published model that has the same ones.
+The architecture follows from the tensors' shapes (`layout`), so no configuration is needed. Tokenizers, and a missing
+VAE or text encoder, come from folders beside the file or from a published model with the same ones.
 """
 
 from __future__ import annotations
@@ -17,41 +16,47 @@ import torch
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models import layout, sdxl
-from ip2p_cli.models.hub import find_cached, offline, reason
-from ip2p_cli.models.library_logging import download_bars
+from ip2p_cli.models.hub import download, find_cached, offline, reason
 from ip2p_cli.models.tensors import read_tensors
 
 Tensors = Mapping[str, torch.Tensor]
 
-# Of the published InstructPix2Pix checkpoint: Stable Diffusion 1.5's noise schedule, the noise predicted.
-SCHEDULER: Mapping[str, Any] = {
-    "_class_name": "EulerAncestralDiscreteScheduler",
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "num_train_timesteps": 1000,
-    "prediction_type": "epsilon",
-    "steps_offset": 1,
-}
+# Of the published InstructPix2Pix checkpoint.
+SCHEDULER: Mapping[str, Any] = {"_class_name": "EulerAncestralDiscreteScheduler", **sdxl.NOISE_SCHEDULE}
 _SCALING = 0.18215
 _BASE = "timbrooks/instruct-pix2pix"
 _SDXL_BASE = "stabilityai/stable-diffusion-xl-base-1.0"
 _CLIP = ("openai/clip-vit-large-patch14", ".")
 _OPENCLIP = ("laion/CLIP-ViT-bigG-14-laion2B-39B-b160k", ".")
-# By whether it is for SDXL's shape: (repository, its folder), where the same tokenizer lies.
+# Published copies of a tokenizer as (repository, folder), by (is_sdxl, part).
 _TOKENIZERS: Mapping[tuple[bool, str], tuple[tuple[str, str], ...]] = {
     (False, "tokenizer"): ((_BASE, "tokenizer"), _CLIP),
     (True, "tokenizer"): ((_SDXL_BASE, "tokenizer"), _CLIP, (_BASE, "tokenizer")),
-    # All have the same words; the loader sets what it is padded with.
+    # All have the same vocabulary; the loader sets the padding.
     (True, sdxl.SECOND_TOKENIZER): ((_SDXL_BASE, sdxl.SECOND_TOKENIZER), _OPENCLIP, _CLIP),
 }
 
 
+@dataclass(frozen=True)
+class PartDtypes:
+    """The number formats to load a model in: of the UNet and the text encoders (`weights`), and of the VAE."""
+
+    weights: torch.dtype
+    vae: torch.dtype
+
+    def vae_for(self, is_sdxl: bool) -> torch.dtype:
+        """The VAE's number format; SDXL's VAE overflows in fp16, and is float32 then."""
+        return torch.float32 if is_sdxl and self.vae is torch.float16 else self.vae
+
+
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What a file holds: models by name (`parts`), and what its tensors tell about the rest.
+    """What a file holds.
 
-    is_sdxl: whether the model is of SDXL's shape. scheduler: its noise levels, as a scheduler's config.
+    Attributes:
+        parts: Models by name.
+        is_sdxl: Whether the model has SDXL's architecture.
+        scheduler: The model's noise levels, as a scheduler's config.
     """
 
     parts: dict[str, Any]
@@ -59,31 +64,39 @@ class Contents:
     scheduler: Mapping[str, Any]
 
 
-def read_parts(file: Path, dtype: torch.dtype) -> Contents:
-    """The models in `file`, on the CPU in `dtype`: "unet", and the VAE and text encoders where the file has them.
+def read_parts(file: Path, dtypes: PartDtypes) -> Contents:
+    """Read the models in a file, onto the CPU.
 
-    They are named as a folder's: "vae", "text_encoder", "text_encoder_2". EMA weights are taken where the file has
-    them, as the paper does. SDXL's VAE, which overflows in fp16, is float32 then. Raises ModelError where the file
-    cannot be read, lacks tensors, or holds something else (a LoRA, a VAE alone, Stable Diffusion 2).
+    They are named as in a folder: "unet" and, where the file has them, "vae", "text_encoder", "text_encoder_2". EMA
+    weights are preferred where the file has them, as in the paper.
+
+    Raises:
+        ModelError: The file cannot be read, lacks tensors, or holds something else (a LoRA, only a VAE, Stable
+            Diffusion 2).
     """
     tensors = read_tensors(file)
     _refuse_others(file, tensors)
     try:
-        named = _unet_tensors(file, tensors)
-        second = layout.is_sdxl_unet(named)
-        parts: dict[str, Any] = {"unet": _unet(file, named, dtype)}
+        unet = _unet_tensors(file, tensors)
+        is_sdxl = layout.is_sdxl_unet(unet)
+        parts: dict[str, Any] = {"unet": _unet(file, unet, dtypes.weights)}
         vae = _below(tensors, "first_stage_model.") or _below(tensors, "vae.")
         if vae:
-            vae_dtype = torch.float32 if second and dtype is torch.float16 else dtype
-            parts["vae"] = build_vae(file, vae, vae_dtype, sdxl.SCALING if second else _SCALING)
-        parts |= _sdxl_encoders(file, tensors, dtype) if second else _sd15_encoder(file, tensors, dtype)
+            scaling_factor = sdxl.SCALING if is_sdxl else _SCALING
+            parts["vae"] = build_vae(file, vae, dtypes.vae_for(is_sdxl), scaling_factor)
+        parts |= (_sdxl_encoders if is_sdxl else _sd15_encoder)(file, tensors, dtypes.weights)
     except KeyError as error:
         raise ModelError(f"{file} lacks the tensor {error.args[0]}; fetch or export it again") from error
-    return Contents(parts, second, _sdxl_scheduler(file, tensors) if second else SCHEDULER)
+    return Contents(parts, is_sdxl, _sdxl_scheduler(file, tensors) if is_sdxl else SCHEDULER)
 
 
 def build_vae(file: Path, tensors: Tensors, dtype: torch.dtype, scaling_factor: float) -> Any:
-    """An AutoencoderKL from its tensors in either naming; `file` is for the errors (ModelError, KeyError)."""
+    """Make an AutoencoderKL from its tensors in either naming.
+
+    Raises:
+        ModelError: The tensors fit no VAE; the message names `file`.
+        KeyError: A tensor is missing.
+    """
     from diffusers import AutoencoderKL
 
     if any(name.startswith("encoder.down.") for name in tensors):
@@ -94,10 +107,12 @@ def build_vae(file: Path, tensors: Tensors, dtype: torch.dtype, scaling_factor: 
 
 
 def companion(file: Path, part: str, is_sdxl: bool = False) -> Path:
-    """The folder of `part` ("vae", "text_encoder", "tokenizer" and, of SDXL, the second ones), which `file` lacks.
+    """Find the folder of a `part` that `file` lacks, such as "vae" or "tokenizer_2".
 
-    Looked for beside the file, then in the hub's cache; fetched from the hub unless offline. ModelError, with what
-    to put where, if it is nowhere.
+    It is looked for beside the file, then in the hub's cache, and then fetched from the hub unless offline.
+
+    Raises:
+        ModelError: There is none; the message says what to put where.
     """
     beside = file.parent / part
     if beside.is_dir():
@@ -111,7 +126,7 @@ def companion(file: Path, part: str, is_sdxl: bool = False) -> Path:
     if not offline():
         try:
             return _fetch(base, part)
-        except Exception as error:  # as in `loader`: the client's exceptions differ from version to version
+        except Exception as error:  # the client's exceptions differ from version to version
             why = reason(error)
     raise ModelError(
         f"{file} holds no {part.replace('_', ' ')}, and huggingface.co/{base} could not be fetched ({why}). Put the "
@@ -120,12 +135,9 @@ def companion(file: Path, part: str, is_sdxl: bool = False) -> Path:
 
 
 def _fetch(base: str, part: str) -> Path:
-    from huggingface_hub import snapshot_download
-
     stem = "diffusion_pytorch_model" if part == "vae" else "model"
-    wanted = [f"{part}/config.json", f"{part}/{stem}.safetensors"]
-    with download_bars():
-        return Path(snapshot_download(base, allow_patterns=[f"{part}/*"] if "tokenizer" in part else wanted)) / part
+    weights = [f"{part}/config.json", f"{part}/{stem}.safetensors"]
+    return download(base, [f"{part}/*"] if "tokenizer" in part else weights) / part
 
 
 def _is_whole(folder: Path) -> bool:
@@ -152,11 +164,11 @@ def _refuse_others(file: Path, tensors: Tensors) -> None:
 def _unet_tensors(file: Path, tensors: Tensors) -> dict[str, torch.Tensor]:
     """The UNet's tensors under diffusers' names; EMA ones where there are any."""
     for prefix in ("model.diffusion_model.", "unet.", ""):
-        found = _below(tensors, prefix)
-        if "input_blocks.0.0.weight" in found:
-            return layout.unet_from_original(_ema(file, tensors, found))
-        if "conv_in.weight" in found and any(name.startswith("down_blocks.") for name in found):
-            return found
+        unet = _below(tensors, prefix)
+        if "input_blocks.0.0.weight" in unet:
+            return layout.unet_from_original(_ema(file, tensors, unet))
+        if "conv_in.weight" in unet and any(name.startswith("down_blocks.") for name in unet):
+            return unet
     if any(name.removeprefix("first_stage_model.").startswith("encoder.") for name in tensors):
         raise ModelError(f"{file} holds an autoencoder only: give it as --vae {file}, beside --model")
     raise ModelError(
@@ -166,13 +178,13 @@ def _unet_tensors(file: Path, tensors: Tensors) -> dict[str, torch.Tensor]:
 
 
 def _ema(file: Path, tensors: Tensors, trained: Tensors) -> dict[str, torch.Tensor]:
-    """The averaged weights, which are named like the trained ones without dots."""
+    """The averaged (EMA) weights, where the file has them; their names have no dots."""
     if not any(name.startswith("model_ema.diffusion_model") for name in tensors):
         return dict(trained)
     names = {name: "model_ema.diffusion_model" + name.replace(".", "") for name in trained}
-    lost = sorted(flat for flat in names.values() if flat not in tensors)
-    if lost:
-        raise ModelError(f"{file} lacks {len(lost)} of its EMA tensors, such as {lost[0]}; fetch it again")
+    missing = sorted(flat for flat in names.values() if flat not in tensors)
+    if missing:
+        raise ModelError(f"{file} lacks {len(missing)} of its EMA tensors, such as {missing[0]}; fetch it again")
     return {name: tensors[flat] for name, flat in names.items()}
 
 
@@ -189,11 +201,11 @@ def _unet(file: Path, tensors: Tensors, dtype: torch.dtype) -> Any:
     config = layout.unet_config(tensors)
     unet = _fill(lambda: UNet2DConditionModel.from_config(config), tensors, dtype, file)
     inside = (name for name in tensors if name.startswith(("down_blocks.", "mid_block.", "up_blocks.")))
-    lost = sorted(set(inside) - set(unet.state_dict()))
-    if lost:
+    unused = sorted(set(inside) - set(unet.state_dict()))
+    if unused:
         raise ModelError(
-            f"{file} has the shapes of no model that ip2p knows: {len(lost)} of its UNet's tensors have no place in "
-            f"one, such as {lost[0]}"
+            f"{file} has the shapes of no model that ip2p knows: {len(unused)} of its UNet's tensors have no place in "
+            f"one, such as {unused[0]}"
         )
     return unet
 
@@ -221,7 +233,7 @@ def _text_tensors(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def _text_encoder(file: Path, tensors: Tensors, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
-    """With a projection where `config` has one."""
+    """A CLIP text encoder, with a projection where `config` has one."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     cls = CLIPTextModelWithProjection if "projection_dim" in config else CLIPTextModel
@@ -237,18 +249,16 @@ def _sdxl_scheduler(file: Path, tensors: Tensors) -> Mapping[str, Any]:
         return {**sdxl.SDXL_SCHEDULER, "prediction_type": kind}
     levels = {}
     for end in ("sigma_min", "sigma_max"):
-        said = tensors.get(f"edm_vpred.{end}")
-        # Six digits: what was meant by a float32, 0.002 and not 0.0020000000949949.
-        levels[end] = (
-            float(sdxl.COSXL_SCHEDULER[end]) if said is None or said.numel() != 1 else float(f"{float(said):.6g}")
-        )
+        level = tensors.get(f"edm_vpred.{end}")
+        value = float(sdxl.COSXL_SCHEDULER[end]) if level is None or level.numel() != 1 else float(level)
+        levels[end] = float(f"{value:.6g}")  # turns the float32 0.0020000000949949 into 0.002
     if not 0 < levels["sigma_min"] < levels["sigma_max"] < math.inf:
         raise ModelError(f"{file}: its noise levels {levels} are no range above 0; fetch it again")
     return {**sdxl.COSXL_SCHEDULER, **levels}
 
 
 def _fill(make: Callable[[], Any], tensors: Tensors, dtype: torch.dtype, file: Path) -> Any:
-    """The model that `make` builds, with every tensor from the file: one half random would run, and make nonsense."""
+    """Make a model and fill it with tensors; each must be there with the right shape (ModelError)."""
     from accelerate import init_empty_weights
 
     try:
@@ -256,14 +266,14 @@ def _fill(make: Callable[[], Any], tensors: Tensors, dtype: torch.dtype, file: P
             model = make()
     except (ValueError, TypeError) as error:
         raise ModelError(f"{file} has the shapes of no model that ip2p knows ({reason(error)})") from error
-    wanted = model.state_dict()
-    missing = sorted(set(wanted) - set(tensors))
+    needed = model.state_dict()
+    missing = sorted(set(needed) - set(tensors))
     if missing:
         raise ModelError(f"{file} lacks {len(missing)} tensors, such as {missing[0]}; fetch or export it again")
-    for name, place in wanted.items():
-        if place.shape != tensors[name].shape:
-            has, needs = tuple(tensors[name].shape), tuple(place.shape)
+    for name, tensor in needed.items():
+        if tensor.shape != tensors[name].shape:
+            has, needs = tuple(tensors[name].shape), tuple(tensor.shape)
             raise ModelError(f"{file}: its tensor {name} has the shape {has} instead of {needs}; export it again")
-    # Copies: a file that changes on the disk must not change a loaded model.
-    model.load_state_dict({name: tensors[name].to(dtype, copy=True) for name in wanted}, assign=True)
+    # Copies: a mapped file that changes on the disk must not change a loaded model.
+    model.load_state_dict({name: tensors[name].to(dtype, copy=True) for name in needed}, assign=True)
     return model

@@ -1,4 +1,4 @@
-"""Reading weights from one file: safetensors, or a checkpoint of torch of which nothing but tensors is unpickled."""
+"""Reading tensors from a file: safetensors, or a checkpoint of torch without running code in it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from ip2p_cli.models.hub import reason
 
 
 class _Nothing:
-    """Stands for a class that a checkpoint names and that is not wanted; nothing of the named class is imported."""
+    """Replaces a class that a checkpoint names, so that the class itself is not imported."""
 
 
-# Lightning's checkpoints (the original ones among them) name this class as a key of their bookkeeping.
+# Lightning's checkpoints, the authors' among them, name this class in the state of their callbacks.
 _HARMLESS = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors in `path` by name, on the CPU and as far as possible still on the disk (memory-mapped).
+    """Read the tensors in a file by name, memory-mapped where possible; of a training checkpoint, its `state_dict`.
 
-    The `state_dict` of a training checkpoint is taken out of it. Raises ModelError where the file is missing,
-    damaged, holds no tensors, or would need anything but tensors and plain values unpickled: that could run code.
+    Raises:
+        ModelError: The file is missing or damaged, holds no tensors, or could run code: it holds pickles of other
+            objects than tensors and plain values.
     """
     if not path.is_file():
         raise ModelError(f"{path}: there is no such file; give a .safetensors or .ckpt file that exists")
@@ -55,7 +56,7 @@ def _read_pickle(path: Path) -> Any:
             try:
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             except RuntimeError:
-                # Files from before torch 1.6 cannot be mapped; a damaged one fails again.
+                # Files from before torch 1.6 cannot be mapped. A damaged file fails again.
                 return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" not in str(error).lower():
@@ -70,10 +71,10 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _inert_names() -> contextlib.AbstractContextManager[Any]:
-    """Within it the class names in `_HARMLESS` are read as `_Nothing`."""
+    """Read the classes in `_HARMLESS` as `_Nothing` within the block."""
     try:
         return torch.serialization.safe_globals([(_Nothing, name) for name in _HARMLESS])
-    except (AttributeError, TypeError):  # torch < 2.6 has no such names; it will refuse the file
+    except (AttributeError, TypeError):  # torch < 2.6 cannot replace classes, and refuses the file
         return contextlib.nullcontext()
 
 

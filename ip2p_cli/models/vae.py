@@ -1,14 +1,14 @@
-"""Another autoencoder for a model: a folder, one file in either naming, or a hub id."""
+"""Replacing a model's VAE by another: a folder, a file in either naming, or a hub id."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import ModelError
-from ip2p_cli.models.hub import find_cached, offline, reason
-from ip2p_cli.models.library_logging import download_bars
+from ip2p_cli.models.editor import vae_factor
+from ip2p_cli.models.hub import download, find_cached, offline, read_json, reason
+from ip2p_cli.models.library_logging import loading
 from ip2p_cli.models.registry import is_weight_file
 from ip2p_cli.models.single_file import build_vae
 from ip2p_cli.models.tensors import read_tensors
@@ -17,24 +17,22 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def load_vae(source: str, *, like: Any) -> Any:
-    """The AutoencoderKL at `source`, on the CPU, to stand in for the autoencoder `like` and in its dtype.
+    """Load an AutoencoderKL onto the CPU that can replace the VAE `like`, in its dtype.
 
-    A single file's scaling factor is said by a config.json beside it, else it is that of `like`. Raises ModelError
-    where there is none, it is damaged, or its latents are not of the same shape as those of `like`.
+    The scaling factor of a file is that of a config.json beside it, otherwise that of `like`.
+
+    Raises:
+        ModelError: There is no VAE at `source`, it is damaged, or its latents have another shape.
     """
     from diffusers import AutoencoderKL
 
     path = find_vae(source)
     if path.is_dir():
-        try:
-            # The older attention names of published VAEs are known to it; missing tensors are not refused by it.
+        with loading(f"--vae {path} cannot be loaded", "give another, or fetch it again"):
+            # This converts the older attention names of published VAEs, and does not refuse missing tensors.
             vae, info = AutoencoderKL.from_pretrained(
                 str(path), dtype=like.dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
-        except Exception as error:  # the library raises anything from OSError to RuntimeError
-            raise ModelError(
-                f"--vae {path} cannot be loaded ({reason(error)}); give another, or fetch it again"
-            ) from error
         if info["missing_keys"]:
             raise ModelError(f"--vae {path} lacks tensors, such as {min(info['missing_keys'])}; fetch it again")
     else:
@@ -44,9 +42,13 @@ def load_vae(source: str, *, like: Any) -> Any:
 
 
 def find_vae(source: str) -> Path:
-    """The file or the folder (with its config.json) that `source` stands for; fetched from the hub if need be.
+    """Find the VAE's file, or its folder with config.json, and fetch it from the hub where it is missing.
 
-    A model's folder or repository stands for the `vae` in it. ModelError where there is none.
+    Args:
+        source: A file, a folder or a hub id; a whole model stands for the `vae` in it.
+
+    Raises:
+        ModelError: There is no VAE.
     """
     path = Path(source).expanduser()
     if is_weight_file(source):
@@ -61,8 +63,10 @@ def find_vae(source: str) -> Path:
 
 
 def _inside(folder: Path) -> Path | None:
-    places = (folder, folder / "vae")
-    return next((p for p in places if (p / "config.json").is_file() and (p / WEIGHTS).is_file()), None)
+    for candidate in (folder, folder / "vae"):
+        if (candidate / "config.json").is_file() and (candidate / WEIGHTS).is_file():
+            return candidate
+    return None
 
 
 def _fetch(source: str) -> Path:
@@ -71,12 +75,8 @@ def _fetch(source: str) -> Path:
         raise ModelError(f"--vae {source}: there is no such folder or file; {fix}")
     if offline():
         raise ModelError(f"--vae {source} is not on this machine, and IP2P_OFFLINE or HF_HUB_OFFLINE is set; {fix}")
-    from huggingface_hub import snapshot_download
-
-    names = [f"{place}{name}" for place in ("", "vae/") for name in ("config.json", WEIGHTS)]
     try:
-        with download_bars():
-            return Path(snapshot_download(source, allow_patterns=names))
+        return download(source, [f"{place}{name}" for place in ("", "vae/") for name in ("config.json", WEIGHTS)])
     except Exception as error:  # the client's exceptions differ from version to version
         raise ModelError(f"--vae {source} could not be fetched ({reason(error)}); {fix}") from error
 
@@ -96,18 +96,16 @@ def _scaling_factor(file: Path, like: Any) -> float:
     config = file.parent / "config.json"
     if not config.is_file():
         return float(like.config.scaling_factor)
+    factor = read_json(config, "repair or delete it").get("scaling_factor", like.config.scaling_factor)
     try:
-        said = json.loads(config.read_text("utf-8"))
-        return float(said.get("scaling_factor", like.config.scaling_factor))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"{config} cannot be read ({reason(error)}); repair or delete it") from error
+        return float(factor)
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{config}: scaling_factor must be a number, not {factor!r}; repair or delete it") from error
 
 
 def _check(source: str, vae: Any, like: Any) -> None:
-    sizes = []
-    for model in (vae, like):
-        patch = getattr(model.config, "patch_size", None)
-        factor = int(patch or 2 ** (len(model.config.block_out_channels) - 1))
-        sizes.append(f"{model.config.latent_channels} channels, 1/{factor} of the size")
-    if sizes[0] != sizes[1]:
-        raise ModelError(f"--vae {source} does not fit: its latents have {sizes[0]}; the model's have {sizes[1]}")
+    has, needs = (
+        f"{config.latent_channels} channels, 1/{vae_factor(config)} of the size" for config in (vae.config, like.config)
+    )
+    if has != needs:
+        raise ModelError(f"--vae {source} does not fit: its latents have {has}; the model's have {needs}")

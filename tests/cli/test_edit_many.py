@@ -122,12 +122,17 @@ def test_order_and_company_do_not_change_an_item(ip2p: Run, photos: Path) -> Non
     assert len(two) == 3
 
 
-def test_batches_agree_with_single_edits_within_one_level(ip2p: Run, photos: Path) -> None:
-    ip2p("edit", photos, "winter", "-o", "one/", "-r", "--seed", 1, "--batch-size", 1)
-    ip2p("edit", photos, "winter", "-o", "four/", "-r", "--seed", 1, "--batch-size", 4)
+@pytest.mark.numeric
+# In fp32 the UNet's linear layers round differently for another number of rows, which may move a pixel by one level.
+@pytest.mark.parametrize(("dtype", "levels"), [("bf16", 0), ("fp32", 1)])
+def test_batches_agree_with_single_edits(ip2p: Run, photos: Path, dtype: str, levels: int) -> None:
+    for folder, size in (("one/", 1), ("four/", 4)):
+        done = ip2p("edit", photos, "winter", "-o", folder, "-r", "--seed", 1, "--batch-size", size, "--dtype", dtype)
+        assert done.code == 0, done.err
+    assert len(tree("one")) == 5
     for name in tree("one"):
         apart = np.abs(pixels(f"one/{name}").astype(int) - pixels(f"four/{name}").astype(int))
-        assert apart.max() <= 1, name
+        assert apart.max() <= levels, name
 
 
 def test_a_batch_taken_up_again_gives_the_same_bytes(ip2p: Run, photos: Path) -> None:

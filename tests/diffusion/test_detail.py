@@ -11,6 +11,8 @@ import torch.nn.functional as F
 
 from ip2p_cli.diffusion.detail import DEFAULT, Box, return_to_full_size
 
+pytestmark = pytest.mark.numeric
+
 Change = Callable[[torch.Tensor], torch.Tensor]
 
 

@@ -16,6 +16,8 @@ from ip2p_cli.models.loader import Editor
 from tests.edits import edit
 from tests.tiny import NANO_SCHEDULER, SD15_SCHEDULER, diffusers_pipeline, tiny_editor
 
+pytestmark = pytest.mark.numeric
+
 INSTRUCTIONS = ["make it winter", "turn the cat into a dog", ""]
 
 
@@ -89,6 +91,25 @@ def test_batch_equals_single_runs(
             editor, pixels[one], INSTRUCTIONS[one], cfg_text[one], cfg_image[one], seeds[one], sampler, max_rows=1
         )
         torch.testing.assert_close(together[one], alone, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("size", [(64, 48), (72, 104)])
+def test_a_batch_is_encoded_and_decoded_to_the_bit_as_single_items(
+    dtype: torch.dtype, count: int, size: tuple[int, int]
+) -> None:
+    editor = tiny_editor_in(dtype)
+    batch = torch.rand(count, *size, 3, generator=torch.Generator().manual_seed(5)).permute(0, 3, 1, 2) * 2 - 1
+    latents = editing.encode_image(editor, batch)
+    pictures = editing.decode(editor, latents)
+    states = editing.encode_text(editor, INSTRUCTIONS)
+    for i in range(count):
+        alone = editing.encode_image(editor, batch[i : i + 1].contiguous())
+        assert torch.equal(alone.tensor, latents.tensor[i : i + 1])
+        assert torch.equal(editing.decode(editor, alone), pictures[i : i + 1])
+    for i, instruction in enumerate(INSTRUCTIONS):
+        assert torch.equal(editing.encode_text(editor, [instruction])[0], states[i])
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -14,6 +14,8 @@ from ip2p_cli.diffusion.latents import ImageLatent
 from ip2p_cli.errors import UsageError
 from ip2p_cli.models.loader import Editor
 
+pytestmark = pytest.mark.numeric
+
 scales = st.floats(-30, 30, allow_nan=False)
 
 

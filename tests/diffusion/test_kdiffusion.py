@@ -15,6 +15,8 @@ from ip2p_cli.diffusion.kdiffusion import KEulerAncestral
 from ip2p_cli.diffusion.samplers import make_scheduler
 from tests.tiny import NANO_SCHEDULER, SD15_SCHEDULER
 
+pytestmark = pytest.mark.numeric
+
 SD15_V = {**SD15_SCHEDULER, "prediction_type": "v_prediction"}
 SPREAD, MEAN = 0.6, 0.25
 

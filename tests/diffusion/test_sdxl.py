@@ -18,6 +18,8 @@ from ip2p_cli.models.sdxl import COSXL_SCHEDULER
 from tests.edits import edit
 from tests.tiny_xl import XL_SCHEDULER, diffusers_xl_pipeline, tiny_xl_editor
 
+pytestmark = pytest.mark.numeric
+
 INSTRUCTIONS = ["make it winter", "turn the cat into a dog", "add a hat"]
 SCALES = [(5.0, 1.5), (3.0, 1.0), (1.5, 1.5), (1.01, 4.0)]
 

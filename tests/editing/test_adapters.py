@@ -20,8 +20,9 @@ from ip2p_cli.editing.memory import MemoryPlan
 from ip2p_cli.editing.model_size import Prepared, cut, prepare
 from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.errors import DeviceError, ModelError, UsageError
-from ip2p_cli.models.adapters import KINDS, Adapter, load_adapter
+from ip2p_cli.models.adapters import Adapter, load_adapter
 from ip2p_cli.models.loader import load_editor
+from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
 from ip2p_cli.types import EditResult, EditSettings, OffloadName
@@ -276,7 +277,7 @@ def test_a_setting_that_it_lacks_is_refused(adapter: Adapter, name: str, value: 
 
 def test_unsaid_settings_are_the_models(adapter: Adapter) -> None:
     resolved = resolve(EditSettings(seed=1), adapter.spec)
-    wanted = KINDS[str(adapter.spec.pipeline)].defaults
+    wanted = PIPELINES[str(adapter.spec.pipeline)].defaults
     assert asdict(resolved) == asdict(wanted.or_else(EditSettings(seed=1, output_size="input", resize_mode="pad")))
 
 

@@ -21,6 +21,8 @@ from tests.edits import one_edit
 from tests.tiny import tiny_editor
 from tests.tiny_xl import XL_SCHEDULER, save_xl_editor, tiny_xl_editor
 
+pytestmark = pytest.mark.numeric
+
 RANK = 2
 UNET = (
     "down_blocks.2.attentions.0.transformer_blocks.1.attn2.to_k",

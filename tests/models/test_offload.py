@@ -14,6 +14,8 @@ from tests.edits import one_edit
 from tests.tiny import tiny_editor
 from tests.tiny_xl import tiny_xl_editor
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize("make", [tiny_editor, tiny_xl_editor])
 def test_every_placement_gives_the_same_picture(make: Any) -> None:

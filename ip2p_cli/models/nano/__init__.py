@@ -1,1 +1,1 @@
-"""nano: the small InstructPix2Pix that ships inside the package."""
+"""nano: the small InstructPix2Pix model in the package."""

@@ -1,8 +1,7 @@
-"""A patch autoencoder in closed form: principal components of small RGB patches as latent channels.
+"""A patch autoencoder in closed form: the latent channels are principal components of small RGB patches.
 
-It needs no training by gradient descent: the encoder is one strided convolution, the decoder its
-transpose. Components are divided by the square root of their standard deviations, half way to
-whitening: full whitening would turn the finest ones into noise.
+The encoder is a strided convolution, the decoder its transpose; there is no gradient descent. Components are divided by
+the square root of their standard deviations. Full whitening would turn the finest components into noise.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from torch import Tensor
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ships no types
-    """Linear autoencoder on non-overlapping patches, with the interface of diffusers' `AutoencoderKL`.
+    """A linear autoencoder of non-overlapping patches, with the interface of diffusers' `AutoencoderKL`.
 
-    Pixels: (N, 3, H, W) in [-1, 1], H and W multiples of `patch_size`.
-    Latents: (N, latent_channels, H / patch_size, W / patch_size), about unit variance over all.
+    Pixels are (N, 3, H, W) in [-1, 1]; H and W are multiples of `patch_size`. Latents are (N, latent_channels,
+    H / patch_size, W / patch_size), with a variance of about 1 over all channels.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, patch_size: int = 4, latent_channels: int = 16, scaling_factor: float = 1.0) -> None:
-        """`scaling_factor`: 1, since the latents have about unit variance."""
+        """Make an autoencoder without weights, see `fit`; `scaling_factor` is 1 as latents have a variance of 1."""
         super().__init__()
         size = 3 * patch_size * patch_size
         self.register_buffer("mean", torch.zeros(size))
@@ -36,7 +35,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
 
     @property
     def loss_weights(self) -> Tensor:
-        """(latent_channels,), mean 1: what a unit error in a channel costs in pixels, square-rooted."""
+        """Weights (latent_channels,) of mean 1: the square root of a channel's share of the error in pixels."""
         weights = cast(Tensor, self.scale).clone()
         return weights / weights.mean()
 
@@ -45,7 +44,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
         return rows.reshape(-1, 3, p, p)
 
     def encode(self, pixels: Tensor) -> SimpleNamespace:
-        """Latents of `pixels`, as an object whose `latent_dist.mode()` and `.sample()` give them."""
+        """Encode `pixels`; the result's `latent_dist` has `mode()` and `sample()`, which are equal."""
         kernel = self._kernel(self.basis / self.scale[:, None])
         offset = -(self.basis / self.scale[:, None]) @ self.mean
         latents = F.conv2d(pixels, kernel, offset, stride=self.config.patch_size)
@@ -53,7 +52,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
         return SimpleNamespace(latent_dist=exact)
 
     def decode(self, latents: Tensor) -> SimpleNamespace:
-        """Pixels (N, 3, H, W) of `latents`, not clipped, as an object with `.sample`."""
+        """Decode `latents`; the result's `sample` has pixels (N, 3, H, W), not clipped."""
         p = self.config.patch_size
         kernel = self._kernel(self.basis * self.scale[:, None])
         pixels = F.conv_transpose2d(latents, kernel, stride=p)
@@ -61,9 +60,9 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
         return SimpleNamespace(sample=pixels + mean)
 
     def fit(self, pictures: Iterable[Tensor]) -> PatchAutoencoder:
-        """Set the weights from `pictures`, each (3, H, W) in [-1, 1]; returns self.
+        """Set the weights to the eigenvectors of the patch covariance of `pictures`, each (3, H, W) in [-1, 1].
 
-        Eigenvectors of the patch covariance, gathered in float64 so that the order does not matter.
+        Sums are in float64, so that the order of the pictures does not matter. Returns the autoencoder itself.
         """
         p, size = self.config.patch_size, cast(Tensor, self.mean).numel()
         total, outer, count = torch.zeros(size).double(), torch.zeros(size, size).double(), 0
@@ -76,7 +75,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
         values, vectors = torch.linalg.eigh(outer / count - mean.outer(mean))
         keep = self.config.latent_channels
         std = values.flip(0)[:keep].clamp_min(1e-8).sqrt()
-        # The sign of an eigenvector is arbitrary: fix it, so that the same photos give the same weights.
+        # The sign of an eigenvector is arbitrary. Fix it, so that the same photos give the same weights.
         basis = vectors.flip(1)[:, :keep].T
         basis = basis * basis.sum(1).sign().where(basis.sum(1).abs() > 1e-6, torch.ones(keep).double())[:, None]
         # One common factor brings the mean variance of the channels to 1.

@@ -1,6 +1,6 @@
-"""What nano knows: how near an instruction is to the wordings it was trained on.
+"""The similarity of an instruction to the wordings that nano was trained on.
 
-The wordings and their sentence states (the text encoder's pooled output, unit length) lie beside the weights.
+The wordings and their sentence states (the text encoder's pooled output, of unit length) are beside the weights.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor, token_ids
 
 _WORDINGS, _STATES = "wordings.json", "wordings.safetensors"
-# Of 260 wordings kept out of training 96 % lie above it; of 30 requests for other things ("add a cat") one does.
+# Of 260 wordings that were not trained on, 96 % are above; of 30 other instructions ("add a cat"), one is.
 THRESHOLD = 0.73
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closest:
-    """The known looks nearest to an instruction, each with its plainest wording.
+    """The looks nearest to an instruction.
 
-    similarity: cosine, -1 to 1, of the nearest wording of all.
+    Attributes:
+        known: Whether the nearest look is near enough.
+        similarity: Cosine, -1 to 1, of the nearest wording.
+        looks: Their names, nearest first.
+        wordings: The plainest wording of each look.
     """
 
     known: bool
@@ -42,31 +46,28 @@ class Closest:
 
 @torch.no_grad()
 def sentence_states(editor: Editor, texts: Sequence[str]) -> Tensor:
-    """(N, D) unit vectors, on the CPU."""
-    tokens = editor.tokenizer(
-        list(texts), padding="max_length", max_length=editor.text_length, truncation=True, return_tensors="pt"
-    )
-    pooled: Tensor = editor.text_encoder(tokens.input_ids.to(editor.device)).pooler_output
+    """Embed texts as unit vectors (N, D) on the CPU."""
+    ids = token_ids(editor.tokenizer, texts, editor.text_length)
+    pooled: Tensor = editor.text_encoder(ids.to(editor.device)).pooler_output
     return F.normalize(pooled.float(), dim=1).cpu()
 
 
 def write_known(editor: Editor, wordings: Sequence[tuple[str, str]], folder: Path) -> None:
-    """Write the known `wordings` (text, look) and their states into a model folder."""
+    """Write the `wordings` (text, look) and their states into a model folder."""
     states = sentence_states(editor, [text for text, _ in wordings])
     save_file({"states": states.half().contiguous()}, folder / _STATES)
     (folder / _WORDINGS).write_text(json.dumps(wordings, indent=0, ensure_ascii=False) + "\n", "utf-8")
 
 
 def closest(editor: Editor, instruction: str, count: int = 3) -> Closest:
-    """The looks nearest to `instruction`, one wording each; `known` where the nearest is near enough."""
+    """Find the `count` looks nearest to an instruction."""
     folder = Path(editor.spec.source)
     wordings: list[list[str]] = json.loads((folder / _WORDINGS).read_text("utf-8"))
     states = load_file(folder / _STATES)["states"].float()
     similar = (states @ sentence_states(editor, [instruction])[0]).sort(descending=True)
-    plainest = {look: text for text, look in reversed(wordings)}  # a look's first
-    nearest = {wordings[index][1]: None for index in similar.indices.tolist()}  # in this order, each once
-    found = tuple(nearest)[:count]
+    plainest = {look: text for text, look in reversed(wordings)}  # the first of each look
+    looks = tuple(dict.fromkeys(wordings[index][1] for index in similar.indices.tolist()))[:count]
     best = similar.values[0].item()
     return Closest(
-        known=best >= THRESHOLD, similarity=best, looks=found, wordings=tuple(plainest[look] for look in found)
+        known=best >= THRESHOLD, similarity=best, looks=looks, wordings=tuple(plainest[look] for look in looks)
     )

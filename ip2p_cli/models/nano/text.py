@@ -1,8 +1,8 @@
-"""nano's text encoder: a small CLIPTextModel with a vocabulary of its own, trained before the UNet.
+"""nano's text encoder: a small CLIPTextModel with its own vocabulary, trained before the UNet.
 
-It learns to tell instructions apart by what they ask for and, where a teacher sentence encoder is at hand,
-to place free wordings where the teacher places them (distillation), so that synonyms nobody wrote down land
-near the look they mean. Afterwards it is frozen, as CLIP's is in the paper.
+It learns to classify instructions by look. With a teacher sentence encoder it also learns the teacher's vectors of
+further texts (distillation), so that unknown synonyms come near the look that they mean. Afterwards it is frozen, like
+CLIP's in the paper.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.models.editor import token_ids
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 Teacher = Callable[[Sequence[str]], Tensor]  # texts -> (N, D) unit vectors
@@ -30,7 +31,7 @@ _TEACHER_WEIGHT = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """A teacher, and the free `texts` that are learned from it beside the labelled ones."""
+    """A teacher, and further `texts` to learn its vectors of."""
 
     teacher: Teacher
     texts: Sequence[str]
@@ -38,7 +39,7 @@ class Lesson:
 
 @dataclass(frozen=True, kw_only=True)
 class TextShape:
-    """Sizes of the text encoder. max_length counts tokens, start and end included."""
+    """Sizes of the text encoder; `max_length` counts tokens with the start and end token."""
 
     hidden_size: int = 192
     layers: int = 3
@@ -48,7 +49,7 @@ class TextShape:
 
 
 def train_tokenizer(texts: Iterable[str], shape: TextShape) -> CLIPTokenizer:
-    """A CLIP tokenizer whose byte pairs are learned from `texts`; every byte stays representable."""
+    """Train a CLIP tokenizer's byte pairs on `texts`; it can represent every byte."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -70,7 +71,7 @@ def train_tokenizer(texts: Iterable[str], shape: TextShape) -> CLIPTokenizer:
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer, shape: TextShape) -> CLIPTextModel:
-    """A CLIPTextModel with random weights for `tokenizer`."""
+    """Make a CLIPTextModel with random weights for `tokenizer`."""
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden_size,
@@ -87,10 +88,8 @@ def new_text_encoder(tokenizer: CLIPTokenizer, shape: TextShape) -> CLIPTextMode
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
-    """(N, max_length) token ids, padded and cut."""
-    batch = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
-    ids: Tensor = batch.input_ids
-    return ids
+    """Tokenize texts to ids (N, max_length), padded and cut off."""
+    return token_ids(tokenizer, texts, tokenizer.model_max_length)
 
 
 def fit_text_encoder(
@@ -105,10 +104,22 @@ def fit_text_encoder(
     batch: int = 64,
     on_step: Callable[[int, float], None] | None = None,
 ) -> nn.Linear:
-    """Train `encoder` in place to classify `labelled` (text, class); returns the classifying layer.
+    """Train `encoder` in place to classify texts.
 
-    vary: another way of saying a text. With a lesson, each batch holds as many free texts besides, and a linear map
-    of the state at the end token is drawn to the teacher's unit vectors (cosine distance).
+    Args:
+        encoder: The text encoder.
+        tokenizer: Its tokenizer.
+        labelled: Texts and their classes, from 0.
+        steps: Training steps.
+        seed: Seed of all random numbers.
+        vary: Makes another wording of a text.
+        lesson: With it, each batch holds as many of the teacher's texts besides; a linear map of the pooled state is
+            trained on the teacher's vectors (cosine distance).
+        batch: Labelled texts in a batch.
+        on_step: Called with the number of steps done and the loss.
+
+    Returns:
+        The classifying layer.
     """
     classes = max(label for _, label in labelled) + 1
     width = encoder.config.hidden_size
@@ -151,14 +162,14 @@ def _teacher_width(lesson: Lesson | None) -> int:
 def accuracy(
     encoder: CLIPTextModel, tokenizer: CLIPTokenizer, head: nn.Linear, labelled: Sequence[tuple[str, int]]
 ) -> float:
-    """Share of `labelled` texts that `head` puts into their class."""
+    """The share of `labelled` texts that `head` classifies correctly."""
     pooled = encoder(tokenize(tokenizer, [text for text, _ in labelled])).pooler_output
     right = head(pooled).argmax(1) == torch.tensor([label for _, label in labelled])
     return float(right.float().mean())
 
 
 def load_teacher(folder: Path) -> tuple[Teacher, list[str]]:
-    """A sentence encoder in transformers layout (mean-pooled, e.g. all-MiniLM-L6-v2) and its common whole words."""
+    """Load a mean-pooled sentence encoder, such as all-MiniLM-L6-v2, and the most common words it knows."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         model = AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True).eval()
@@ -167,9 +178,8 @@ def load_teacher(folder: Path) -> tuple[Teacher, list[str]]:
             f"{folder}: no sentence encoder there; give --teacher a folder in transformers layout."
         ) from error
     model.requires_grad_(False)
-    words = [
-        w for w, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]) if re.fullmatch("[a-z]{4,}", w)
-    ]
+    vocabulary = tokenizer.get_vocab()
+    words = [word for word in sorted(vocabulary, key=vocabulary.__getitem__) if re.fullmatch("[a-z]{4,}", word)]
 
     def embed(texts: Sequence[str]) -> Tensor:
         batch = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
@@ -180,16 +190,16 @@ def load_teacher(folder: Path) -> tuple[Teacher, list[str]]:
 
 
 def remembering(teacher: Teacher, corpus: Sequence[str], batch: int = 256) -> Teacher:
-    """`teacher`, with all of `corpus` embedded at once and every other text embedded only the first time."""
+    """Cache the vectors of `teacher`; those of `corpus` are computed at once."""
     known: dict[str, Tensor] = {}
 
     def embed(texts: Sequence[str]) -> Tensor:
-        # By length: a batch is padded to its longest text.
-        new = sorted({t for t in texts if t not in known}, key=lambda t: (len(t), t))
+        # By length, as a batch is padded to its longest text.
+        new = sorted({text for text in texts if text not in known}, key=lambda text: (len(text), text))
         for i in range(0, len(new), batch):
             part = new[i : i + batch]
             known.update(zip(part, teacher(part), strict=True))
-        return torch.stack([known[t] for t in texts])
+        return torch.stack([known[text] for text in texts])
 
     if corpus:
         embed(corpus)
