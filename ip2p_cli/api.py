@@ -23,7 +23,7 @@ from ip2p_cli.io.images import Picture, picture_from_image, read_image
 from ip2p_cli.io.own_recipes import find_recipe
 from ip2p_cli.io.recipes import quick_recipe, read_recipe
 from ip2p_cli.models.adapters import Adapter
-from ip2p_cli.models.loader import Editor as LoadedModel
+from ip2p_cli.models.editor import Editor as LoadedModel
 from ip2p_cli.models.lora import parse_lora
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import choose_model, draw_seed, resolve

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ip2p_cli.editing.model_choice import ModelChoice
     from ip2p_cli.editing.work import LoadedModels
     from ip2p_cli.models.adapters import Adapter
-    from ip2p_cli.models.loader import Editor
+    from ip2p_cli.models.editor import Editor
     from ip2p_cli.types import Lora, ModelSpec
 
 _MOST_HINTS = 10

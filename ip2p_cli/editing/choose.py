@@ -16,7 +16,7 @@ from ip2p_cli.editing.tree import Step
 from ip2p_cli.measures import reduced
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.clip import Clip, load_clip, similarities
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.nano.look_matcher import closest
 
 _PIXELS_AT_ONCE = 8 * 512 * 512

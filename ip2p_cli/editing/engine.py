@@ -25,7 +25,7 @@ from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.model_size import Prepared, cut
 from ip2p_cli.io.sizes import Fit
 from ip2p_cli.models.adapters import Adapter
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.offload import offload, placement
 from ip2p_cli.types import Guard
 

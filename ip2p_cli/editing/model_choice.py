@@ -13,7 +13,7 @@ from ip2p_cli.types import DeviceName, DtypeName, Lora, ModelSpec, OffloadName
 
 if TYPE_CHECKING:
     from ip2p_cli.models.adapters import Adapter
-    from ip2p_cli.models.loader import Editor
+    from ip2p_cli.models.editor import Editor
 
 
 @dataclass(frozen=True, kw_only=True)

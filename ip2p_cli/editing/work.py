@@ -29,7 +29,7 @@ from ip2p_cli.jobs.output_files import OutputFiles
 from ip2p_cli.jobs.plan import GroupOf
 from ip2p_cli.jobs.runner import FatalError, Finish, OnUnits, Read
 from ip2p_cli.models.adapters import Adapter
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 
 _PIXELS_AT_ONCE = 8 * 512 * 512  # on a GPU; three branches of Stable Diffusion 1.5 then take about 8 GB
 _MOST_AT_ONCE = 32

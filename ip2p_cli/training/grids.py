@@ -14,7 +14,7 @@ from ip2p_cli.datagen.dataset.stream import Photo
 from ip2p_cli.diffusion.editing import decode, denoise, encode_image, encode_text, make_generators
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.train_recipes import TrainRecipe
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.registry import PAPER_DEFAULTS
 
 ROWS = 4

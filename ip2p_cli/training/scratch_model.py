@@ -19,7 +19,7 @@ from ip2p_cli.io.train_recipes import ScratchModelRecipe
 from ip2p_cli.looks import looks
 from ip2p_cli.looks.labels import labelled_wordings
 from ip2p_cli.looks.phrasing import vary
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.nano import text
 from ip2p_cli.models.nano.autoencoder import PatchAutoencoder
 from ip2p_cli.types import ModelSpec

@@ -35,7 +35,7 @@ from ip2p_cli.diffusion.loss import (
 )
 from ip2p_cli.errors import TrainingError
 from ip2p_cli.io.train_recipes import TrainRecipe
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.save import save_editor
 from ip2p_cli.training import checkpoints
 from ip2p_cli.training.checkpoints import TrainState
