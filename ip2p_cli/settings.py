@@ -13,7 +13,14 @@ from ip2p_cli.presets import preset_settings
 from ip2p_cli.types import EditSettings, ModelSpec, OutputSize, ResolvedEditSettings
 
 BUILT_IN = EditSettings(
-    steps=50, cfg_text=7.5, cfg_image=1.5, sampler="euler_a", resolution=512, output_size="input", resize_mode="pad"
+    steps=50,
+    cfg_text=7.5,
+    cfg_image=1.5,
+    sampler="euler_a",
+    resolution=512,
+    output_size="input",
+    resize_mode="pad",
+    negative_prompt="",
 )
 MAX_SEED = 2**63 - 1
 DEFAULT_MODEL = "nano"
@@ -40,6 +47,8 @@ def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> R
     check_resize_mode(values.resize_mode)
     if values.output_size not in get_args(OutputSize):
         raise UsageError(f"output size {values.output_size!r} is not possible: use {' or '.join(get_args(OutputSize))}")
+    if values.negative_prompt and values.cfg_text == values.cfg_image == 1:
+        raise UsageError("--negative-prompt has no effect at --cfg-text 1 and --cfg-image 1: raise --cfg-text.")
     bounds = {"steps": (1, 999), "cfg_text": (spec.least_cfg_text, 100), "cfg_image": (0, 100), "seed": (0, MAX_SEED)}
     for name, (low, high) in bounds.items():
         value = getattr(values, name)

@@ -34,6 +34,7 @@ class EditSettings:
     from `diffusion.samplers`. seed: 0 .. 2**63 - 1. resolution: the model-size shorter side in pixels
     (the longer one with resize_mode "original"). resize_mode: how a photo meets the model's grid, see
     `io.sizes.model_size`. output_size: "input" (the photo's own size) or "model" (the model's own pixels).
+    negative_prompt: what to move away from; it takes the place of the null text in eq. 3.
     """
 
     steps: int | None = None
@@ -44,6 +45,7 @@ class EditSettings:
     resolution: int | None = None
     output_size: OutputSize | None = None
     resize_mode: ResizeMode | None = None
+    negative_prompt: str | None = None
 
     def or_else(self, fallback: EditSettings) -> EditSettings:
         """These settings, with what is unsaid taken from `fallback`."""
@@ -63,6 +65,7 @@ class ResolvedEditSettings:
     resolution: int
     output_size: OutputSize
     resize_mode: ResizeMode = "pad"
+    negative_prompt: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,7 +139,7 @@ def command_line(command: str, flags: Mapping[str, object], words: Sequence[str]
         for one in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
             if one is True:
                 parts.append(flag)
-            elif one is not None and one is not False:
+            elif one not in (None, False, ""):
                 parts += [f"{flag}={one}"] if str(one).startswith("-") else [flag, str(one)]
     return shlex.join([*parts, "--", *words])
 

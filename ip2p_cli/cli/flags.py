@@ -52,6 +52,7 @@ class EditFlags:
     resize_mode: opt.ResizeMode = None
     preset: opt.Preset = None
     output_size: opt.OutputSize = None
+    negative_prompt: opt.NegativePrompt = None
 
     def settings(self, scales: ScaleFlags | None = None) -> EditSettings:
         """Return what the user set."""
@@ -60,6 +61,7 @@ class EditFlags:
             resolution=self.resolution,
             resize_mode=self.resize_mode,
             output_size=self.output_size,
+            negative_prompt=self.negative_prompt,
             **(vars(scales) if scales is not None else {}),
         )
 

@@ -48,6 +48,13 @@ CfgImage = Annotated[
     float | None,
     typer.Option(help="Image guidance s_I: higher keeps more of the photo.", rich_help_panel=_HOW),
 ]
+NegativePrompt = Annotated[
+    str | None,
+    typer.Option(
+        help="What to move away from, in place of the empty instruction; needs --cfg-text above 1.",
+        rich_help_panel=_HOW,
+    ),
+]
 Seed = Annotated[
     int | None, typer.Option(help="Same seed, same picture. Default: drawn, and printed.", rich_help_panel=_HOW)
 ]

@@ -98,6 +98,7 @@ def denoise(
     sampler: str,
     generators: Sequence[torch.Generator],
     noise: torch.Tensor | None = None,
+    negative: TextCondition | None = None,
     on_step: OnStep | None = None,
     max_rows: int | None = None,
 ) -> SampledLatent:
@@ -113,6 +114,8 @@ def denoise(
         sampler: A name in `samplers.SAMPLERS`.
         generators: N generators, see `make_generators`; item i draws all its noise from `generators[i]`.
         noise: The initial noise (N, C, h, w), standard normal; drawn from the generators where it is None.
+        negative: The conditions of N negative prompts, which take the place of the null text in both branches without
+            the instruction, as in diffusers; None for the null text.
         on_step: Called with the number of steps done and of all steps.
         max_rows: The largest number of rows in a UNet call; None for no limit.
 
@@ -129,7 +132,7 @@ def denoise(
         # CosXL-edit was trained on scaled conditions, which ImageLatent excludes for other models.
         ImageLatent(image.tensor * editor.condition_factor),
         as_condition(text),
-        null_condition(editor),
+        negative if negative is not None else null_condition(editor),
         cfg_text,
         cfg_image,
         time_ids=size_condition(editor, image),

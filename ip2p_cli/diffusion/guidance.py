@@ -105,7 +105,7 @@ class GuidedDenoiser:
             unet: The UNet.
             image: N image conditions.
             text: N text conditions (N, L, D).
-            null_text: The condition of the empty instruction (1, L, D).
+            null_text: The condition of the empty instruction (1, L, D), or N negative prompts (N, L, D) in its place.
             cfg_text: N text scales.
             cfg_image: N image scales.
             time_ids: SDXL's size condition (6,), see `text.size_condition`.
@@ -138,8 +138,9 @@ class GuidedDenoiser:
         self._rows_per_call = max_rows or self.rows
 
     def _by_row(self, text: Any, null: Any) -> torch.Tensor:
-        """The text condition of each row, (rows, ...), from (N, ...) and (1, ...)."""
-        chosen = [text[row.item] if row.branch is Branch.IMAGE_TEXT else null[0] for row in self._rows]
+        """The text condition of each row, (rows, ...), from texts (N, ...) and null texts (1, ...) or (N, ...)."""
+        nulls = null.expand(len(text), *null.shape[1:])
+        chosen = [(text if row.branch is Branch.IMAGE_TEXT else nulls)[row.item] for row in self._rows]
         return torch.stack(chosen).to(self._device, self._unet.dtype)
 
     @property

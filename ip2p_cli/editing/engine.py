@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -191,23 +192,29 @@ class Engine:
     ) -> Tensor:
         settings = [row.prepared.request.settings for row in rows]
         instructions = [row.prepared.request.instruction if words else "" for row in rows]
-        texts = [
-            self._once(("text", choice, text), lambda text=text: encode_condition(editor, [text]), True)  # type: ignore[misc]
-            for text in instructions
-        ]
+        negatives = [one.negative_prompt for one in settings]
         sampled: SampledLatent = editing.denoise(
             replace(editor, unet=self._first_steps.setdefault(choice, FirstSteps()).wrap(editor.unet)),
             image,
-            _joined(texts),
+            self._texts(editor, choice, instructions),
             steps=settings[0].steps,
             cfg_text=[one.cfg_text for one in settings],
             cfg_image=[one.cfg_image for one in settings],
             sampler=settings[0].sampler,
             generators=editing.make_generators([row.prepared.noise_seed for row in rows]),
+            negative=self._texts(editor, choice, negatives) if any(negatives) else None,
             on_step=on_step,
             max_rows=memory.max_rows,
         )
         return sampled.as_condition(editor.scaling_factor).tensor
+
+    def _texts(self, editor: Editor, choice: ModelChoice, texts: Sequence[str]) -> TextCondition:
+        """The conditions of N texts, each encoded once."""
+        conditions = []
+        for text in texts:
+            encode = partial(encode_condition, editor, [text])
+            conditions.append(self._once(("text", choice, text), encode, True))
+        return _joined(conditions)
 
     def _in_memory(self, editor: Editor | Adapter, pixels: int, run: Callable[[MemoryPlan], Result]) -> Result:
         """Run with as little memory as it turns out to need, and remember a step down for the rest of the group."""

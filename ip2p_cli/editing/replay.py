@@ -24,6 +24,8 @@ from ip2p_cli.jobs.plan import Plan, same_photo
 from ip2p_cli.settings import resolve, supported
 from ip2p_cli.types import EditSettings, Guard, Handoff, OutputOptions
 
+# Settings that records of earlier versions do not have, with what they stood for.
+_LATER_SETTINGS = {"negative_prompt": ""}
 _FOLDERS_UP = 4
 _MOST_IN_BATCH = 64  # a record that says more is not believed
 _MOST_SEEDS = 64
@@ -219,7 +221,7 @@ def differences(edits: Sequence[Recorded], tree: EditTree, is_same_photo: bool) 
     for recorded, step in zip(edits, tree.paths[0], strict=True):
         settings = step.settings if step.winner is None else replace(step.settings, seed=step.seeds[step.winner])
         now = {"ip2p": __version__, **step.choice.identity(), "instruction": step.instruction, **asdict(settings)}
-        then = renamed(recorded.record)
+        then = _LATER_SETTINGS | renamed(recorded.record)
         for name in ("ip2p", "model", "weights", "dtype", "loras", "vae", "instruction", *SETTINGS):
             if name in now and then.get(name) != now[name] and not (name == "ip2p" and then.get(name) is None):
                 text = f"{name}: {then.get(name)} then, {now[name]} now"

@@ -148,3 +148,14 @@ def test_a_lora_must_be_named_again(ip2p: Run, replay: Run, photo: Path) -> None
     assert "say where they are, e.g. --lora style.safetensors:0.5" in done.err
     assert "the same pixels" in replay("out.png", "--lora", "style.safetensors:0.5").err
     assert "loras: ['style.safetensors:0.5'] then" in replay("out.png", "--lora", "style.safetensors:1").err
+
+
+def test_a_negative_prompt_is_recorded_and_replayed(ip2p: Run, photo: Path, replay: Run) -> None:
+    for name, words in (("plain", []), ("negative", ["--negative-prompt", "blurry"])):
+        assert ip2p("edit", photo, "winter", "-o", f"{name}.png", "--seed", 7, *words).code == 0
+    assert (pixels("plain.png") != pixels("negative.png")).any()
+    record = json.loads(ip2p("show", "negative.png", "--json", tiny=False).out)
+    assert record["negative_prompt"] == "blurry"
+    assert "the same pixels" in replay("negative.png").err
+    refused = ip2p("edit", photo, "winter", "--negative-prompt", "x", "--cfg-text", 1, "--cfg-image", 1)
+    assert (refused.code, "has no effect" in refused.err) == (2, True)

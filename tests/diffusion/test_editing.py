@@ -11,6 +11,7 @@ import torch
 from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent
 from ip2p_cli.diffusion.samplers import SAMPLERS, make_scheduler
+from ip2p_cli.diffusion.text import encode_condition
 from ip2p_cli.errors import DeviceError
 from ip2p_cli.models.loader import Editor
 from tests.edits import edit
@@ -63,6 +64,32 @@ def test_same_latents_as_diffusers(
     ).images
     found = edit(tiny_editor, pixels, INSTRUCTIONS, [cfg_text] * 3, [cfg_image] * 3, seeds, sampler, steps=5)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("cfg_text", "cfg_image"), [(7.5, 1.5), (3.0, 1.0)])
+def test_a_negative_prompt_takes_the_place_of_the_null_text_as_in_diffusers(
+    tiny_editor: Editor, pixels: torch.Tensor, cfg_text: float, cfg_image: float
+) -> None:
+    seeds, negatives = [11, 12, 13], ["blurry", "", "people"]
+    pipeline = diffusers_pipeline(tiny_editor, make_scheduler("euler", SD15_SCHEDULER, 3))
+    expected = pipeline(
+        prompt=INSTRUCTIONS,
+        negative_prompt=negatives,
+        image=pixels,
+        num_inference_steps=3,
+        guidance_scale=cfg_text,
+        image_guidance_scale=cfg_image,
+        generator=editing.make_generators(seeds),
+        output_type="latent",
+    ).images
+    negative = encode_condition(tiny_editor, negatives)
+    found = edit(
+        tiny_editor, pixels, INSTRUCTIONS, [cfg_text] * 3, [cfg_image] * 3, seeds, "euler", steps=3, negative=negative
+    )
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    plain = edit(tiny_editor, pixels, INSTRUCTIONS, [cfg_text] * 3, [cfg_image] * 3, seeds, "euler", steps=3)
+    assert difference(found[0], plain[0]) > 1e-3
+    torch.testing.assert_close(found[1], plain[1], atol=1e-5, rtol=1e-5)
 
 
 def test_same_pixels_as_diffusers(tiny_editor: Editor, pixels: torch.Tensor) -> None:
