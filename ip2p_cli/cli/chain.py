@@ -43,7 +43,7 @@ def chain(
     running: RunFlags,
     common: CommonFlags,
 ) -> None:
-    """Edits that follow each other: ip2p chain in.jpg four-seasons -o out
+    """Edits that follow each other: ip2p chain in.jpg four-seasons -o out.
 
     Between edits the picture stays in the model's own numbers, so that it does not decay. A folder for each photo
     holds its edits in order, the results, a strip of them all and index.json. The same command goes on where it was

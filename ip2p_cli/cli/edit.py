@@ -40,7 +40,7 @@ def edit(
     running: RunFlags,
     common: CommonFlags,
 ) -> None:
-    """Edit photos as an instruction says: ip2p edit in.jpg "make it winter" -o out.jpg
+    """Edit photos as an instruction says: ip2p edit in.jpg "make it winter" -o out.jpg.
 
     Give photos, folders or globs and, last, the instruction in quotes. With a folder as -o the results are noted in
     a manifest there, and the same command goes on where it was stopped.

@@ -84,6 +84,7 @@ def models_for(instructions: Iterable[tuple[ModelChoice, str]], output: Output) 
 
     Args:
         instructions: (model, instruction) of all edits.
+        output: Shows the bar and the warnings.
     """
     from ip2p_cli.editing.work import LoadedModels
 

@@ -70,6 +70,10 @@ def report_outcomes(
     """Report each outcome as it comes; at the end raise what went wrong, or say what was done.
 
     Args:
+        plan: What is done.
+        outcomes: What became of its items.
+        output: Prints.
+        noun: What the items are called.
         after_each: Called after each outcome is reported.
         to_stdout: Whether results also go to stdout.
     """
@@ -114,6 +118,11 @@ def counting(
     """Keep a tally while items are worked on, and report it at the end.
 
     Args:
+        count: How many items there are, as far as it is known.
+        output: Prints.
+        folder: Where the results are.
+        noun: What the items are called.
+        verb: What is done to them, as in "3 of 4 photos edited".
         goes_on: Whether the same command, given again, continues.
 
     Raises:

@@ -45,7 +45,7 @@ def variants(
     running: RunFlags,
     common: CommonFlags,
 ) -> None:
-    """Make many variants of one edit to choose from: ip2p variants in.jpg "make it winter" --seeds 8 -o winters
+    """Make many variants of one edit to choose from: ip2p variants in.jpg "make it winter" --seeds 8 -o winters.
 
     Lists are multiplied: --seeds 4 --cfg-image 1.2,1.5,1.8 is twelve pictures. Beside them come a contact sheet and
     index.json. Any of them can be had again with `ip2p edit --seed N` and its scales.

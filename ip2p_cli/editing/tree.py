@@ -138,11 +138,16 @@ def plan_tree(
     """Resolve a recipe: flags count before a step's own settings, those before defaults.
 
     Args:
+        recipe: What to resolve.
         flags: What the command line says.
         choice_of: Gives the model of a name; None is the command's own.
         seed: Of steps that name none.
+        preset: Settings under one name, for what neither says.
+        handoff: Counts before the recipe's.
+        guard: Counts before the recipe's.
         begin: Number or name of the first step to make; `flags` and `best_of` count from there on.
         until: Number or name of the last step to make.
+        best_of: How many seeds each step tries; None as the recipe says.
         clip: As in `EditTree`.
 
     Raises:
