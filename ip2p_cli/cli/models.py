@@ -51,20 +51,20 @@ def show(
     from ip2p_cli.models.hub import on_disk
 
     spec = loading.find(name, revision)
-    here = on_disk(spec)
+    output, here = Output(json=json, quiet=quiet), on_disk(spec)
     if json:
-        Output(json=True).data("", _facts(spec, here))
+        output.data("", _facts(spec, here))
         return
     card = Path(spec.source) / "README.md"
     if card.is_file():
-        sys.stdout.write(card.read_text("utf-8"))
+        output.text(card.read_text("utf-8").rstrip("\n"))
         return
     defaults = ", ".join(f"{name} {value}" for name, value in asdict(spec.defaults).items() if value is not None)
     lines = [f"# {spec.name}", "", spec.description, "", f"source: {spec.source}", f"licence: {spec.licence}"]
     lines += [f"revision: {spec.revision}"] if spec.revision else []
     lines += [f"size: {_size(spec, here)}", f"state: {_state(here)}" + (f", at {here.path}" if here else "")]
     lines += [f"defaults: {defaults}"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    output.text("\n".join(lines))
 
 
 @app.command()
@@ -116,18 +116,16 @@ def rm(
     """Delete a model from the hub's cache, with all its revisions unless --revision names one."""
     from ip2p_cli.models.hub import plan_removal
 
-    spec = loading.find(name, None)
+    spec, output = loading.find(name, None), Output(json=json, quiet=quiet)
     removal = plan_removal(spec, revision)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"rm {name} would free {_bytes(removal.size)}; nobody is here to be asked: give --yes.")
         # typer.confirm would write to stdout, which carries data.
-        sys.stderr.write(f"Delete {spec.name} ({spec.source}) and free {_bytes(removal.size)}? [y/N] ")
-        sys.stderr.flush()
+        output.ask(f"Delete {spec.name} ({spec.source}) and free {_bytes(removal.size)}? [y/N] ")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise InterruptionError("nothing was deleted.")
     removal.run()
-    output = Output(json=json, quiet=quiet)
     output.say(f"{spec.name}: {_bytes(removal.size)} freed.")
     if json:
         output.data("", {"name": spec.name, "source": spec.source, "freed": removal.size})

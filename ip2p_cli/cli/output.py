@@ -125,6 +125,11 @@ class Output:
         self._out.write(safe(text) + "\n")
         self._out.flush()
 
+    def ask(self, text: str) -> None:
+        """Print a question on stderr, without a line break."""
+        self._stderr.write(safe(text))
+        self._stderr.flush()
+
     def draw(self, data: bytes) -> None:
         """Write the bytes that draw a picture, on stderr, as they are."""
         self._stderr.flush()
