@@ -36,6 +36,10 @@ app.add_typer(gen_data, name="gen-data")
 app.command("doctor")(doctor.doctor)
 
 
+_COMMANDS = [command.name for command in app.registered_commands if command.name]
+_COMMANDS += [group.name for group in app.registered_groups if group.name]
+
+
 def _print_version(is_given: bool) -> None:
     if is_given:
         Output().text(f"ip2p {__version__}")
@@ -57,9 +61,8 @@ def main() -> None:
     Exit codes: 0 done, 1 unexpected, 2 usage, 3 and more: see `errors`, 130 interrupted, 141 the reader of stdout gone.
     """
     output = Output()
-    names = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
     try:
-        check_arguments(sys.argv[1:], [name for name in names if name])
+        check_arguments(sys.argv[1:], _COMMANDS)
         app(standalone_mode=True)
     except KeyboardInterrupt:
         output.error("interrupted.")

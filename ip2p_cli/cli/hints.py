@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import PurePath
 
 from ip2p_cli.errors import UsageError
@@ -25,7 +26,7 @@ def check_arguments(arguments: Sequence[str], commands: Sequence[str]) -> None:
     if not command.startswith("-") and command not in commands:
         _check_command(command, arguments[1:], commands)
     flags = [part for word in arguments[1:] for part in _split(word)]
-    for flag, value in zip(flags, [*flags[1:], ""], strict=True):
+    for flag, value in pairwise([*flags, ""]):
         _check_flag(command, flag, value)
 
 
