@@ -159,3 +159,15 @@ def test_a_negative_prompt_is_recorded_and_replayed(ip2p: Run, photo: Path, repl
     assert "the same pixels" in replay("negative.png").err
     refused = ip2p("edit", photo, "winter", "--negative-prompt", "x", "--cfg-text", 1, "--cfg-image", 1)
     assert (refused.code, "has no effect" in refused.err) == (2, True)
+
+
+def test_the_photo_is_found_from_another_folder(
+    ip2p: Run, photo: Path, replay: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("photos").mkdir()
+    photo.rename("photos/a.png")
+    assert ip2p("edit", "photos/a.png", "winter", "-o", "r1.png", "--seed", 7).code == 0
+    picture = Path("r1.png").absolute()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert "the same pixels" in replay(picture).err
