@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.files import check_regular_file
 from ip2p_cli.io.names import printable, reason
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.types import EditSettings
@@ -36,6 +37,7 @@ def read_jobs(path: Path) -> list[Job]:
     row is wrong.
     """
     shown = printable(path)
+    check_regular_file(path)
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise InputError(f"{shown}: larger than {_MAX_BYTES >> 20} MB; split it into several files.")

@@ -9,11 +9,12 @@
       - [as a watercolour, make it vintage]     # alternatives: two results from here on
 
 An alternative that is a list is several edits, one after the other. The values of variables are texts, as the file has
-them; numbers can also be calculated with.
+them.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,9 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.io.recipe_paths import MAX_ALTERNATIVES, Branch, Recipe, RecipeEdit, Variable, paths_of
+from ip2p_cli.io.instructions import checked_instruction
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.recipe_paths import MAX_ALTERNATIVES, MAX_EDITS, Branch, Recipe, RecipeEdit, Variable, paths_of
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.io.templates import Scalar, fill_in
 from ip2p_cli.io.yaml_files import Document, Location, StrictModel, dotted, read_yaml, validated
@@ -31,7 +34,9 @@ from ip2p_cli.types import EditSettings, Guard, Handoff
 
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
-_MAX_FILES = 50
+_MAX_FILES = 50  # an included file counts as often as it is included
+_MAX_VARIABLES = 100  # of a file
+_MAX_ITEMS = 1000  # edits in all files, alternatives included
 
 
 class _Variable(StrictModel):
@@ -69,10 +74,10 @@ def quick_recipe(instructions: Sequence[str]) -> Recipe:
     Raises:
         UsageError: An instruction is empty, or there are too many.
     """
-    for text in instructions:
-        if not text.strip():
-            raise UsageError('--edit: the instruction is empty: say what to change, e.g. --edit "make it winter".')
-    edits = tuple(RecipeEdit(instruction=text.strip(), settings=EditSettings()) for text in instructions)
+    if len(instructions) > MAX_EDITS:
+        raise UsageError(f"--edit: a chain of more than {MAX_EDITS} edits: use fewer")
+    texts = [checked_instruction(text, "--edit: ") for text in instructions]
+    edits = tuple(RecipeEdit(instruction=text, settings=EditSettings()) for text in texts)
     recipe = Recipe(name=", ".join(edit.instruction for edit in edits)[:80], edits=edits, variables={})
     paths_of(recipe)
     return recipe
@@ -89,7 +94,7 @@ def read_recipe(path: Path, values: Mapping[str, str] | None = None) -> Recipe:
         InputError: A file cannot be read.
         UsageError: Something in it is not possible; the message names file, line, field and the nearest right name.
     """
-    files = list(_with_includes(path, ()))
+    files = list(_Includes().of(path, ()))
     heads = [_head(file) for file in files]
     variables = {name: _variable(value) for head in heads for name, value in head.variables.items()}
     filled_in: dict[str, Scalar] = {name: variable.default for name, variable in variables.items()}
@@ -101,6 +106,8 @@ def read_recipe(path: Path, values: Mapping[str, str] | None = None) -> Recipe:
         filled_in[name] = text
     defaults = [_defaults(file, filled_in) for file in files]
     edits: list[RecipeEdit | Branch] = []
+    if sum(_count(file.raw.get("edits", [])) for file in files) > _MAX_ITEMS:
+        raise UsageError(f"{files[-1].where(['edits'])}: more than {_MAX_ITEMS} edits in all: use fewer")
     for file, (settings, model) in zip(files, defaults, strict=True):
         for edit in _edits(file, filled_in):
             # The defaults of the file come before those of the recipe that includes it.
@@ -117,6 +124,11 @@ def read_recipe(path: Path, values: Mapping[str, str] | None = None) -> Recipe:
     )
     paths_of(recipe)
     return recipe
+
+
+def _count(edits: object) -> int:
+    """Count the edits in a list, those in lists in it included."""
+    return sum(map(_count, edits)) if isinstance(edits, list) else 1
 
 
 def _variable(value: _Variable | Scalar) -> Variable:
@@ -150,31 +162,44 @@ def recipe_schema() -> dict[str, Any]:
     return head
 
 
-def _with_includes(path: Path, above: tuple[Path, ...]) -> Iterator[Document]:
-    """Yield the files that `path` includes, each after those that it includes itself, and `path` last."""
-    document = read_yaml(path)
-    if not isinstance(document.raw, dict):
-        raise UsageError(f"{document.where()}: not a recipe: it must hold settings, at least name and edits")
-    _refuse_unknown(document, document.raw, (*_Head.model_fields, "defaults", "edits"), ())
-    head = _head(document)
-    open_files = (*above, path.resolve())
-    for number, name in enumerate([head.include] if isinstance(head.include, str) else head.include):
-        where = document.where(("include",) if isinstance(head.include, str) else ("include", number))
-        other = path.parent / name
-        if other.resolve() in open_files:
-            raise UsageError(f"{where}: include: {name} includes this file itself: leave one out")
-        if len(open_files) > _MAX_FILES:
-            raise UsageError(f"{where}: include: more than {_MAX_FILES} files deep")
-        try:
-            yield from _with_includes(other, open_files)
-        except InputError as error:
-            raise InputError(f"{where}: include: {error}") from error
-    yield document
+class _Includes:
+    """Reads a recipe and what it includes; each file once, however often it is included."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, Document] = {}
+        self._count = 0
+
+    def of(self, path: Path, above: tuple[str, ...]) -> Iterator[Document]:
+        """Yield the files that a recipe includes, each after those that it includes itself, and the recipe last."""
+        real = os.path.realpath(path)
+        document = self._read.get(real) or read_yaml(path)
+        self._read[real] = document
+        if not isinstance(document.raw, dict):
+            raise UsageError(f"{document.where()}: not a recipe: it must hold settings, at least name and edits")
+        _refuse_unknown(document, document.raw, (*_Head.model_fields, "defaults", "edits"), ())
+        head = _head(document)
+        for number, name in enumerate([head.include] if isinstance(head.include, str) else head.include):
+            where = document.where(("include",) if isinstance(head.include, str) else ("include", number))
+            self._count += 1
+            if self._count > _MAX_FILES:
+                raise UsageError(f"{where}: include: more than {_MAX_FILES} files in all: include fewer")
+            if "\0" in name:
+                raise UsageError(f"{where}: include: {printable(name)} is no name of a file")
+            other = path.parent / name
+            if os.path.realpath(other) in (*above, real):
+                raise UsageError(f"{where}: include: {printable(name)} includes this file itself: leave one out")
+            try:
+                yield from self.of(other, (*above, real))
+            except InputError as error:
+                raise InputError(f"{where}: include: {error}") from error
+        yield document
 
 
 def _head(file: Document) -> _Head:
     raw = {key: value for key, value in file.raw.items() if key in _Head.model_fields}
     if isinstance(raw.get("variables"), dict):
+        if len(raw["variables"]) > _MAX_VARIABLES:
+            raise UsageError(f"{file.where(['variables'])}: more than {_MAX_VARIABLES} variables: use fewer")
         raw["variables"] = {
             name: {**value, "default": _as_written(file, value["default"], ("variables", name, "default"))}
             if isinstance(value, dict) and "default" in value
@@ -228,10 +253,9 @@ def _item(file: Document, raw: object, values: Mapping[str, Scalar], location: L
     _refuse_unknown(file, raw, (*_Edit.model_fields, *SETTINGS), location)
     filled = _filled(file, raw, values, location)
     own = validated(_Edit, {k: v for k, v in filled.items() if k in _Edit.model_fields}, file, location)
-    if not own.instruction.strip():
-        raise UsageError(f"{where}: {dotted(location)}.instruction is empty: say what to change")
+    instruction = checked_instruction(own.instruction, f"{where}: {dotted(location)}: ")
     settings = _settings(file, {k: v for k, v in filled.items() if k in SETTINGS}, location)
-    return RecipeEdit(**{**own.model_dump(), "instruction": own.instruction.strip()}, settings=settings, where=where)
+    return RecipeEdit(**{**own.model_dump(), "instruction": instruction}, settings=settings, where=where)
 
 
 def _branch(file: Document, raw: list[object], values: Mapping[str, Scalar], location: Location) -> Branch:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.models.hub import find_cached, reason
 from ip2p_cli.models.library_logging import quiet
 
@@ -75,7 +76,7 @@ def normalised(pixels: Tensor, mean: Sequence[float], deviation: Sequence[float]
 def find_clip(named: str | None) -> Path | None:
     """The folder `named`, else one in the hub's cache with safetensors, else None. ModelError for a wrong folder."""
     if named is not None:
-        folder = Path(named).expanduser()
+        folder = expand_home(named)
         if not (folder / "model.safetensors").is_file() or not (folder / "config.json").is_file():
             raise ModelError(f"--clip {named}: no folder with a config.json and a model.safetensors; give CLIP's own")
         return folder

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from ip2p_cli.errors import ModelError
+from ip2p_cli.folders import user_folder
 from ip2p_cli.types import Lora, ModelSpec
 
 if TYPE_CHECKING:
@@ -58,9 +57,10 @@ def _vae_file(source: str) -> Path:
 # --- Hashes of files, once for each file
 
 
-def memory_path() -> Path:
-    """Where the hashes of files are remembered."""
-    return platformdirs.user_cache_path("ip2p") / "fingerprints.json"
+def memory_path() -> Path | None:
+    """Where the hashes of files are remembered; None without a home folder."""
+    folder = user_folder("cache")
+    return folder / "fingerprints.json" if folder else None
 
 
 def _remembered_hashes(paths: Sequence[Path]) -> dict[Path, str]:
@@ -88,9 +88,10 @@ def _remembered_hashes(paths: Sequence[Path]) -> dict[Path, str]:
 
 def _recall() -> dict[str, str]:
     """What is remembered; nothing where that is missing or damaged."""
+    path = memory_path()
     try:
-        content = json.loads(memory_path().read_text("utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text("utf-8")) if path else None
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(content, dict):
         return {}
@@ -100,6 +101,8 @@ def _recall() -> dict[str, str]:
 def _remember(learned: dict[str, str]) -> None:
     """Add `learned` to the memory; a memory that cannot be written to only costs time."""
     path = memory_path()
+    if path is None:
+        return
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Read again: another process may have learned something meanwhile. What no longer exists is forgotten.

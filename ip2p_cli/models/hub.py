@@ -35,7 +35,7 @@ def find_cached(source: str, revision: str | None = None) -> Path | None:
 
     try:
         return Path(snapshot_download(source, revision=revision, local_files_only=True))
-    except (FileNotFoundError, ValueError):  # ValueError: not a repository's name
+    except (OSError, ValueError):  # not there, or a folder of another user; ValueError: not a repository's name
         return None
 
 
@@ -111,14 +111,27 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
+def has_cache_folder() -> bool:
+    """Whether the hub's client knows a folder for its cache: without a home folder it would take ./~/.cache."""
+    return cache_folder().parts[0] != "~"
+
+
+def check_cache_folder() -> None:
+    """Raise ModelError if there is no folder to download to."""
+    if not has_cache_folder():
+        raise ModelError("there is no home folder to keep models in: set HF_HOME to a folder, or give --model FOLDER")
+
+
 def _repositories() -> list[Any]:
     """The cached model repositories; those that are damaged are left out."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
+    if not has_cache_folder():
+        return []
     try:
         return [found for found in scan_cache_dir(cache_folder()).repos if found.repo_type == "model"]
-    except (CacheNotFound, ValueError):  # ValueError: a file where the cache should be
+    except (CacheNotFound, OSError, ValueError):  # ValueError: a file where the cache should be
         return []
 
 

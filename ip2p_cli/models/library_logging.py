@@ -32,6 +32,9 @@ def download_bars() -> Iterator[None]:
     """Gigabytes deserve a progress bar, but only where someone is watching."""
     from huggingface_hub import utils
 
+    from ip2p_cli.models.hub import check_cache_folder
+
+    check_cache_folder()
     if sys.stderr.isatty() or utils.are_progress_bars_disabled():
         yield
         return

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.types import Lora
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def parse_lora(text: str) -> Lora:
         weight = math.nan
     if not -MAX_WEIGHT <= weight <= MAX_WEIGHT:  # also refuses nan
         raise UsageError(f"--lora {text}: the weight {tail!r} should be a number from -10 to 10")
-    return Lora(path=Path(head).expanduser(), weight=weight)
+    return Lora(path=expand_home(head), weight=weight)
 
 
 def lora_file(lora: Lora) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.models.hub import find_cached, offline, reason
 from ip2p_cli.models.library_logging import download_bars
 from ip2p_cli.models.registry import is_weight_file
@@ -48,7 +49,7 @@ def find_vae(source: str) -> Path:
 
     A model's folder or repository stands for the `vae` in it. ModelError where there is none.
     """
-    path = Path(source).expanduser()
+    path = expand_home(source)
     if is_weight_file(source):
         return path
     folder = path if path.is_dir() else find_cached(source)

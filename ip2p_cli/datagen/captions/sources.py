@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ip2p_cli.errors import InputError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.io.inputs import PHOTO_ENDINGS
 from ip2p_cli.io.names import printable, reason
 from ip2p_cli.io.text_readers import fingerprint, read_texts
@@ -75,7 +76,7 @@ class Source:
 def source_of(text: str, column: str | None = None) -> Source:
     """The source that `text` names: a path, or photos:FOLDER."""
     photos = text.startswith(PHOTOS)
-    path = Path(text.removeprefix(PHOTOS) if photos else text).expanduser()
+    path = expand_home(text.removeprefix(PHOTOS) if photos else text)
     return Source(path=path, photos=photos, column=column)
 
 
