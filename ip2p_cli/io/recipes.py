@@ -18,54 +18,22 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field, TypeAdapter
+from typing import Any
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.instructions import checked_instruction
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.recipe_paths import MAX_ALTERNATIVES, MAX_EDITS, Branch, Recipe, RecipeEdit, Variable, paths_of
+from ip2p_cli.io.recipe_schema import EditFields, HeadFields, VariableFields
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.io.templates import Scalar, fill_in
-from ip2p_cli.io.yaml_files import Document, Location, StrictModel, dotted, read_yaml, validated
+from ip2p_cli.io.yaml_files import Document, Location, dotted, read_yaml, validated
 from ip2p_cli.suggest import did_you_mean
-from ip2p_cli.types import EditSettings, Guard, Handoff
-
-Name = Annotated[str, Field(min_length=1, max_length=80)]
+from ip2p_cli.types import EditSettings
 
 _MAX_FILES = 50  # an included file counts as often as it is included
 _MAX_VARIABLES = 100  # of a file
 _MAX_ITEMS = 1000  # edits in all files, alternatives included
-
-
-class _Variable(StrictModel):
-    default: Scalar
-    description: str = ""
-
-
-class _Head(StrictModel):
-    """A recipe file without its edits and defaults."""
-
-    name: Name
-    description: Annotated[str, Field(max_length=1000)] = ""
-    variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")], _Variable | Scalar] = Field(
-        default_factory=dict
-    )
-    include: str | tuple[str, ...] = ()
-    handoff: Handoff | None = None
-    guard: Guard | None = None
-
-
-class _Edit(StrictModel):
-    """An edit without its settings. best_of: how many seeds it tries. save: whether its picture is written."""
-
-    instruction: Annotated[str, Field(min_length=1, max_length=1000)]
-    name: Name | None = None
-    model: Annotated[str, Field(min_length=1)] | None = None
-    repeat: Annotated[int, Field(ge=1, le=100)] = 1
-    best_of: Annotated[int, Field(ge=1, le=64)] = 1
-    save: bool = True
 
 
 def quick_recipe(instructions: Sequence[str]) -> Recipe:
@@ -131,35 +99,10 @@ def _count(edits: object) -> int:
     return sum(map(_count, edits)) if isinstance(edits, list) else 1
 
 
-def _variable(value: _Variable | Scalar) -> Variable:
-    if isinstance(value, _Variable):
+def _variable(value: VariableFields | Scalar) -> Variable:
+    if isinstance(value, VariableFields):
         return Variable(default=value.default, description=value.description)
     return Variable(default=value)
-
-
-def recipe_schema() -> dict[str, Any]:
-    """Make a JSON schema (draft 2020-12) for editors. Where a number may stand, so may a text with variables."""
-    settings = TypeAdapter(EditSettings).json_schema()["properties"]
-    head, edit = _Head.model_json_schema(), _Edit.model_json_schema()
-    edit["properties"] |= settings
-    template = {"type": "string", "pattern": r"\{\{"}
-    for properties in (edit["properties"], settings):
-        for name, schema in properties.items():
-            properties[name] = {"anyOf": [{k: v for k, v in schema.items() if k != "default"}, template]}
-    item = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Edit"}, {"$ref": "#/$defs/Items"}]}
-    defaults = {**settings, "model": {"type": "string"}}
-    head["$defs"] = {
-        **head.get("$defs", {}),
-        "Edit": edit,
-        "Items": {"type": "array", "minItems": 1, "items": item},
-    }
-    head["properties"] |= {
-        "defaults": {"type": "object", "properties": defaults, "additionalProperties": False},
-        "edits": {"$ref": "#/$defs/Items"},
-    }
-    head |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ip2p chain recipe"}
-    head["description"] = "Edits that follow each other: ip2p chain in.jpg recipe.yaml"
-    return head
 
 
 class _Includes:
@@ -176,7 +119,7 @@ class _Includes:
         self._read[real] = document
         if not isinstance(document.raw, dict):
             raise UsageError(f"{document.where()}: not a recipe: it must hold settings, at least name and edits")
-        _refuse_unknown(document, document.raw, (*_Head.model_fields, "defaults", "edits"), ())
+        _refuse_unknown(document, document.raw, (*HeadFields.model_fields, "defaults", "edits"), ())
         head = _head(document)
         for number, name in enumerate([head.include] if isinstance(head.include, str) else head.include):
             where = document.where(("include",) if isinstance(head.include, str) else ("include", number))
@@ -195,8 +138,8 @@ class _Includes:
         yield document
 
 
-def _head(file: Document) -> _Head:
-    raw = {key: value for key, value in file.raw.items() if key in _Head.model_fields}
+def _head(file: Document) -> HeadFields:
+    raw = {key: value for key, value in file.raw.items() if key in HeadFields.model_fields}
     if isinstance(raw.get("variables"), dict):
         if len(raw["variables"]) > _MAX_VARIABLES:
             raise UsageError(f"{file.where(['variables'])}: more than {_MAX_VARIABLES} variables: use fewer")
@@ -206,7 +149,7 @@ def _head(file: Document) -> _Head:
             else _as_written(file, value, ("variables", name))
             for name, value in raw["variables"].items()
         }
-    return validated(_Head, raw, file)
+    return validated(HeadFields, raw, file)
 
 
 def _as_written(file: Document, value: Any, location: Location) -> Any:
@@ -250,9 +193,9 @@ def _item(file: Document, raw: object, values: Mapping[str, Scalar], location: L
             f"{where}: {dotted(location)} should be an instruction, a mapping with `instruction`, or a list of "
             f"alternatives, not {raw!r}"
         )
-    _refuse_unknown(file, raw, (*_Edit.model_fields, *SETTINGS), location)
+    _refuse_unknown(file, raw, (*EditFields.model_fields, *SETTINGS), location)
     filled = _filled(file, raw, values, location)
-    own = validated(_Edit, {k: v for k, v in filled.items() if k in _Edit.model_fields}, file, location)
+    own = validated(EditFields, {k: v for k, v in filled.items() if k in EditFields.model_fields}, file, location)
     instruction = checked_instruction(own.instruction, f"{where}: {dotted(location)}: ")
     settings = _settings(file, {k: v for k, v in filled.items() if k in SETTINGS}, location)
     return RecipeEdit(**{**own.model_dump(), "instruction": instruction}, settings=settings, where=where)

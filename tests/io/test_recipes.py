@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 
 from ip2p_cli.errors import Ip2pError, UsageError
 from ip2p_cli.io.recipe_paths import Branch, Recipe, RecipeEdit, paths_of
-from ip2p_cli.io.recipes import quick_recipe, read_recipe, recipe_schema
+from ip2p_cli.io.recipe_schema import recipe_schema
+from ip2p_cli.io.recipes import quick_recipe, read_recipe
 from ip2p_cli.io.templates import fill_in
 from ip2p_cli.io.yaml_files import read_yaml
 from ip2p_cli.types import EditSettings
@@ -192,8 +193,8 @@ def test_an_include_that_cannot_be_read(tmp_path: Path, name: str) -> None:
         ("[{instruction: a, repeat: 100}, {instruction: a, repeat: 100, best_of: 64}, [a, b]]", "more than 200 edits"),
         ("[[" + "[{instruction: a, repeat: 100, best_of: 64}], " * 5 + "b]]", "more than 20000 edits in all"),
         ("['" + "a" * 1001 + "']", "edits.1.instruction"),
-        ('["a\\ud800"]', "not valid UTF-8"),
-        ("[{instruction: a, seed: 0x" + "f" * 10_000 + "}]", "r.yaml:2: a number of more than 100 digits"),
+        ('["a\\ud800"]', "edits.1.instruction should be a valid string"),
+        ("[{instruction: a, seed: 0x" + "f" * 10_000 + "}]", "r.yaml:2: not valid YAML: a number of more than 100 digits"),
         ("[a]\nvariables: {" + ", ".join(f"v{n}: 1" for n in range(101)) + "}", "more than 100 variables"),
     ],
 )
@@ -235,7 +236,7 @@ def test_a_variable_that_is_not_there_cannot_be_set(tmp_path: Path) -> None:
         "{% if a %}" * 150 + "{% endif %}" * 150,
         "{{ " + "(" * 150 + "a" + ")" * 150 + " ~ a " * 250 + "}}",
         "{{ " + "(" * 1900 + "a" + ")" * 1900 + "}}",
-        "{{ a }}" * 150,
+        "{{ a }}" * 250,
         "x" * 4000 + "{{ a }}",
     ],
 )
