@@ -73,7 +73,7 @@ def _json_rows(text: str, shown: str) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{shown}, row {number}: not valid JSON ({error})") from error
         if not isinstance(row, dict):
             raise UsageError(f"{shown}, row {number}: a JSON object is needed, with `input` and `instruction`")

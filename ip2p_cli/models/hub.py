@@ -139,7 +139,9 @@ def _is_whole(folder: Path) -> bool:
     """Whether every model that the folder's index names has its weights; the loader looks closer."""
     try:
         index = json.loads((folder / "model_index.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        return False
+    if not isinstance(index, dict):
         return False
     for part, kind in index.items():
         if not isinstance(kind, list) or None in kind or part in ("safety_checker", "image_encoder"):

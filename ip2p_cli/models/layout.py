@@ -63,7 +63,7 @@ def unet_name(name: str, layers: int, separator: str = ".") -> str:
         if name == old or name.startswith(old + separator):
             return new + name[len(old) :]
     gap = re.escape(separator)
-    found = re.match(rf"(input_blocks|output_blocks){gap}(\d+){gap}(\d+){gap}(.*)", name)
+    found = re.match(rf"(input_blocks|output_blocks){gap}([0-9]{{1,2}}){gap}([0-9]{{1,2}}){gap}(.*)", name)
     if found:
         side, number, inner, rest = found[1], int(found[2]), found[3], found[4]
         return _in_level(side == "input_blocks", number, inner, rest, layers, separator)
@@ -95,7 +95,9 @@ def _in_resnet(rest: str, separator: str) -> str:
 
 def unet_from_original(tensors: Tensors) -> dict[str, torch.Tensor]:
     """A UNet's tensors (names without "model.diffusion_model.") under diffusers' names."""
-    ends = [int(found[1]) for name in tensors if (found := re.match(r"input_blocks\.(\d+)\.0\.op\.weight", name))]
+    ends = [
+        int(found[1]) for name in tensors if (found := re.match(r"input_blocks\.([0-9]{1,2})\.0\.op\.weight", name))
+    ]
     layers = min(ends, default=3) - 1  # the first downsampling closes the first level
     return {unet_name(name, layers): tensor for name, tensor in tensors.items()}
 
@@ -235,7 +237,8 @@ def openclip_config(tensors: Tensors) -> dict[str, Any]:
 
 def _count(tensors: Tensors, pattern: str) -> int:
     """How many numbers, from 0, `pattern` finds in the names."""
-    compiled = re.compile(pattern)
+    # Larger numbers are no model's; a range of them could fill the memory.
+    compiled = re.compile(pattern.replace(r"\d+", r"[0-9]{1,2}"))
     return max((int(found[1]) + 1 for name in tensors if (found := compiled.match(name))), default=0)
 
 

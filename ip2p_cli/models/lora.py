@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 MAX_WEIGHT = 10.0
+_MAX_ALPHA = 1e6
 # In a folder: as diffusers and as peft name it.
 _NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 # The end of a tensor's name -> what it is, the longest first; the beginning is the layer's name.
@@ -143,6 +144,8 @@ class _Layer:
 
 
 def _read(file: Path, layers_per_block: int) -> list[_Layer]:
+    import torch
+
     from ip2p_cli.models.tensors import read_tensors
 
     layers: dict[tuple[str, str], _Layer] = {}
@@ -157,11 +160,20 @@ def _read(file: Path, layers_per_block: int) -> list[_Layer]:
         model, flat = _flatten(file, name, layers_per_block)
         layer = layers.setdefault((model, flat), _Layer(model, name, flat, alpha=alphas.get(model)))
         if _ENDS[end] == "alpha":
-            layer.alpha = float(tensor)
+            layer.alpha = _alpha(file, key, tensor)
+        elif tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+            raise ModelError(f"--lora {file} is no plain LoRA: {key} is {tensor.dtype}; only floating point is read")
         else:
             layer.name = name
             layer.tensors[_ENDS[end]] = tensor
     return list(layers.values())
+
+
+def _alpha(file: Path, key: str, tensor: torch.Tensor) -> float:
+    alpha = float(tensor) if tensor.numel() == 1 and not tensor.is_complex() else math.nan
+    if not -_MAX_ALPHA <= alpha <= _MAX_ALPHA:  # also refuses nan
+        raise ModelError(f"--lora {file} is damaged: {key} should be one number; fetch it again")
+    return alpha
 
 
 def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
@@ -189,25 +201,28 @@ def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
 def _layers(model: Any) -> dict[str, Any]:
     """Modules that have a weight, by their names with _ for dots."""
     named = ((name.replace(".", "_").removeprefix("text_model_"), part) for name, part in model.named_modules())
-    return {name: part for name, part in named if hasattr(part, "weight")}
+    return {name: part for name, part in named if getattr(part, "weight", None) is not None}
 
 
 def _stated_alphas(file: Path) -> Mapping[str, float]:
     """alpha by model where the file's own metadata, or peft's adapter_config.json beside it, states one for all."""
     from safetensors import SafetensorError, safe_open
 
-    stated: dict[str, Any] = {}
+    stated: Any = {}
     if file.suffix == ".safetensors":
         try:
             with safe_open(file, framework="pt") as opened:
                 stated = json.loads((opened.metadata() or {}).get("lora_adapter_metadata", "{}"))
-        except (SafetensorError, OSError, ValueError):
+        except (SafetensorError, OSError, ValueError, RecursionError):
             stated = {}  # a damaged file is reported by whoever reads its tensors
     beside = file.parent / "adapter_config.json"
     if file.name == "adapter_model.safetensors" and beside.is_file():
         try:
             stated = {f"unet.{name}": value for name, value in json.loads(beside.read_text("utf-8")).items()}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise ModelError(f"{beside} cannot be read as JSON; repair it, or fetch the LoRA again") from error
     keys = {model: f"{model}.lora_alpha" for model in ("unet", "text_encoder", "text_encoder_2")}
-    return {model: float(stated[key]) for model, key in keys.items() if isinstance(stated.get(key), int | float)}
+    if not isinstance(stated, dict):
+        return {}
+    known = {model: stated[key] for model, key in keys.items() if isinstance(stated.get(key), int | float)}
+    return {model: float(value) for model, value in known.items() if -_MAX_ALPHA <= value <= _MAX_ALPHA}

@@ -151,7 +151,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"the model lacks {path}; fetch or export it again, in diffusers layout") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({reason(error)}); fetch the model again") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} must hold a JSON object; fetch the model again")

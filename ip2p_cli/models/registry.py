@@ -222,7 +222,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({error}); repair or delete it") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} must hold a JSON object; repair or delete it")

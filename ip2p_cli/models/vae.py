@@ -100,7 +100,7 @@ def _scaling_factor(file: Path, like: Any) -> float:
     try:
         said = json.loads(config.read_text("utf-8"))
         return float(said.get("scaling_factor", like.config.scaling_factor))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{config} cannot be read ({reason(error)}); repair or delete it") from error
 
 

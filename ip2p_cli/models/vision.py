@@ -112,7 +112,7 @@ def _vision(model: Any, folder: Path, side: int) -> Vision:
 def _config(folder: Path, name: str) -> dict[str, Any]:
     try:
         found = json.loads((folder / name).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -194,7 +194,10 @@ def test_an_include_that_cannot_be_read(tmp_path: Path, name: str) -> None:
         ("[[" + "[{instruction: a, repeat: 100, best_of: 64}], " * 5 + "b]]", "more than 20000 edits in all"),
         ("['" + "a" * 1001 + "']", "edits.1.instruction"),
         ('["a\\ud800"]', "edits.1.instruction should be a valid string"),
-        ("[{instruction: a, seed: 0x" + "f" * 10_000 + "}]", "r.yaml:2: not valid YAML: a number of more than 100 digits"),
+        (
+            "[{instruction: a, seed: 0x" + "f" * 10_000 + "}]",
+            "r.yaml:2: not valid YAML: a number of more than 100 digits",
+        ),
         ("[a]\nvariables: {" + ", ".join(f"v{n}: 1" for n in range(101)) + "}", "more than 100 variables"),
     ],
 )
