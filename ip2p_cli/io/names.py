@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
-from ip2p_cli.errors import OutputError
+from ip2p_cli.errors import OutputError, one_line
 
 # Bytes of a file's name: most systems take 255, and "-compare.png.json" may come behind it.
 MAX_NAME = 230
@@ -79,4 +79,4 @@ def reason(error: OSError) -> str:
 
 def printable(path: Path | str) -> str:
     """Escape what does not belong into one line: file names may hold line breaks and bytes that are not text."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+    return one_line(str(path))

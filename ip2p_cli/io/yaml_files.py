@@ -176,8 +176,10 @@ def validated(model: type[Model], raw: object, document: Document, location: Loc
     if problem["type"] == "missing":
         description = known[str(inner[-1])].description
         raise UsageError(f"{where}: {field} is missing{f': {description}' if description else ''}")
+    if problem["type"] == "invalid_key":  # a number, a date, or what YAML takes for true or null
+        raise UsageError(f"{where}: there is no setting {problem['input']!r}: names of settings are texts")
     if problem["type"] == "extra_forbidden":
-        raise UsageError(f"{where}: there is no setting {field}.{did_you_mean(str(inner[-1]), known)}")
+        raise UsageError(f"{where}: there is no setting {field}.{did_you_mean(str(problem['loc'][-1]), known)}")
     text = _EXPECTED.get(problem["type"]) or re.sub(r"^\w+ (?=should)", "", problem["msg"])
     given = problem["input"]
     shown = f", not {given!r}" if isinstance(given, str | int | float | None) else ""
