@@ -63,7 +63,7 @@ def read_last_edit() -> LastEdit:
     try:
         with path.open("rb") as file:
             said = json.loads(file.read(_MAX_BYTES))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # the last: the home folder of another user
         raise UsageError(_NONE) from None
     except (OSError, ValueError, RecursionError):
         raise UsageError(f"{path}: cannot be read: delete it. {_NONE}") from None
