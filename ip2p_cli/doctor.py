@@ -31,8 +31,7 @@ EXTRAS = {
     "heif": ("pillow_heif", "pillow-heif", "reads HEIC photos"),
     "data": ("pyarrow", "pyarrow", "reads and writes datasets in parquet"),
     "ray": ("ray", "ray", "runs a batch on a cluster"),
-    "llm": ("llama_cpp", "llama-cpp-python", "writes instructions with a language model"),
-    "peft": ("peft", "peft", "trains LoRAs"),
+    "llm": ("httpx2", "httpx2", "writes instructions with a language model behind an endpoint"),
 }
 _FREE_DISK_GB = 5.0
 _FREE_MEMORY_GB = 2.0

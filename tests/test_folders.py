@@ -72,22 +72,15 @@ def test_every_command_works_without_a_home_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "~").exists()
 
 
-@pytest.mark.parametrize("home", ["/proc/no-such-folder", "file", "closed", "readonly"])
+@pytest.mark.parametrize("home", ["closed", "readonly"])
 def test_a_home_folder_in_which_nothing_can_be_made(tmp_path: Path, home: str) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    for name, mode in (("closed", 0), ("readonly", 0o555)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name).chmod(mode)
-    path = home if home.startswith("/") else str(tmp_path / home)
-    done = _run(tmp_path, [_COMMANDS[0], ["doctor", "--quiet"], ["variants", "--seeds", "2"]], HOME=path)
+    path = tmp_path / home
+    path.mkdir(mode=0 if home == "closed" else 0o555)
+    done = _run(tmp_path, [_COMMANDS[0], ["doctor", "--quiet"], ["variants", "--seeds", "2"]], HOME=str(path))
     assert done.stdout.splitlines()[-1] == "codes [0, 0, 2]", done.stderr
     assert "unexpected" not in done.stdout + done.stderr
     is_root = os.geteuid() == 0 and not shutil.which("setpriv")  # it may write to any folder
-    assert (
-        home.startswith("/")
-        or is_root
-        or f"cannot be written to: {path}/.local/state/ip2p, {path}/.cache/ip2p" in done.stdout
-    )
+    assert is_root or f"cannot be written to: {path}/.local/state/ip2p, {path}/.cache/ip2p" in done.stdout
 
 
 def test_folders_are_none_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
