@@ -18,8 +18,8 @@ from ip2p_cli.editing.model_size import finish
 from ip2p_cli.editing.step_cache import StepCache
 from ip2p_cli.editing.tree import EditTree, Step, plan_tree, single_edit
 from ip2p_cli.editing.tree_run import TreeRun
-from ip2p_cli.errors import UsageError
 from ip2p_cli.io.images import Picture, picture_from_image, read_image
+from ip2p_cli.io.instructions import checked_instruction
 from ip2p_cli.io.own_recipes import find_recipe
 from ip2p_cli.io.recipes import quick_recipe, read_recipe
 from ip2p_cli.models.adapters import Adapter
@@ -201,9 +201,7 @@ class Editor:
         return self._models[choice]
 
     def _single(self, instruction: str, settings: EditSettings, preset: str | None) -> EditTree:
-        if not instruction.strip():
-            raise UsageError('the instruction is empty: say what to change, e.g. "make it winter".')
-        return single_edit(instruction.strip(), resolve(settings, self.spec, preset), self._choice)
+        return single_edit(checked_instruction(instruction), resolve(settings, self.spec, preset), self._choice)
 
     def _run(self, picture: Picture, tree: EditTree, on_step: OnStep | None = None) -> list[EditResult]:
         run = TreeRun(tree, picture, self._engine, StepCache(None), Chooser())

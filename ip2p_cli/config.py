@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import platformdirs
 from pydantic import Field
 
 from ip2p_cli.errors import InputError
+from ip2p_cli.folders import expand_home, user_folder
 from ip2p_cli.io.setting_parser import read_settings
 from ip2p_cli.io.yaml_files import Document, StrictModel, read_yaml, validated
 from ip2p_cli.types import EditSettings, ModelSpec
@@ -44,10 +44,11 @@ class _ConfigFile(StrictModel):
     presets: dict[str, dict[str, Any]] | None = None
 
 
-def config_path() -> Path:
-    """Return where the config file is, or would be. IP2P_CONFIG names another one."""
+def config_path() -> Path | None:
+    """Return where the config file is, or would be. IP2P_CONFIG names another one; None without a home folder."""
     path = os.environ.get("IP2P_CONFIG")
-    return Path(path) if path else platformdirs.user_config_path("ip2p") / "config.yaml"
+    folder = user_folder("config")
+    return Path(path) if path else folder / "config.yaml" if folder else None
 
 
 def read_config() -> Config:
@@ -58,11 +59,17 @@ def read_config() -> Config:
         UsageError: It is not valid; the message names file, line and field.
     """
     path = config_path()
+    if path is None:
+        return Config()
     try:
         if path.stat().st_size == 0:
             return Config()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Config()
+    except PermissionError:
+        if not os.environ.get("IP2P_CONFIG") and not os.access(path.parent, os.X_OK):
+            return Config()  # the home folder of another user
+        raise InputError(f"{path}: cannot be read (permission denied); repair or delete it.") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); repair or delete it.") from error
     document = read_yaml(path)
@@ -80,7 +87,7 @@ def read_config() -> Config:
 def _spec(document: Document, name: str, entry: _OwnModel) -> ModelSpec:
     from ip2p_cli.models.registry import MODELS
 
-    source, local = entry.source, Path(entry.source).expanduser()
+    source, local = entry.source, expand_home(entry.source)
     is_file = local.suffix in _MODEL_FILES or local.is_absolute() or source.startswith((".", "~"))
     if source not in MODELS and (is_file or source.count("/") != 1):
         source = str((document.path.parent / local).absolute())

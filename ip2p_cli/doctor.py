@@ -14,13 +14,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
 import psutil
 
 from ip2p_cli.config import config_path, read_config
 from ip2p_cli.errors import Ip2pError
+from ip2p_cli.folders import can_write, user_folder
 from ip2p_cli.models.device import pick_device, pick_dtype
-from ip2p_cli.models.hub import cache_folder, offline
+from ip2p_cli.models.hub import cache_folder, has_cache_folder, offline
 from ip2p_cli.models.registry import MODELS
 from ip2p_cli.settings import choose_model
 
@@ -31,8 +31,7 @@ EXTRAS = {
     "heif": ("pillow_heif", "pillow-heif", "reads HEIC photos"),
     "data": ("pyarrow", "pyarrow", "reads and writes datasets in parquet"),
     "ray": ("ray", "ray", "runs a batch on a cluster"),
-    "llm": ("llama_cpp", "llama-cpp-python", "writes instructions with a language model"),
-    "peft": ("peft", "peft", "trains LoRAs"),
+    "llm": ("httpx2", "httpx2", "writes instructions with a language model behind an endpoint"),
 }
 _FREE_DISK_GB = 5.0
 _FREE_MEMORY_GB = 2.0
@@ -61,6 +60,7 @@ def examine() -> Iterator[Check]:
         "threads": _threads,
         "memory": _memory,
         "cache": _cache,
+        "home": _home,
         "network": _network,
         "config": _config,
         **{f"extra {name}": partial(_extra, name) for name in EXTRAS},
@@ -131,19 +131,39 @@ def _memory() -> Check:
 
 
 def _cache() -> Check:
-    folders = {"models": cache_folder(), "ip2p": Path(platformdirs.user_cache_path("ip2p"))}
+    own = user_folder("cache")
+    if not has_cache_folder():
+        text = "there is no home folder, so no models are kept"
+        return Check(text, state="warn", fix="set HF_HOME to a folder that can be written to")
+    folders = {"models": cache_folder(), **({"ip2p": own} if own else {})}
     sizes = {name: _size(folder) for name, folder in folders.items()}
     text = "; ".join(f"{name}: {folder} ({_gb(sizes[name])})" for name, folder in folders.items())
-    existing = next(p for p in (folders["models"], *folders["models"].parents) if p.exists())
+    existing = next(p for p in (folders["models"], *folders["models"].parents) if os.path.lexists(p))
     free = psutil.disk_usage(str(existing)).free
     text += f", {_gb(free)} free"
     facts: dict[str, Any] = {name: {"path": str(folder), "bytes": sizes[name]} for name, folder in folders.items()}
     fix = ""
-    if not os.access(existing, os.W_OK):
+    if not can_write(folders["models"]):
         text, fix = f"{text}; {existing} cannot be written to", "set HF_HOME to a folder that can"
     elif free < _FREE_DISK_GB * 1e9:
         fix = "a full-size model takes 4 GB: delete something, or set HF_HOME to another disk"
     return Check(text, state="warn" if fix else "ok", fix=fix, facts={**facts, "room": free})
+
+
+def _home() -> Check:
+    """Check the folders for the configuration, the last edit and the hashes of weights; ip2p works without them."""
+    folders = {"config": user_folder("config"), "state": user_folder("state"), "cache": user_folder("cache")}
+    facts = {name: str(folder) if folder else None for name, folder in folders.items()}
+    if None in folders.values():
+        fix = "set HOME to keep a configuration, the last edit and hashes of weights; nothing else needs it"
+        return Check("there is no home folder", state="warn", fix=fix, facts=facts)
+    kept = {name: folder for name, folder in folders.items() if folder and name != "config"}
+    closed = {name: folder for name, folder in kept.items() if not can_write(folder)}
+    if closed:
+        text = f"cannot be written to: {', '.join(map(str, closed.values()))}"
+        fix = "set XDG_STATE_HOME and XDG_CACHE_HOME to keep the last edit and hashes of weights; nothing else needs it"
+        return Check(text, state="warn", fix=fix, facts=facts)
+    return Check("the last edit and hashes of weights are kept", facts=facts)
 
 
 def _network() -> Check:
@@ -156,9 +176,10 @@ def _network() -> Check:
 def _config() -> Check:
     path, own = config_path(), read_config().models
     name, _ = choose_model(None)
-    text = f"{path}{'' if path.is_file() else ' (none)'}; default model {name}"
+    where = f"{path}{'' if os.path.isfile(path) else ' (none)'}" if path else "none"  # noqa: PTH113 - never raises
+    text = f"{where}; default model {name}"
     text += f"; own models: {', '.join(own)}" if own else ""
-    return Check(text, facts={"path": str(path), "model": name, "own": list(own)})
+    return Check(text, facts={"path": str(path) if path else None, "model": name, "own": list(own)})
 
 
 def _extra(name: str) -> Check:

@@ -5,9 +5,21 @@
 
 
 class Ip2pError(Exception):
-    """The base of all errors for the user. Raise a subclass."""
+    """The base of all errors for the user. Raise a subclass.
+
+    Args:
+        message: It becomes one line: names and values in it may hold line breaks and control characters.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Escape what does not belong into one line, such as line breaks, control characters and lone surrogates."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class UsageError(Ip2pError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from typing import Annotated
@@ -13,8 +14,8 @@ from ip2p_cli.cli import chain, doctor, edit, models, recipes, replay, show, tra
 from ip2p_cli.cli.gen_data.app import app as gen_data
 from ip2p_cli.cli.hints import check_arguments
 from ip2p_cli.cli.output import Output
-from ip2p_cli.errors import Ip2pError
-from ip2p_cli.io.names import reason
+from ip2p_cli.errors import Ip2pError, UsageError
+from ip2p_cli.io.names import printable, reason
 
 app = typer.Typer(
     name="ip2p",
@@ -71,7 +72,13 @@ def main() -> None:
         if "--debug" in sys.argv:
             output.trace(traceback.format_exc())
         output.error(_message(error))
-        sys.exit(error.exit_code if isinstance(error, Ip2pError) else 1)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UsageError.exit_code
+    return error.exit_code if isinstance(error, Ip2pError) else 1
 
 
 def _message(error: Exception) -> str:
@@ -80,6 +87,9 @@ def _message(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "not enough memory: close other programs, or use smaller photos or a lower --resolution"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = printable(error.filename or "a name")
+        return f"{name[:40]}…: too long for the name of a file: use a shorter one"
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{reason(error)}: check the path, its permissions and the free space"

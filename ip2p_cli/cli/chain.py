@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ip2p_cli.cli.chain_flags import ChainFlags
-from ip2p_cli.cli.edit_job import MAX_NAME, EditJob, command_line
+from ip2p_cli.cli.edit_job import EditJob, command_line
 from ip2p_cli.cli.flags import CommonFlags, EditFlags, ModelFlags, OutputFlags, RunFlags, ScaleFlags, takes_flags
 from ip2p_cli.cli.input_args import OutputPlace, is_picture_name, part_of, photos_of
 from ip2p_cli.cli.loading import Choices
@@ -114,7 +114,7 @@ def _run(
 
 def _requests(photos: list[InputPhoto], tree: EditTree, saving: OutputFlags, *, fetch: bool) -> list[Request]:
     from ip2p_cli.editing.file_specs import EditTask
-    from ip2p_cli.io.names import shortened
+    from ip2p_cli.io.names import MAX_NAME, shortened
     from ip2p_cli.jobs.item import Request
 
     requests = []

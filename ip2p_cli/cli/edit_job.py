@@ -15,15 +15,13 @@ from ip2p_cli.cli.loading import models_for
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.running import AfterEach, outcomes_of, report_outcomes
 from ip2p_cli.errors import InterruptionError, Ip2pError
+from ip2p_cli.io.names import MAX_NAME
 
 if TYPE_CHECKING:
     from ip2p_cli.editing.overview import Overview, Result
     from ip2p_cli.editing.work import LoadedModels
     from ip2p_cli.jobs.item import Request
     from ip2p_cli.jobs.plan import Plan
-
-# Bytes of a file's name: most systems take 255, and "-compare.png.json" may come behind it.
-MAX_NAME = 230
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,14 +41,15 @@ class InputArgs:
             if self.words:
                 raise UsageError("--jobs names photos and instructions in its rows: give neither beside it.")
             return
+        from ip2p_cli.io.instructions import checked_instruction
+
         check_words(self.words)
         *inputs, instruction = self.words or [""]
         if not inputs:
             raise UsageError('give a photo and an instruction: ip2p edit in.jpg "make it winter" -o out.jpg')
         if instruction == "-" or _has_photo_ending(instruction):
             raise UsageError(f"{instruction} is a photo: the instruction comes last, in quotes, after the photos.")
-        if not instruction.strip():
-            raise UsageError('the instruction is empty: say what to change, e.g. "make it winter".')
+        checked_instruction(instruction)
         check_instruction(instruction)
         unquoted = [word for word in inputs if not _may_be_photo(word)]
         if unquoted:

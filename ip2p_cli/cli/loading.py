@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
@@ -103,16 +104,15 @@ def models_for(instructions: Iterable[tuple[ModelChoice, str]], output: Output) 
 
 def _introduce_nano(output: Output) -> None:
     """Say once on this machine what the default model is."""
-    import platformdirs
+    from ip2p_cli.folders import user_folder
 
-    seen = platformdirs.user_state_path("ip2p") / "nano-introduced"
-    try:
-        if seen.exists():
-            return
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        seen.touch()
-    except OSError:
-        pass  # a home that cannot be written to: it will be said again
+    folder = user_folder("state")
+    if folder is not None:
+        with contextlib.suppress(OSError):  # a home that cannot be written to: it will be said again
+            if (folder / "nano-introduced").exists():
+                return
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "nano-introduced").touch()
     output.say(
         "Using nano, the small built-in model: it knows some fifty looks (seasons, weather, light, colour, drawing and "
         "painting, camera; see `ip2p models show nano`). For any instruction get the full one: "

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ip2p_cli.cli import listing
+from ip2p_cli.io.names import check_output_name
 from ip2p_cli.types import DeviceName, DtypeName, EngineName, OffloadName
 from ip2p_cli.types import OutputSize as OutputSizeName
 from ip2p_cli.types import PictureFormat as PictureFormatName
@@ -82,6 +83,7 @@ Out = Annotated[
         "-o",
         "--output",
         help="A file, or a folder for several photos. Default: named after the photo and the instruction, here.",
+        callback=check_output_name,
         rich_help_panel=_OUT,
     ),
 ]

@@ -21,7 +21,8 @@ def recipes(
     """List the chain recipes that come with the tool, or show one: ip2p recipes four-seasons."""
     from ip2p_cli.io.own_recipes import find_recipe, own_recipes
     from ip2p_cli.io.recipe_paths import paths_of
-    from ip2p_cli.io.recipes import read_recipe, recipe_schema
+    from ip2p_cli.io.recipe_schema import recipe_schema
+    from ip2p_cli.io.recipes import read_recipe
 
     output = Output(json=json, quiet=quiet)
     if schema:

@@ -12,9 +12,10 @@ import typer
 from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.flags import CommonFlags, ModelFlags, takes_flags
 from ip2p_cli.cli.input_args import assignments
-from ip2p_cli.cli.loading import choose, models_for
+from ip2p_cli.cli.loading import choose, find, models_for
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.io.names import printable
 from ip2p_cli.types import DtypeName
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def replay(
     ] = None,
     out: opt.Out = None,
     overwrite: opt.Overwrite = False,
+    yes: opt.Yes = False,
     *,
     model: ModelFlags,
     common: CommonFlags,
@@ -52,7 +54,7 @@ def replay(
     edits = read_recorded(picture, read_record(picture))
     if changes:
         edits = _changed(edits, changes)
-    tree = tree_of(edits, lambda recorded: _choice(recorded, model))
+    tree = tree_of(edits, lambda recorded: _choice(recorded, model, is_trusted=yes))
     place, is_same_photo = find_source(edits[-1], source)
     target = _target(picture, out, overwrite)
     check_output(target, overwrite)
@@ -73,9 +75,19 @@ def replay(
     _report(picture, target, outcome.records[0], differ, output)
 
 
-def _choice(recorded: Recorded, flags: ModelFlags) -> ModelChoice:
-    """The model and number format of the record, unless the user names others."""
+def _choice(recorded: Recorded, flags: ModelFlags, *, is_trusted: bool) -> ModelChoice:
+    """The model and number format of the record, unless the user names others.
+
+    A record may come from anyone: unless it is trusted, it opens and fetches no model but those that are known by name
+    and already on this machine.
+    """
     recorded.check_parts(flags.loras or [], flags.vae)
+    if flags.model is None and not is_trusted and not _is_known(recorded.model, flags.revision):
+        name = printable(recorded.model)
+        raise ModelError(
+            f"{printable(recorded.picture)} was made with {name}, which is not one of ip2p's models on this machine: "
+            f"name the model with --model, or let it be opened or downloaded as the record says with --yes"
+        )
     then = recorded.record.get("dtype")
     dtype = next((name for name in get_args(DtypeName) if flags.dtype == "auto" and name == then), flags.dtype)
     try:
@@ -83,7 +95,21 @@ def _choice(recorded: Recorded, flags: ModelFlags) -> ModelChoice:
     except ModelError as error:
         if flags.model is not None:
             raise
-        raise ModelError(f"{recorded.picture} was made with {recorded.model}: say where it is with --model.") from error
+        picture, name = printable(recorded.picture), printable(recorded.model)
+        raise ModelError(f"{picture} was made with {name}: say where it is with --model.") from error
+
+
+def _is_known(name: str, revision: str | None) -> bool:
+    """Whether a model of the table or the config file has this name, and is whole on this machine."""
+    from ip2p_cli.config import read_config
+    from ip2p_cli.models.hub import on_disk
+    from ip2p_cli.models.registry import known_models
+
+    if name == "nano":
+        return True
+    known = known_models(read_config().models)
+    here = on_disk(find(name, revision)) if name in known else None
+    return here is not None and here.whole
 
 
 def _changed(edits: Sequence[Recorded], changes: Sequence[str]) -> list[Recorded]:

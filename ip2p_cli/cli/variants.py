@@ -161,6 +161,7 @@ def _what(words: list[str], further: list[str], output: Output) -> tuple[Path, t
     """(the photo, the instructions, the last edit if no photo was named)."""
     from ip2p_cli.io.images import read_size
     from ip2p_cli.io.inputs import user_path
+    from ip2p_cli.io.instructions import checked_instruction
 
     last = None
     if words:
@@ -176,11 +177,9 @@ def _what(words: list[str], further: list[str], output: Output) -> tuple[Path, t
         last = read_last_edit()
         source, instructions = last.source, further or [last.instruction]
         output.say(f"taking up the last edit: {source}, “{'”, “'.join(instructions)}”, {last.model}")
-    stripped = tuple(dict.fromkeys(text.strip() for text in instructions))
-    if not all(stripped):
-        raise UsageError('the instruction is empty: say what to change, e.g. "make it winter".')
+    checked = tuple(dict.fromkeys(map(checked_instruction, instructions)))
     read_size(source)  # raises what is wrong with it before a folder is made
-    return source, stripped, last
+    return source, checked, last
 
 
 def _sweep(instructions: tuple[str, ...], vary: VaryFlags, first: int | None, spec: ModelSpec) -> Sweep:

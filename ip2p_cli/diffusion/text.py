@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,9 +86,11 @@ def size_condition(editor: Editor, image: ImageLatent) -> torch.Tensor | None:
 def truncated_words(editor: Editor, text: str) -> list[str]:
     """The words at the end of `text` that exceed the text encoder's length."""
     words = text.split()
-    while words and _token_count(editor, " ".join(words)) > editor.text_length:
-        words.pop()
-    return text.split()[len(words) :]
+    # By bisection, as each length takes a tokenization.
+    fitting = bisect.bisect_right(
+        range(1, len(words) + 1), editor.text_length, key=lambda count: _token_count(editor, " ".join(words[:count]))
+    )
+    return words[fitting:]
 
 
 def _token_count(editor: Editor, text: str) -> int:

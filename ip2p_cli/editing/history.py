@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from ip2p_cli.editing.tree import Step
 from ip2p_cli.errors import Ip2pError, UsageError
+from ip2p_cli.folders import expand_home, user_folder
 from ip2p_cli.io.files import write_whole
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings
 from ip2p_cli.models.hub import is_set
@@ -37,17 +36,18 @@ class LastEdit:
     vae: str | None = None
 
 
-def history_path() -> Path:
-    """Where the last edit is kept."""
-    return platformdirs.user_state_path("ip2p") / "last-edit.json"
+def history_path() -> Path | None:
+    """Where the last edit is kept; None without a home folder."""
+    folder = user_folder("state")
+    return folder / "last-edit.json" if folder else None
 
 
 def remember_edit(last: LastEdit) -> None:
     """Keep the last edit, whole or not at all; nothing with IP2P_NO_HISTORY, or where it cannot be written."""
-    if is_set("IP2P_NO_HISTORY"):
+    path = history_path()
+    if is_set("IP2P_NO_HISTORY") or path is None:
         return
     said = {**vars(last), "source": str(last.source.absolute()), "settings": asdict(last.settings)}
-    path = history_path()
     with contextlib.suppress(OSError, Ip2pError, UnicodeError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, (json.dumps(said, indent=2) + "\n").encode(), overwrite=True)
@@ -58,10 +58,12 @@ def read_last_edit() -> LastEdit:
     path = history_path()
     if is_set("IP2P_NO_HISTORY"):
         raise UsageError(f"{_NONE} (IP2P_NO_HISTORY is set, so none is kept)")
+    if path is None:
+        raise UsageError(f"{_NONE} (there is no home folder, so none is kept: set HOME or XDG_STATE_HOME)")
     try:
         with path.open("rb") as file:
             said = json.loads(file.read(_MAX_BYTES))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # the last: the home folder of another user
         raise UsageError(_NONE) from None
     except (OSError, ValueError, RecursionError):
         raise UsageError(f"{path}: cannot be read: delete it. {_NONE}") from None
@@ -87,7 +89,7 @@ def last_edit_of(source: Path, step: Step, model: str | None, revision: str | No
 
 def _absolute(name: str) -> str:
     """A path, where `name` is one that is there, from wherever it will be used next; else the name itself."""
-    path = Path(name).expanduser()
+    path = expand_home(name)
     try:
         return str(path.absolute()) if path.exists() and name not in MODELS else name
     except OSError:  # too long for a name

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from ip2p_cli import __version__
 from ip2p_cli.editing.file_specs import EditTask
@@ -21,7 +25,7 @@ from ip2p_cli.io.setting_parser import SETTINGS, read_settings, renamed
 from ip2p_cli.jobs.item import Item
 from ip2p_cli.jobs.manifest import open_manifest
 from ip2p_cli.jobs.plan import Plan, same_photo
-from ip2p_cli.settings import resolve, supported
+from ip2p_cli.settings import MAX_SEED, resolve, supported
 from ip2p_cli.types import EditSettings, Guard, Handoff, OutputOptions
 
 # Settings that records of earlier versions do not have, with what they stood for.
@@ -53,7 +57,7 @@ class Recorded:
     def quality(self) -> int:
         """The quality of lossy formats."""
         value = self.record.get("quality")
-        return value if isinstance(value, int) and 1 <= value <= 100 else 92
+        return value if type(value) is int and 1 <= value <= 100 else 92
 
     @property
     def memory(self) -> MemoryPlan | None:
@@ -62,7 +66,12 @@ class Recorded:
         names = [field.name for field in fields(MemoryPlan)]
         if not isinstance(memory, dict) or not set(names) <= set(memory):
             return None
-        return MemoryPlan(**{name: memory[name] for name in names})
+        with contextlib.suppress(ValidationError):
+            plan = TypeAdapter(MemoryPlan).validate_json(
+                json.dumps({name: memory[name] for name in names}), strict=True
+            )
+            return plan if plan.max_rows is None or plan.max_rows > 0 else None
+        return None
 
     def check_parts(self, loras: Sequence[str], vae: str | None) -> None:
         """Raise UsageError if it was made with LoRAs or a VAE and none is given: a record names no folders."""
@@ -83,7 +92,8 @@ def read_recorded(picture: Path, record: Mapping[str, Any] | None) -> list[Recor
     chain = record.get("chain")
     if not isinstance(chain, dict):
         return [_recorded(picture, record)]
-    number, parents = chain.get("edit"), record.get("parents") or []
+    number, parents = chain.get("edit"), record.get("parents")
+    parents = parents if isinstance(parents, list) else []
     again = f"make it again with ip2p chain ({printable(str(chain.get('name')))})"
     if not isinstance(number, int) or not 1 <= number <= 1 + len(parents):
         raise InputError(f"{shown}: its record does not hold all edits before it: {again}")
@@ -139,7 +149,7 @@ def find_source(recorded: Recorded, named: Path | None) -> tuple[Path, bool]:
         InputError: It was not found.
     """
     places = [named] if named is not None else list(_places(recorded))
-    existing = [place for place in places if place.is_file()]
+    existing = [place for place in places if os.path.isfile(place)]  # noqa: PTH113 - False for a name that is too long
     for place in existing:
         if same_photo(place, recorded.record.get("input_sha256")):
             return place, True
@@ -181,11 +191,13 @@ def _step(position: int, recorded: Recorded, choice: ModelChoice) -> Step:
     tried = recorded.record.get("best_of")
     if isinstance(tried, dict):
         seeds = tried.get("seeds")
-        if not isinstance(seeds, list) or recorded.settings.seed not in seeds or len(seeds) > _MOST_SEEDS:
+        seeds = seeds if isinstance(seeds, list) else []
+        are_seeds = all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds)
+        if not are_seeds or recorded.settings.seed not in seeds or len(seeds) > _MOST_SEEDS:
             raise InputError(f"{printable(recorded.picture)}: its record does not say which seeds were tried")
         # All of them again: a batch's shape decides the last bits.
         best_of, winner = len(seeds), seeds.index(recorded.settings.seed)
-        settings = replace(settings, seed=int(seeds[0]))
+        settings = replace(settings, seed=seeds[0])
     return Step(
         position=position,
         label="",

@@ -15,6 +15,7 @@ from typing import Any
 
 from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.errors import UsageError
+from ip2p_cli.io.instructions import checked_instruction
 from ip2p_cli.io.names import slug
 from ip2p_cli.io.recipe_paths import PathEdit, Recipe, paths_of
 from ip2p_cli.models.fingerprint import files_fingerprint
@@ -50,6 +51,10 @@ class Step:
     where: str = ""
     best_of: int = 1
     winner: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an instruction that no model can take, wherever it is from."""
+        checked_instruction(self.instruction)
 
     @property
     def place(self) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.io.formats import FORMAT_OF_ENDING
 from ip2p_cli.io.names import printable, reason
 
@@ -76,10 +77,7 @@ def find_photos(
 def user_path(text: str) -> Path:
     """Return the path that a user typed; a leading ~ is the home folder unless a file has that name."""
     path = Path(text)
-    try:
-        return path if not text.startswith("~") or os.path.lexists(path) else path.expanduser()
-    except RuntimeError:  # no such user, or no home folder
-        return path
+    return path if not text.startswith("~") or os.path.lexists(path) else expand_home(path)
 
 
 def _lines(stdin: Iterable[str]) -> Iterator[str]:

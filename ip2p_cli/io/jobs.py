@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.files import check_regular_file
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.io.tables import TABLE_ENDINGS, read_rows, reading
@@ -37,6 +38,7 @@ def read_jobs(path: Path) -> list[Job]:
     shown = printable(path)
     if path.suffix.lower() not in TABLE_ENDINGS:
         raise UsageError(f"{shown}: a job file ends in .csv or .jsonl")
+    check_regular_file(path)
     with reading(path, "check the path of --jobs"):
         if path.stat().st_size > _MAX_BYTES:
             raise InputError(f"{shown}: larger than {_MAX_BYTES >> 20} MB; split it into several files.")

@@ -10,6 +10,11 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
+from ip2p_cli.errors import OutputError, one_line
+
+# Bytes of a file's name: most systems take 255, and "-compare.png.json" may come behind it.
+MAX_NAME = 230
+
 
 def slug(text: str, max_length: int = 40) -> str:
     """Make a file name of a text: lower-case ASCII words joined by '-', valid on every system, never empty."""
@@ -30,6 +35,22 @@ def shortened(text: str, most: int) -> str:
     """Return `text` with at most `most` bytes of UTF-8, cut between characters."""
     data = text.encode("utf-8", "surrogateescape")
     return text if len(data) <= most else data[:most].decode("utf-8", "ignore").rstrip() or "photo"
+
+
+def check_output_name(out: str | None) -> str | None:
+    """Return what -o names, if file systems can hold it.
+
+    Raises:
+        OutputError: A part of it is too long, or it holds NUL.
+    """
+    if out is not None and "\0" in out:
+        raise OutputError(f"-o {printable(out)}: no file has such a name: use another one")
+    sizes = {part: len(part.encode("utf-8", "surrogateescape")) for part in re.split(r"[/\\]", out or "")}
+    long = next((part for part, size in sizes.items() if size > MAX_NAME), None)
+    if long is not None:
+        shown = printable(f"{long[:40]}…")
+        raise OutputError(f"-o {shown}: a name of {sizes[long]} bytes: use one of at most {MAX_NAME}")
+    return out
 
 
 def numbered(folder: Path, name: PurePath, taken: Collection[str] = (), *, overwrite: bool = False) -> PurePath:
@@ -58,4 +79,4 @@ def reason(error: OSError) -> str:
 
 def printable(path: Path | str) -> str:
     """Escape what does not belong into one line: file names may hold line breaks and bytes that are not text."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+    return one_line(str(path))

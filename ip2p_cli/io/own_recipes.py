@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
 from ip2p_cli.errors import UsageError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.suggest import did_you_mean
 
 
@@ -21,11 +23,12 @@ def find_recipe(word: str) -> Path:
     Raises:
         UsageError: It is neither; the message has the nearest name.
     """
-    path = Path(word).expanduser()
+    path = expand_home(word)
     own = own_recipes()
-    if word in own and not path.is_file():
+    is_file = os.path.isfile(path)  # noqa: PTH113 - False for a name that is too long, as a quoted instruction may be
+    if word in own and not is_file:
         return own[word]
-    if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
+    if path.suffix.lower() in (".yaml", ".yml") or is_file:
         return path
     hint = did_you_mean(word, own) or f" The tool has {', '.join(own)}."
     raise UsageError(f"{word}: neither a recipe file (.yaml) nor a recipe that comes with the tool.{hint}")

@@ -29,6 +29,7 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrain
 MAX_PARENTS = 100
 # The most bytes of a record that are read: some thousand times a usual record.
 MAX_BYTES = 4_000_000
+_MAX_DEPTH = 50
 
 _NAMESPACE = "urn:ip2p:provenance:1.0/"
 _PARAMETERS = (
@@ -132,7 +133,19 @@ def _parsed(text: str) -> dict[str, Any] | None:
         record = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("ip2p"), str) else None
+    is_record = isinstance(record, dict) and isinstance(record.get("ip2p"), str)
+    return record if is_record and _is_shallow(record) else None
+
+
+def _is_shallow(value: object) -> bool:
+    """Whether a JSON value is nested no deeper than any code that walks through it can follow."""
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        parts = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [inner for part in parts for inner in part]
+        if not level:
+            return True
+    return False
 
 
 def _record_text(packet: bytes) -> str:

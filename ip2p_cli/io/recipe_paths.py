@@ -11,6 +11,7 @@ from ip2p_cli.types import EditSettings, Guard, Handoff
 
 MAX_EDITS = 200
 MAX_RESULTS = 64
+MAX_TRIES = 20_000  # edits of all paths, each as often as it tries a seed
 MAX_ALTERNATIVES = 26  # each has a letter
 
 
@@ -70,7 +71,12 @@ def paths_of(recipe: Recipe) -> list[tuple[PathEdit, ...]]:
     Raises:
         UsageError: There are too many paths, or a path has too many edits.
     """
-    return _paths(recipe.edits, recipe.name)
+    paths = _paths(recipe.edits, recipe.name)
+    # Paths share the edits before they part, where the labels are the same.
+    tries = {(step.label, place): step.edit.best_of for path in paths for place, step in enumerate(path)}
+    if sum(tries.values()) > MAX_TRIES:
+        raise UsageError(f"{recipe.name}: more than {MAX_TRIES} edits in all: use fewer alternatives or seeds")
+    return paths
 
 
 def _paths(items: Sequence[RecipeEdit | Branch], name: str) -> list[tuple[PathEdit, ...]]:

@@ -9,58 +9,31 @@
       - [as a watercolour, make it vintage]     # alternatives: two results from here on
 
 An alternative that is a list is several edits, one after the other. The values of variables are texts, as the file has
-them; numbers can also be calculated with.
+them.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field, TypeAdapter
+from typing import Any
 
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.io.recipe_paths import MAX_ALTERNATIVES, Branch, Recipe, RecipeEdit, Variable, paths_of
+from ip2p_cli.io.instructions import checked_instruction
+from ip2p_cli.io.names import printable
+from ip2p_cli.io.recipe_paths import MAX_ALTERNATIVES, MAX_EDITS, Branch, Recipe, RecipeEdit, Variable, paths_of
+from ip2p_cli.io.recipe_schema import EditFields, HeadFields, VariableFields
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.io.templates import Scalar, fill_in
-from ip2p_cli.io.yaml_files import Document, Location, StrictModel, dotted, read_yaml, validated
+from ip2p_cli.io.yaml_files import Document, Location, dotted, read_yaml, validated
 from ip2p_cli.suggest import did_you_mean
-from ip2p_cli.types import EditSettings, Guard, Handoff
+from ip2p_cli.types import EditSettings
 
-Name = Annotated[str, Field(min_length=1, max_length=80)]
-
-_MAX_FILES = 50
-
-
-class _Variable(StrictModel):
-    default: Scalar
-    description: str = ""
-
-
-class _Head(StrictModel):
-    """A recipe file without its edits and defaults."""
-
-    name: Name
-    description: Annotated[str, Field(max_length=1000)] = ""
-    variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")], _Variable | Scalar] = Field(
-        default_factory=dict
-    )
-    include: str | tuple[str, ...] = ()
-    handoff: Handoff | None = None
-    guard: Guard | None = None
-
-
-class _Edit(StrictModel):
-    """An edit without its settings. best_of: how many seeds it tries. save: whether its picture is written."""
-
-    instruction: Annotated[str, Field(min_length=1, max_length=1000)]
-    name: Name | None = None
-    model: Annotated[str, Field(min_length=1)] | None = None
-    repeat: Annotated[int, Field(ge=1, le=100)] = 1
-    best_of: Annotated[int, Field(ge=1, le=64)] = 1
-    save: bool = True
+_MAX_FILES = 50  # an included file counts as often as it is included
+_MAX_VARIABLES = 100  # of a file
+_MAX_ITEMS = 1000  # edits in all files, alternatives included
 
 
 def quick_recipe(instructions: Sequence[str]) -> Recipe:
@@ -69,10 +42,10 @@ def quick_recipe(instructions: Sequence[str]) -> Recipe:
     Raises:
         UsageError: An instruction is empty, or there are too many.
     """
-    for text in instructions:
-        if not text.strip():
-            raise UsageError('--edit: the instruction is empty: say what to change, e.g. --edit "make it winter".')
-    edits = tuple(RecipeEdit(instruction=text.strip(), settings=EditSettings()) for text in instructions)
+    if len(instructions) > MAX_EDITS:
+        raise UsageError(f"--edit: a chain of more than {MAX_EDITS} edits: use fewer")
+    texts = [checked_instruction(text, "--edit: ") for text in instructions]
+    edits = tuple(RecipeEdit(instruction=text, settings=EditSettings()) for text in texts)
     recipe = Recipe(name=", ".join(edit.instruction for edit in edits)[:80], edits=edits, variables={})
     paths_of(recipe)
     return recipe
@@ -89,7 +62,7 @@ def read_recipe(path: Path, values: Mapping[str, str] | None = None) -> Recipe:
         InputError: A file cannot be read.
         UsageError: Something in it is not possible; the message names file, line, field and the nearest right name.
     """
-    files = list(_with_includes(path, ()))
+    files = list(_Includes().of(path, ()))
     heads = [_head(file) for file in files]
     variables = {name: _variable(value) for head in heads for name, value in head.variables.items()}
     filled_in: dict[str, Scalar] = {name: variable.default for name, variable in variables.items()}
@@ -101,6 +74,8 @@ def read_recipe(path: Path, values: Mapping[str, str] | None = None) -> Recipe:
         filled_in[name] = text
     defaults = [_defaults(file, filled_in) for file in files]
     edits: list[RecipeEdit | Branch] = []
+    if sum(_count(file.raw.get("edits", [])) for file in files) > _MAX_ITEMS:
+        raise UsageError(f"{files[-1].where(['edits'])}: more than {_MAX_ITEMS} edits in all: use fewer")
     for file, (settings, model) in zip(files, defaults, strict=True):
         for edit in _edits(file, filled_in):
             # The defaults of the file come before those of the recipe that includes it.
@@ -119,69 +94,62 @@ def read_recipe(path: Path, values: Mapping[str, str] | None = None) -> Recipe:
     return recipe
 
 
-def _variable(value: _Variable | Scalar) -> Variable:
-    if isinstance(value, _Variable):
+def _count(edits: object) -> int:
+    """Count the edits in a list, those in lists in it included."""
+    return sum(map(_count, edits)) if isinstance(edits, list) else 1
+
+
+def _variable(value: VariableFields | Scalar) -> Variable:
+    if isinstance(value, VariableFields):
         return Variable(default=value.default, description=value.description)
     return Variable(default=value)
 
 
-def recipe_schema() -> dict[str, Any]:
-    """Make a JSON schema (draft 2020-12) for editors. Where a number may stand, so may a text with variables."""
-    settings = TypeAdapter(EditSettings).json_schema()["properties"]
-    head, edit = _Head.model_json_schema(), _Edit.model_json_schema()
-    edit["properties"] |= settings
-    template = {"type": "string", "pattern": r"\{\{"}
-    for properties in (edit["properties"], settings):
-        for name, schema in properties.items():
-            properties[name] = {"anyOf": [{k: v for k, v in schema.items() if k != "default"}, template]}
-    item = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Edit"}, {"$ref": "#/$defs/Items"}]}
-    defaults = {**settings, "model": {"type": "string"}}
-    head["$defs"] = {
-        **head.get("$defs", {}),
-        "Edit": edit,
-        "Items": {"type": "array", "minItems": 1, "items": item},
-    }
-    head["properties"] |= {
-        "defaults": {"type": "object", "properties": defaults, "additionalProperties": False},
-        "edits": {"$ref": "#/$defs/Items"},
-    }
-    head |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ip2p chain recipe"}
-    head["description"] = "Edits that follow each other: ip2p chain in.jpg recipe.yaml"
-    return head
+class _Includes:
+    """Reads a recipe and what it includes; each file once, however often it is included."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, Document] = {}
+        self._count = 0
+
+    def of(self, path: Path, above: tuple[str, ...]) -> Iterator[Document]:
+        """Yield the files that a recipe includes, each after those that it includes itself, and the recipe last."""
+        real = os.path.realpath(path)
+        document = self._read.get(real) or read_yaml(path)
+        self._read[real] = document
+        if not isinstance(document.raw, dict):
+            raise UsageError(f"{document.where()}: not a recipe: it must hold settings, at least name and edits")
+        _refuse_unknown(document, document.raw, (*HeadFields.model_fields, "defaults", "edits"), ())
+        head = _head(document)
+        for number, name in enumerate([head.include] if isinstance(head.include, str) else head.include):
+            where = document.where(("include",) if isinstance(head.include, str) else ("include", number))
+            self._count += 1
+            if self._count > _MAX_FILES:
+                raise UsageError(f"{where}: include: more than {_MAX_FILES} files in all: include fewer")
+            if "\0" in name:
+                raise UsageError(f"{where}: include: {printable(name)} is no name of a file")
+            other = path.parent / name
+            if os.path.realpath(other) in (*above, real):
+                raise UsageError(f"{where}: include: {printable(name)} includes this file itself: leave one out")
+            try:
+                yield from self.of(other, (*above, real))
+            except InputError as error:
+                raise InputError(f"{where}: include: {error}") from error
+        yield document
 
 
-def _with_includes(path: Path, above: tuple[Path, ...]) -> Iterator[Document]:
-    """Yield the files that `path` includes, each after those that it includes itself, and `path` last."""
-    document = read_yaml(path)
-    if not isinstance(document.raw, dict):
-        raise UsageError(f"{document.where()}: not a recipe: it must hold settings, at least name and edits")
-    _refuse_unknown(document, document.raw, (*_Head.model_fields, "defaults", "edits"), ())
-    head = _head(document)
-    open_files = (*above, path.resolve())
-    for number, name in enumerate([head.include] if isinstance(head.include, str) else head.include):
-        where = document.where(("include",) if isinstance(head.include, str) else ("include", number))
-        other = path.parent / name
-        if other.resolve() in open_files:
-            raise UsageError(f"{where}: include: {name} includes this file itself: leave one out")
-        if len(open_files) > _MAX_FILES:
-            raise UsageError(f"{where}: include: more than {_MAX_FILES} files deep")
-        try:
-            yield from _with_includes(other, open_files)
-        except InputError as error:
-            raise InputError(f"{where}: include: {error}") from error
-    yield document
-
-
-def _head(file: Document) -> _Head:
-    raw = {key: value for key, value in file.raw.items() if key in _Head.model_fields}
+def _head(file: Document) -> HeadFields:
+    raw = {key: value for key, value in file.raw.items() if key in HeadFields.model_fields}
     if isinstance(raw.get("variables"), dict):
+        if len(raw["variables"]) > _MAX_VARIABLES:
+            raise UsageError(f"{file.where(['variables'])}: more than {_MAX_VARIABLES} variables: use fewer")
         raw["variables"] = {
             name: {**value, "default": _as_written(file, value["default"], ("variables", name, "default"))}
             if isinstance(value, dict) and "default" in value
             else _as_written(file, value, ("variables", name))
             for name, value in raw["variables"].items()
         }
-    return validated(_Head, raw, file)
+    return validated(HeadFields, raw, file)
 
 
 def _as_written(file: Document, value: Any, location: Location) -> Any:
@@ -225,13 +193,12 @@ def _item(file: Document, raw: object, values: Mapping[str, Scalar], location: L
             f"{where}: {dotted(location)} should be an instruction, a mapping with `instruction`, or a list of "
             f"alternatives, not {raw!r}"
         )
-    _refuse_unknown(file, raw, (*_Edit.model_fields, *SETTINGS), location)
+    _refuse_unknown(file, raw, (*EditFields.model_fields, *SETTINGS), location)
     filled = _filled(file, raw, values, location)
-    own = validated(_Edit, {k: v for k, v in filled.items() if k in _Edit.model_fields}, file, location)
-    if not own.instruction.strip():
-        raise UsageError(f"{where}: {dotted(location)}.instruction is empty: say what to change")
+    own = validated(EditFields, {k: v for k, v in filled.items() if k in EditFields.model_fields}, file, location)
+    instruction = checked_instruction(own.instruction, f"{where}: {dotted(location)}: ")
     settings = _settings(file, {k: v for k, v in filled.items() if k in SETTINGS}, location)
-    return RecipeEdit(**{**own.model_dump(), "instruction": own.instruction.strip()}, settings=settings, where=where)
+    return RecipeEdit(**{**own.model_dump(), "instruction": instruction}, settings=settings, where=where)
 
 
 def _branch(file: Document, raw: list[object], values: Mapping[str, Scalar], location: Location) -> Branch:

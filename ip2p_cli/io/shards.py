@@ -105,7 +105,7 @@ class Shards:
         """The settings that `begin` noted, or None."""
         try:
             settings = json.loads((self.folder / _SETTINGS).read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return settings if isinstance(settings, dict) else None
 
@@ -264,5 +264,5 @@ def _tar_samples(path: Path, pictures: bool) -> Iterator[Sample]:
 def _read_marker(path: Path) -> Marker | None:
     try:
         return Marker(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None

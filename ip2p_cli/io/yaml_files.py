@@ -5,6 +5,7 @@ They are read with the safe loader and bounded in size, and every message names 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.files import check_regular_file
@@ -26,6 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _MAX_BYTES = 256 * 1024
 _MAX_DEPTH = 20
+_MAX_DIGITS = 100
 # Where pydantic's message uses the names of Python's types.
 _EXPECTED = {
     "model_type": "should be a mapping of settings",
@@ -68,6 +71,15 @@ class _StrictLoader(yaml.SafeLoader):
                 raise ComposerError(None, None, f"{key.value!r} is given twice: leave one out", key.start_mark)
             keys.add(key.value)
         return node
+
+
+def _short_int(loader: _StrictLoader, node: yaml.ScalarNode) -> int:
+    if len(node.value) > _MAX_DIGITS:  # Python cannot write numbers of some thousand digits
+        raise ConstructorError(None, None, f"a number of more than {_MAX_DIGITS} digits", node.start_mark)
+    return int(loader.construct_yaml_int(node))
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _short_int)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +128,9 @@ def read_yaml(path: Path) -> Document:
         UsageError: It is not valid YAML, or has repeated keys, references or deep nesting; the message names the line.
     """
     shown = printable(path)
-    if path.is_dir():
+    if "\0" in str(path):
+        raise InputError(f"{shown}: no file has such a name: check the path")
+    if os.path.isdir(path):  # noqa: PTH112 - False for a name that is too long
         raise InputError(f"{shown} is a folder: name a YAML file in it")
     check_regular_file(path)
     try:
@@ -162,8 +176,10 @@ def validated(model: type[Model], raw: object, document: Document, location: Loc
     if problem["type"] == "missing":
         description = known[str(inner[-1])].description
         raise UsageError(f"{where}: {field} is missing{f': {description}' if description else ''}")
+    if problem["type"] == "invalid_key":  # a number, a date, or what YAML takes for true or null
+        raise UsageError(f"{where}: there is no setting {problem['input']!r}: names of settings are texts")
     if problem["type"] == "extra_forbidden":
-        raise UsageError(f"{where}: there is no setting {field}.{did_you_mean(str(inner[-1]), known)}")
+        raise UsageError(f"{where}: there is no setting {field}.{did_you_mean(str(problem['loc'][-1]), known)}")
     text = _EXPECTED.get(problem["type"]) or re.sub(r"^\w+ (?=should)", "", problem["msg"])
     given = problem["input"]
     shown = f", not {given!r}" if isinstance(given, str | int | float | None) else ""

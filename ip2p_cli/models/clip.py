@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.models.editor import token_ids
 from ip2p_cli.models.hub import find_cached
 from ip2p_cli.models.library_logging import loading
@@ -75,7 +76,7 @@ def find_clip(named: str | None) -> Path | None:
     Raises:
         ModelError: The named folder holds none.
     """
-    folders = [find_cached(source) for source in _CACHED] if named is None else [Path(named).expanduser()]
+    folders = [find_cached(source) for source in _CACHED] if named is None else [expand_home(named)]
     for folder in folders:
         if folder is not None and (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():
             return folder

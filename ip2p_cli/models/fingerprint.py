@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from ip2p_cli.errors import ModelError
+from ip2p_cli.folders import user_folder
 from ip2p_cli.types import Lora, ModelSpec
 
 if TYPE_CHECKING:
@@ -63,9 +62,10 @@ def _vae_file(source: str) -> Path:
     return path / WEIGHTS if path.is_dir() else path
 
 
-def memory_path() -> Path:
-    """The file that remembers hashes of files."""
-    return platformdirs.user_cache_path("ip2p") / "fingerprints.json"
+def memory_path() -> Path | None:
+    """The file that remembers hashes of files; None without a home folder."""
+    folder = user_folder("cache")
+    return folder / "fingerprints.json" if folder else None
 
 
 def _remembered_hashes(paths: Sequence[Path]) -> dict[Path, str]:
@@ -91,9 +91,10 @@ def _remembered_hashes(paths: Sequence[Path]) -> dict[Path, str]:
 
 def _read_memory() -> dict[str, str]:
     """Remembered hashes by path, size and time; none where the file is missing or damaged."""
+    path = memory_path()
     try:
-        content = json.loads(memory_path().read_text("utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text("utf-8")) if path else None
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(content, dict):
         return {}
@@ -103,6 +104,8 @@ def _read_memory() -> dict[str, str]:
 def _add_to_memory(new: dict[str, str]) -> None:
     """Remember new hashes; where that fails, the files are read again next time."""
     path = memory_path()
+    if path is None:
+        return
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Read again: another process may have written meanwhile. Files that no longer exist are dropped.

@@ -37,7 +37,7 @@ def read_json(path: Path, fix: str = "fetch the model again") -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ModelError(f"the model lacks {path}; fetch or export it again, in diffusers layout") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({reason(error)}); {fix}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} must hold a JSON object; {fix}")
@@ -48,6 +48,7 @@ def download(source: str, patterns: Sequence[str], revision: str | None = None) 
     """Download files that match `patterns` from a hub repository; returns its folder in the cache."""
     from huggingface_hub import snapshot_download
 
+    check_cache_folder()
     with _download_bars():
         return Path(snapshot_download(source, revision=revision, allow_patterns=list(patterns)))
 
@@ -73,7 +74,7 @@ def find_cached(source: str, revision: str | None = None) -> Path | None:
 
     try:
         return Path(snapshot_download(source, revision=revision, local_files_only=True))
-    except (FileNotFoundError, ValueError):  # ValueError: not a repository's name
+    except (OSError, ValueError):  # not there, or a folder of another user; ValueError: not a repository's name
         return None
 
 
@@ -149,6 +150,17 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
+def has_cache_folder() -> bool:
+    """Whether the hub's client knows a folder for its cache: without a home folder it would take ./~/.cache."""
+    return cache_folder().parts[0] != "~"
+
+
+def check_cache_folder() -> None:
+    """Raise ModelError if there is no folder to download to."""
+    if not has_cache_folder():
+        raise ModelError("there is no home folder to keep models in: set HF_HOME to a folder, or give --model FOLDER")
+
+
 def _cached_revisions(source: str, revision: str | None) -> list[Any]:
     """Cached revisions of the repository `source`: all, or those with the name or hash `revision`."""
     return [
@@ -165,9 +177,11 @@ def _repositories() -> list[Any]:
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
+    if not has_cache_folder():
+        return []
     try:
         return [repository for repository in scan_cache_dir(cache_folder()).repos if repository.repo_type == "model"]
-    except (CacheNotFound, ValueError):  # ValueError: a file where the cache should be
+    except (CacheNotFound, OSError, ValueError):  # ValueError: a file where the cache should be
         return []
 
 

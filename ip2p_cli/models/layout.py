@@ -64,7 +64,7 @@ def unet_name(name: str, layers: int, separator: str = ".") -> str:
     if renamed is not None:
         return renamed
     gap = re.escape(separator)
-    match = re.match(rf"(input_blocks|output_blocks){gap}(\d+){gap}(\d+){gap}(.*)", name)
+    match = re.match(rf"(input_blocks|output_blocks){gap}([0-9]{{1,2}}){gap}([0-9]{{1,2}}){gap}(.*)", name)
     if match:
         side, number, inner, rest = match[1], int(match[2]), match[3], match[4]
         return _in_level(side == "input_blocks", number, inner, rest, layers, separator)
@@ -101,7 +101,7 @@ def _in_resnet(rest: str, separator: str) -> str:
 
 def unet_from_original(tensors: Tensors) -> dict[str, torch.Tensor]:
     """Rename a UNet's tensors, without "model.diffusion_model.", to diffusers' names."""
-    matches = (re.match(r"input_blocks\.(\d+)\.0\.op\.weight", name) for name in tensors)
+    matches = (re.match(r"input_blocks\.([0-9]{1,2})\.0\.op\.weight", name) for name in tensors)
     # The first downsampling is the last block of the first level.
     layers = min((int(match[1]) for match in matches if match), default=3) - 1
     return {unet_name(name, layers): tensor for name, tensor in tensors.items()}
@@ -242,7 +242,8 @@ def openclip_config(tensors: Tensors) -> dict[str, Any]:
 
 def _count(tensors: Tensors, pattern: str) -> int:
     """One more than the largest number that `pattern` matches in the names."""
-    compiled = re.compile(pattern)
+    # Larger numbers are no model's; a range of them could fill the memory.
+    compiled = re.compile(pattern.replace(r"\d+", "[0-9]{1,2}"))
     return max((int(match[1]) + 1 for name in tensors if (match := compiled.match(name))), default=0)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.models.hub import read_json
 from ip2p_cli.types import Lora
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 MAX_WEIGHT = 10.0
+_MAX_ALPHA = 1e6
 # Names of the file in a folder, of diffusers and of peft.
 _NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 # The role of a tensor by the end of its name, longest ends first. The rest of the name is the layer's.
@@ -70,7 +72,7 @@ def parse_lora(text: str) -> Lora:
         weight = math.nan
     if not -MAX_WEIGHT <= weight <= MAX_WEIGHT:  # also refuses nan
         raise UsageError(f"--lora {text}: the weight {tail!r} should be a number from -10 to 10")
-    return Lora(path=Path(head).expanduser(), weight=weight)
+    return Lora(path=expand_home(head), weight=weight)
 
 
 def lora_file(lora: Lora) -> Path:
@@ -152,6 +154,8 @@ class _Layer:
 
 
 def _read(file: Path, layers_per_block: int) -> list[_Layer]:
+    import torch
+
     from ip2p_cli.models.tensors import read_tensors
 
     layers: dict[tuple[str, str], _Layer] = {}
@@ -166,11 +170,20 @@ def _read(file: Path, layers_per_block: int) -> list[_Layer]:
         model, flat = _flatten(file, name, layers_per_block)
         layer = layers.setdefault((model, flat), _Layer(model, name, flat, alpha=alphas.get(model)))
         if _ENDS[end] == "alpha":
-            layer.alpha = float(tensor)
+            layer.alpha = _alpha(file, key, tensor)
+        elif tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+            raise ModelError(f"--lora {file} is no plain LoRA: {key} is {tensor.dtype}; only floating point is read")
         else:
             layer.name = name
             layer.tensors[_ENDS[end]] = tensor
     return list(layers.values())
+
+
+def _alpha(file: Path, key: str, tensor: torch.Tensor) -> float:
+    alpha = float(tensor) if tensor.numel() == 1 and not tensor.is_complex() else math.nan
+    if not -_MAX_ALPHA <= alpha <= _MAX_ALPHA:  # also refuses nan
+        raise ModelError(f"--lora {file} is damaged: {key} should be one number; fetch it again")
+    return alpha
 
 
 def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
@@ -198,23 +211,26 @@ def _flatten(file: Path, name: str, layers_per_block: int) -> tuple[str, str]:
 def _layers(model: Any) -> dict[str, Any]:
     """Modules with a weight, by their names with _ for dots."""
     named = ((name.replace(".", "_").removeprefix("text_model_"), part) for name, part in model.named_modules())
-    return {name: part for name, part in named if hasattr(part, "weight")}
+    return {name: part for name, part in named if getattr(part, "weight", None) is not None}
 
 
 def _stated_alphas(file: Path) -> Mapping[str, float]:
     """The alpha of all layers by part, from the file's metadata or peft's adapter_config.json beside it."""
     from safetensors import SafetensorError, safe_open
 
-    stated: dict[str, Any] = {}
+    stated: Any = {}
     if file.suffix == ".safetensors":
         try:
             with safe_open(file, framework="pt") as opened:
                 stated = json.loads((opened.metadata() or {}).get("lora_adapter_metadata", "{}"))
-        except (SafetensorError, OSError, ValueError):
+        except (SafetensorError, OSError, ValueError, RecursionError):
             stated = {}  # reading the tensors reports a damaged file
     beside = file.parent / "adapter_config.json"
     if file.name == "adapter_model.safetensors" and beside.is_file():
         config = read_json(beside, "repair it, or fetch the LoRA again")
         stated = {f"unet.{name}": value for name, value in config.items()}
     keys = {model: f"{model}.lora_alpha" for model in ("unet", "text_encoder", "text_encoder_2")}
-    return {model: float(stated[key]) for model, key in keys.items() if isinstance(stated.get(key), int | float)}
+    if not isinstance(stated, dict):
+        return {}
+    known = {model: stated[key] for model, key in keys.items() if isinstance(stated.get(key), int | float)}
+    return {model: float(value) for model, value in known.items() if -_MAX_ALPHA <= value <= _MAX_ALPHA}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.models.hub import read_json
 from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.models.sdxl import COSXL_KEY, is_edm, is_sdxl
@@ -121,7 +122,7 @@ def find_model(name: str, extra: Mapping[str, ModelSpec] | None = None) -> Model
         return MODELS[name]
     if name in known:
         return _own_spec(known[name])
-    folder = Path(name).expanduser()
+    folder = expand_home(name)
     if name and folder.is_dir():
         return _folder_spec(folder.resolve())
     if is_weight_file(name):

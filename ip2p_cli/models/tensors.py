@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,11 @@ import torch
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.hub import reason
+
+# torch stores tensors as they are; files that others packed again are a little smaller, and no more.
+_MAX_RATIO = 4
+_MAX_MEMBERS = 100_000
+_MAX_PICKLE = 100_000_000
 
 
 class _Nothing:
@@ -51,6 +57,7 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _read_pickle(path: Path) -> Any:
+    _refuse_bomb(path)
     try:
         with _inert_names():
             try:
@@ -68,6 +75,23 @@ def _read_pickle(path: Path) -> Any:
     except Exception as error:
         # Truncated archive, no pickle at all, out of memory: torch raises anything from EOFError to KeyError.
         raise ModelError(_damaged(path, error)) from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Raise ModelError if the zip's directory announces far more than the file can hold."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # a checkpoint from before torch 1.6, or a damaged one, as torch will say
+    size = path.stat().st_size
+    pickled = max((member.file_size for member in members if member.filename.endswith(".pkl")), default=0)
+    total = sum(member.file_size for member in members)
+    if len(members) > _MAX_MEMBERS or pickled > _MAX_PICKLE or total > _MAX_RATIO * size:
+        raise ModelError(
+            f"{path} would unpack to {total / 1e9:.1f} GB in {len(members)} parts from {size / 1e9:.1f} GB: no model "
+            "does that; get it from somewhere else"
+        )
 
 
 def _inert_names() -> contextlib.AbstractContextManager[Any]:

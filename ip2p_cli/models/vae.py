@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import ModelError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.models.editor import vae_factor
 from ip2p_cli.models.hub import download, find_cached, offline, read_json, reason
 from ip2p_cli.models.library_logging import loading
@@ -50,7 +51,7 @@ def find_vae(source: str) -> Path:
     Raises:
         ModelError: There is no VAE.
     """
-    path = Path(source).expanduser()
+    path = expand_home(source)
     if is_weight_file(source):
         return path
     folder = path if path.is_dir() else find_cached(source)

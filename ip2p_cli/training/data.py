@@ -7,7 +7,6 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +18,7 @@ from ip2p_cli.datagen.dataset.opening import open_for_training
 from ip2p_cli.datagen.dataset.stream import Originals, PairStream, Photo, split_indices
 from ip2p_cli.datagen.look_pairs import CropSpec, LooksStream, Stream, list_photos, read_photo, split_photos
 from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.io.train_recipes import TrainRecipe
 from ip2p_cli.training.schedule import stage_at
 
@@ -51,7 +51,7 @@ def open_data(recipe: TrainRecipe) -> TrainData:
     kind, _, folder = (recipe.data or "").partition(":")
     if kind == "looks" and folder:
         return _looks(recipe, folder)
-    path = Path(recipe.data or "").expanduser()
+    path = expand_home(recipe.data or "")
     if not recipe.data or not path.exists():
         given = f", not {recipe.data!r}" if recipe.data else ""
         raise UsageError(
@@ -75,7 +75,7 @@ def open_data(recipe: TrainRecipe) -> TrainData:
 
 
 def _looks(recipe: TrainRecipe, folder: str) -> TrainData:
-    photos, held_out = split_photos(list_photos(Path(folder).expanduser()), recipe.hold_out_every)
+    photos, held_out = split_photos(list_photos(expand_home(folder)), recipe.hold_out_every)
     if not photos:
         raise UsageError(f"{folder}: hold_out_every {recipe.hold_out_every} leaves no photo to train on; give 0.")
     return TrainData(

@@ -11,6 +11,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
+from ip2p_cli.editing.replay import read_recorded
+from ip2p_cli.io.provenance import read_record, write_sidecar
 from tests.cli.ip2p import Done, Run, pixels, some_photo
 
 
@@ -109,6 +111,62 @@ def test_a_model_that_is_a_folder_must_be_named(ip2p: Run, photo: Path) -> None:
     done = ip2p("replay", "out.png", tiny=False)
     assert done.code == 5
     assert "--model" in done.err
+
+
+@pytest.mark.parametrize("model", ["someone/their-model", "instruct-pix2pix", "/etc", "a\nb\x1b[2J", "x.ckpt", ""])
+def test_a_record_opens_and_fetches_no_model_of_its_own_choice(
+    ip2p: Run, photo: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr("ip2p_cli.cli.replay.choose", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nowhere")
+    monkeypatch.delenv("IP2P_OFFLINE")
+    record = {"ip2p": "1", "model": model, "instruction": "make it winter", "steps": 1}
+    write_sidecar(photo, record)
+    done = ip2p("replay", photo, tiny=False)
+    assert done.code == 5
+    assert "--model" in done.err
+    assert "--yes" in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_with_yes_a_record_may_name_its_model(ip2p: Run, photo: Path, tiny_folder: Path) -> None:
+    ip2p("edit", photo, "winter", "-o", "out.png", "--seed", 7)
+    record = read_record(Path("out.png"))
+    assert record is not None
+    write_sidecar(photo, {**record, "model": str(tiny_folder)})
+    assert ip2p("replay", photo, tiny=False).code == 5
+    done = ip2p("replay", photo, "--yes", "--input", photo, "-o", "again.png", tiny=False)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("batch", ["1/1024", "3/2", "0/1", "a/b", "1/2/3", 7, None, "1/64"])
+def test_a_batch_in_a_record_is_bounded(batch: object) -> None:
+    record = {"ip2p": "1", "model": "nano", "instruction": "make it winter", "batch": batch}
+    [recorded] = read_recorded(Path("a.png"), record)
+    assert (recorded.place, recorded.batch_size) == ((1, 64) if batch == "1/64" else (1, 1))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"parents": 7, "chain": {"edit": 1}},
+        {"parents": {"a": 1}, "chain": {"edit": 2}},
+        {"best_of": {"seeds": ["x"]}, "seed": 1},
+        {"best_of": {"seeds": [None]}, "seed": None},
+        {"best_of": {"seeds": [-1]}, "seed": -1},
+        {"memory": {"max_rows": "many", "tiling": 3, "offload": []}, "input": "x" * 300, "input_path": "a\0b"},
+        {"instruction": "a" * 70_000},
+        {"instruction": "a\ud800"},
+        {"steps": [[]]},
+        {"steps": 10**400},
+    ],
+)
+def test_a_record_of_another_shape(ip2p: Run, photo: Path, more: dict[str, Any]) -> None:
+    write_sidecar(photo, {"ip2p": "1", "model": "nano", "instruction": "make it winter", **more})
+    done = ip2p("replay", photo, "--input", "gone.png", tiny=False)
+    assert done.code in (2, 3)
+    assert "unexpected" not in done.err
+    assert len(done.err.strip().splitlines()) == 1
 
 
 def test_what_memory_was_too_short_for_is_not_tried_again(

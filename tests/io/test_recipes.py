@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from jsonschema import Draft202012Validator
 
 from ip2p_cli.errors import Ip2pError, UsageError
 from ip2p_cli.io.recipe_paths import Branch, Recipe, RecipeEdit, paths_of
-from ip2p_cli.io.recipes import quick_recipe, read_recipe, recipe_schema
+from ip2p_cli.io.recipe_schema import recipe_schema
+from ip2p_cli.io.recipes import quick_recipe, read_recipe
 from ip2p_cli.io.templates import fill_in
+from ip2p_cli.io.yaml_files import read_yaml
 from ip2p_cli.types import EditSettings
 
 FULL = """\
@@ -126,10 +129,10 @@ def test_a_variable_is_the_text_of_the_file(tmp_path: Path, form: str, written: 
     assert edit.instruction == shown
 
 
-def test_numbers_can_be_calculated_with(tmp_path: Path) -> None:
-    [edit] = recipe_of(tmp_path, "name: x\nvariables: {v: 4, w: 0.5}\nedits: ['{{ v * 2 + w }} times']\n").edits
-    assert isinstance(edit, RecipeEdit)
-    assert edit.instruction == "8.5 times"
+def test_variables_are_texts_in_templates_too(tmp_path: Path) -> None:
+    text = "name: x\nvariables: {v: 4}\nedits: [\"{{ 'four' if v == '4' else v ~ ' times' }}\"]\n"
+    assert [e.instruction for e in recipe_of(tmp_path, text).edits if isinstance(e, RecipeEdit)] == ["four"]
+    assert [e.instruction for e in recipe_of(tmp_path, text, v="7").edits if isinstance(e, RecipeEdit)] == ["7 times"]
 
 
 def test_includes_come_first_and_their_variables_can_be_set(tmp_path: Path) -> None:
@@ -156,6 +159,55 @@ def test_includes_in_a_circle_are_refused(tmp_path: Path) -> None:
         read_recipe(tmp_path / "a.yaml")
 
 
+def test_a_file_is_read_once_and_included_a_bounded_number_of_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        again = f"include: [{number + 1}.yaml, {number + 1}.yaml]\n"
+        (tmp_path / f"{number}.yaml").write_text(f"name: x\n{again}edits: [a]\n")
+    (tmp_path / "30.yaml").write_text("name: x\nedits: [a]\n")
+    opened: list[Path] = []
+    monkeypatch.setattr("ip2p_cli.io.recipes.read_yaml", lambda path: opened.append(path) or read_yaml(path))
+    with pytest.raises(UsageError, match="more than 50 files in all"):
+        read_recipe(tmp_path / "0.yaml")
+    assert len(opened) == len(set(opened)) <= 31
+    assert len(read_recipe(tmp_path / "26.yaml").edits) == 31
+
+
+@pytest.mark.parametrize("name", ["loop.yaml", '"a\\0b.yaml"', "x" * 300, "folder", "gone.yaml", "/dev/zero", "pipe"])
+def test_an_include_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop.yaml").symlink_to("loop2.yaml")
+    (tmp_path / "loop2.yaml").symlink_to("loop.yaml")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Ip2pError, match=r"r\.yaml:2: include: ") as caught:
+        recipe_of(tmp_path, f"name: x\ninclude: {name}\nedits: [a]\n")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("edits", "said"),
+    [
+        ("[" + "[a, b], " * 7 + "c]", "more than 64 results"),
+        ("[" + "a, " * 2000 + "a]", "more than 1000 edits in all"),
+        ("[{instruction: a, repeat: 100}, {instruction: a, repeat: 100, best_of: 64}, [a, b]]", "more than 200 edits"),
+        ("[[" + "[{instruction: a, repeat: 100, best_of: 64}], " * 5 + "b]]", "more than 20000 edits in all"),
+        ("['" + "a" * 1001 + "']", "edits.1.instruction"),
+        ('["a\\ud800"]', "edits.1.instruction should be a valid string"),
+        (
+            "[{instruction: a, seed: 0x" + "f" * 10_000 + "}]",
+            "r.yaml:2: not valid YAML: a number of more than 100 digits",
+        ),
+        ("[a]\nvariables: {" + ", ".join(f"v{n}: 1" for n in range(101)) + "}", "more than 100 variables"),
+    ],
+)
+def test_what_multiplies_is_bounded(tmp_path: Path, edits: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        recipe_of(tmp_path, f"name: x\nedits: {edits}\n")
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_a_variable_that_is_not_there_cannot_be_set(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean season"):
         recipe_of(tmp_path, FULL, seson="winter")
@@ -176,11 +228,39 @@ def test_a_variable_that_is_not_there_cannot_be_set(tmp_path: Path) -> None:
         "{{ a",
         "{{ 1 / 0 }}",
         "{{ a.nothing }}",
+        "{{ 10|round(-999999999) }}",
+        "{{ [0]*600000000 }}",
+        "{{ 2 + 2 }}",
+        "{{ a[0] }}",
+        "{{ a is string }}",
+        "{{ a | replace('e', a) }}",
+        "{{ " + "not " * 300 + "a }}",
+        "{{ " + "not " * 900 + "a }}",
+        "{% if a %}" * 150 + "{% endif %}" * 150,
+        "{{ " + "(" * 150 + "a" + ")" * 150 + " ~ a " * 250 + "}}",
+        "{{ " + "(" * 1900 + "a" + ")" * 1900 + "}}",
+        "{{ a }}" * 250,
+        "x" * 4000 + "{{ a }}",
     ],
 )
 def test_templates_can_do_no_harm(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^here: "):
+    with pytest.raises(UsageError, match=r"^here: ") as caught:
         fill_in(text, {"a": "text"}, "here")
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("make it {{ a }}", "make it text"),
+        ("{% if a == 'text' and not a != a or a in ('x', 'y') %}yes{% else %}no{% endif %}", "yes"),
+        ("{% if a == 'b' %}1{% elif a %}2{% endif %}", "2"),
+        ("{{ a | upper | title }} {{ a ~ '!' }}", "Text text!"),
+    ],
+)
+def test_what_a_template_can_do(text: str, filled: str) -> None:
+    assert fill_in(text, {"a": "text"}, "here") == filled
 
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="{}", exclude_categories=["C", "Z"]), min_size=1)

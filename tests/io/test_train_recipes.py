@@ -56,6 +56,9 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
         (GOOD + "stags: x\n", r":6: there is no setting stags\. Did you mean stages"),
         (GOOD + "betas: {a: 1}\n", r":6: betas should be a list"),
         (GOOD + "emphasis: {dusk: -1}\n", r":6: emphasis\.dusk should be greater than 0, not -1"),
+        (GOOD + "7: x\n", r": there is no setting 7: names of settings are texts"),
+        (GOOD + "no: x\n", r": there is no setting False: names"),
+        (GOOD + "'': x\n", r": there is no setting "),
         (GOOD + "name: b\n", r":6: 'name' is given twice: leave one out"),
     ],
 )

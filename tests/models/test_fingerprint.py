@@ -25,7 +25,7 @@ UNET = "unet/diffusion_pytorch_model.safetensors"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(module.platformdirs, "user_cache_path", lambda _: tmp_path / "cache")
+    monkeypatch.setattr(module, "user_folder", lambda purpose: tmp_path / purpose)
     return tmp_path / "cache"
 
 

@@ -344,3 +344,71 @@ def test_vaes_that_do_not_fit(tiny_folder: Path, tmp_path: Path, monkeypatch: py
     for source, said in cases.items():
         with pytest.raises(ModelError, match=said):
             with_vae(tiny_folder, source)
+
+
+ODD_METADATA = [
+    "[]",
+    "7",
+    '"text"',
+    "null",
+    "{",
+    "[" * 100_000,
+    '{"unet.lora_alpha": "8"}',
+    '{"unet.lora_alpha": 1e400}',
+]
+
+
+@pytest.mark.parametrize("said", [*ODD_METADATA, '{"unet.lora_alpha": ' + "9" * 4000 + "}"])
+def test_metadata_of_another_shape_is_not_used(tiny_editor: Editor, tmp_path: Path, said: str) -> None:
+    pairs, path = pairs_for(tiny_editor), tmp_path / "style.safetensors"
+    save_file(diffusers(pairs, None), path, {"lora_adapter_metadata": said})
+    check(fused(tiny_editor, Lora(path=path)), tiny_editor, products(pairs, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("alpha", torch.ones(2)),
+        ("alpha", torch.ones(0)),
+        ("alpha", torch.tensor(float("nan"))),
+        ("alpha", torch.tensor(1j)),
+        ("lora_down.weight", torch.ones(0)),
+        ("lora_down.weight", torch.tensor(1.0)),
+        ("lora_down.weight", torch.ones(0, 32)),
+        ("lora_up.weight", torch.ones(2)),
+        ("lora_up.weight", torch.ones(32, 2, dtype=torch.complex64)),
+        ("lora_up.weight", torch.ones(32, 2, dtype=torch.int8)),
+        ("lora_up.weight", torch.ones(32, 2, dtype=torch.float8_e4m3fn)),
+    ],
+)
+def test_a_tensor_of_another_shape_or_type(
+    tiny_editor: Editor, tmp_path: Path, name: str, tensor: torch.Tensor
+) -> None:
+    layer = "lora_unet_mid_block_attentions_0_proj_in"
+    plain = {"lora_down.weight": torch.ones(1, 32, 1, 1), "lora_up.weight": torch.ones(32, 1, 1, 1)}
+    tensors = {f"{layer}.{key}": value for key, value in {**plain, name: tensor}.items()}
+    save_file(tensors, tmp_path / "odd.safetensors")
+    with pytest.raises(ModelError, match=r"odd\.safetensors") as caught:
+        fused(tiny_editor, Lora(path=tmp_path / "odd.safetensors"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["input_blocks_" + "9" * 5000 + "_1_x", "input_blocks_99_1_x", "conv_norm_out", "\u0663"]
+)
+def test_a_layer_of_another_name(tiny_editor: Editor, tmp_path: Path, name: str) -> None:
+    tensors = {f"lora_unet_{name}.{end}.weight": torch.ones(1, 1) for end in ("lora_down", "lora_up")}
+    save_file(tensors, tmp_path / "odd.safetensors")
+    with pytest.raises(ModelError):
+        fused(tiny_editor, Lora(path=tmp_path / "odd.safetensors"))
+
+
+@pytest.mark.parametrize("text", ["[]", "[" * 100_000, "{", "7"])
+def test_an_adapter_config_of_another_shape(tiny_editor: Editor, tmp_path: Path, text: str) -> None:
+    pairs = {key: pair for key, pair in pairs_for(tiny_editor).items() if key[0] == "unet"}
+    named = {name.replace("unet.", "base_model.model.", 1): t for name, t in diffusers(pairs, None).items()}
+    save_file(named, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(text)
+    with pytest.raises(ModelError, match="repair it") as caught:
+        fused(tiny_editor, Lora(path=tmp_path))
+    assert len(str(caught.value)) < 500

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +272,24 @@ def test_a_loaded_model_outlives_its_file(whole: Editor, folder: Path) -> None:
     editor = load(path)
     path.write_bytes(b"\0" * path.stat().st_size)
     same(editor, whole)
+
+
+@pytest.mark.parametrize("bomb", ["compressed", "overlapping", "many"])
+def test_a_zip_that_unpacks_to_gigabytes_is_refused_by_its_directory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, bomb: str
+) -> None:
+    path = folder / "model.ckpt"
+    torch.save({"state_dict": {"a": torch.zeros(1000)}}, path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data/1", bytes(50_000_000 if bomb == "compressed" else 10))
+        if bomb == "overlapping":
+            archive.filelist += [copy.copy(max(archive.filelist, key=lambda part: part.compress_size))] * 100
+        if bomb == "many":
+            for number in range(200):
+                archive.writestr(f"model/data/{number + 2}", b"x")
+        archive._didModify = True  # type: ignore[attr-defined]
+    monkeypatch.setattr("ip2p_cli.models.tensors._MAX_MEMBERS", 150)
+    monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(ModelError, match="would unpack to") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)

@@ -8,6 +8,7 @@ from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.gen_data import options as own
 from ip2p_cli.cli.gen_data.tables import table_text
 from ip2p_cli.cli.output import Output
+from ip2p_cli.folders import expand_home
 from ip2p_cli.io.names import printable
 
 
@@ -16,7 +17,7 @@ def stats(path: own.DataSet, json: opt.Json = False, quiet: opt.Quiet = False, d
     from ip2p_cli.datagen.stats import stats_of
 
     output = Output(json=json, quiet=quiet)
-    counts = stats_of(path.expanduser())
+    counts = stats_of(expand_home(path))
     output.data(_text(counts), counts)
 
 

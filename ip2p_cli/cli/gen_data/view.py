@@ -9,6 +9,7 @@ from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.gen_data import options as own
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.folders import expand_home
 
 if TYPE_CHECKING:
     from ip2p_cli.io.shards import Sample
@@ -35,7 +36,7 @@ def view(
     if out.suffix.lower() not in _PAGES + _SHEETS:
         raise UsageError(f"-o {out}: give a name that ends in {', '.join(_PAGES[:1] + _SHEETS)}")
     output = Output(json=json, quiet=quiet)
-    splits = open_dataset(path.expanduser())
+    splits = open_dataset(expand_home(path))
     samples = []
     for pair_set, index in draw_pairs(splits, pairs, seed):
         try:

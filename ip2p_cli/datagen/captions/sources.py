@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ip2p_cli.errors import InputError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.io.inputs import PHOTO_ENDINGS
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.tables import reading
@@ -85,7 +86,7 @@ class Source:
 def source_of(text: str, column: str | None = None) -> Source:
     """The source that a text names: a path, or photos:FOLDER."""
     photos = text.startswith(PHOTOS)
-    path = Path(text.removeprefix(PHOTOS) if photos else text).expanduser()
+    path = expand_home(text.removeprefix(PHOTOS) if photos else text)
     return Source(path=path, photos=photos, column=column)
 
 

@@ -10,6 +10,7 @@ from ip2p_cli.datagen.dataset.original import SEEDS, OriginalPairs
 from ip2p_cli.datagen.dataset.tables import ParquetPairs
 from ip2p_cli.datagen.dataset.tars import TarPairs, data_pairs
 from ip2p_cli.errors import InputError
+from ip2p_cli.folders import expand_home
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.shards import Shards
 
@@ -18,7 +19,7 @@ SPLITS = ("train", "test")
 
 def open_dataset(path: Path) -> dict[str, PairSet]:
     """Open a dataset's splits, by name; without splits it is "train". Raises InputError if there are no pairs."""
-    splits = _splits(path.expanduser())
+    splits = _splits(expand_home(path))
     if not any(map(len, splits.values())):
         raise InputError(f"{printable(path)}: the dataset has no pairs: run the stages that make them")
     return splits
