@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from ip2p_cli.errors import UsageError
-from ip2p_cli.io import formats
+from ip2p_cli.io import formats, tiff
 from ip2p_cli.io.colour import to_srgb
 from ip2p_cli.io.exif import upright
 from ip2p_cli.io.files import MAX_BYTES, check_regular_file
@@ -94,9 +94,9 @@ def picture_from_bytes(data: bytes, path: Path) -> Picture:
         InputError: The bytes are not a picture, broken or too large.
     """
     with formats.as_input_error(printable(path)):
-        image, format_name = _open(io.BytesIO(data), path)
+        image, format_name, left_out = _open(io.BytesIO(data), path)
         picture = _decode(image, path, data if format_name == "TIFF" else None)
-        notes = (_ending_note(path, format_name), _frames_note(image, format_name), *picture.notes)
+        notes = (_ending_note(path, format_name), _frames_note(image, format_name), *left_out, *picture.notes)
     return replace(
         picture,
         digest=hashlib.sha256(data).hexdigest(),
@@ -163,7 +163,7 @@ def read_header(path: Path) -> Header:
 @lru_cache(maxsize=16_384)
 def _read_header(path: Path, changed: int, length: int) -> Header:
     with formats.as_input_error(printable(path)), path.open("rb") as file:
-        image, format_name = _open(file, path)
+        image, format_name, _ = _open(file, path)
         has_record = record_in(image.info) is not None
         width, height = image.size
         # Pillow gives the size of a TIFF as it is after the turn that its own tag asks for.
@@ -174,14 +174,12 @@ def _read_header(path: Path, changed: int, length: int) -> Header:
     return Header(size=(width, height) if turned == sideways else (height, width), has_record=has_record)
 
 
-def _open(file: IO[bytes], path: Path) -> tuple[ImageFile.ImageFile, str]:
-    """Identify a picture and check that it may be decoded; returns it, not decoded yet, and its format."""
-    shown = printable(path)
-    image, format_name = formats.identify(file, shown)
-    formats.check_not_raw(image, path, format_name)
-    if image.width * image.height > formats.MAX_PIXELS:
-        raise formats.too_large(shown, image.width, image.height)
-    return image, format_name
+def _open(file: IO[bytes], path: Path) -> formats.Identified:
+    """Identify a picture and check that it may be decoded."""
+    identified = formats.identify(file, printable(path))
+    formats.check_not_raw(identified.image, path, identified.format)
+    formats.check_size(identified.image.size, printable(path))
+    return identified
 
 
 def _has_late_metadata(file: IO[bytes]) -> bool:
@@ -280,7 +278,7 @@ def _grey_8bit(values: np.ndarray, image: Image.Image) -> np.ndarray:
     brightest. For floats it is 1 where 99 % of the pixels are no brighter (highlights may be), else 255 or the
     brightest.
     """
-    values = values.astype(np.float32)
+    values = tiff.grey_values(values, image).astype(np.float32)
     if image.mode == "F":
         values = np.nan_to_num(values, nan=0.0, posinf=float(np.max(values, where=np.isfinite(values), initial=0.0)))
     brightest = float(values.max())
@@ -291,6 +289,6 @@ def _grey_8bit(values: np.ndarray, image: Image.Image) -> np.ndarray:
     elif image.mode == "I":
         white = max(65535.0, brightest)
     else:
-        bits = getattr(image, "tag_v2", {}).get(258, (16,))
-        white = 4095.0 if bits == (12,) else 65535.0
-    return (np.clip(values / white, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        white = 65535.0
+    levels = np.clip(values / (tiff.grey_white(image) or white), 0.0, 1.0)
+    return ((1.0 - levels if tiff.is_inverted_grey(image) else levels) * 255.0 + 0.5).astype(np.uint8)
