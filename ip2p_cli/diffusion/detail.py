@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
@@ -54,6 +53,10 @@ _SMALLEST_RADIUS = 2  # 25 samples for the 4 numbers of a model
 _FINE_CELLS = 6  # windows are at least this many cells in radius when they are fitted on a coarser grid
 _NOISE_FLOOR = 1e-7  # variance: below what 8 bits show
 _TINY = 1e-9
+# The most numbers in a matrix of weights and in upsampled slopes and offsets: more is worked on in blocks of a line.
+_MAX_WEIGHTS = 1 << 25
+_MAX_PLANES = 1 << 27
+_BLOCK = 1 << 13
 
 
 def return_to_full_size(
@@ -239,28 +242,56 @@ def _line_mean(image: torch.Tensor, radius: int, dim: int) -> torch.Tensor:
 def _apply(
     full: torch.Tensor, slopes: torch.Tensor, offsets: torch.Tensor, seen: Box | None, strip_pixels: int
 ) -> torch.Tensor:
-    """slopes . full + offsets, both upsampled to the size of full (3, H, W), strip by strip."""
+    """Compute slopes . full + offsets, both upsampled to the size of full (3, H, W), block by block.
+
+    All but long strips and very large photos are one block.
+    """
     height, width = full.shape[-2:]
     h, w = offsets.shape[-2:]
     left, top, right, bottom = seen or (0, 0, width, height)
-    weights = partial(_weights, device=full.device)
-    # Slopes are smooth; offsets hold the edit itself where no model explains it, and want the better kernel.
-    wide_slopes = slopes.flatten(0, 1).to(full.device) @ weights("linear", w, width, (left, right)).T
-    wide_offsets = offsets.to(full.device) @ weights("lanczos", w, width, (left, right)).T
-    tall_slopes, tall_offsets = (weights(kernel, h, height, (top, bottom)) for kernel in ("linear", "lanczos"))
-    bytes_ = full.dtype == torch.uint8
     out = torch.empty_like(full)
-    rows = max(1, strip_pixels // width)
-    for start in range(0, height, rows):
-        part = slice(start, min(start + rows, height))
-        slope = _square(_taller(wide_slopes, tall_slopes[part]))
-        result = _taller(wide_offsets, tall_offsets[part])
-        strip = full[:, part].float() / (255 if bytes_ else 1)
-        for colour in range(3):
-            result.addcmul_(slope[:, colour], strip[colour])
-        result.clamp_(0, 1)
-        out[:, part] = result.mul_(255).round_() if bytes_ else result
+    # Slopes are smooth; offsets hold the edit itself where no model explains it, and want the better kernel.
+    kinds: tuple[tuple[torch.Tensor, Kernel], ...] = (
+        (slopes.flatten(0, 1).to(full.device), "linear"),
+        (offsets.to(full.device), "lanczos"),
+    )
+    for columns in _blocks(width, is_one=width * w <= _MAX_WEIGHTS and 12 * width * h <= _MAX_PLANES):
+        wide = [
+            (_wider(plane, *_weights(kernel, w, columns, (left, right), full.device)), kernel)
+            for plane, kernel in kinds
+        ]
+        for rows in _blocks(height, is_one=height * h <= _MAX_WEIGHTS):
+            tall = [(plane, *_weights(kernel, h, rows, (top, bottom), full.device)) for plane, kernel in wide]
+            step = max(1, strip_pixels // len(columns))
+            for start in range(0, len(rows), step):
+                slope, result = (
+                    _taller(plane[:, band], weights[start : start + step]) for plane, band, weights in tall
+                )
+                strip = slice(rows.start + start, min(rows.start + start + step, rows.stop))
+                part = (slice(None), strip, slice(columns.start, columns.stop))
+                out[part] = _coloured(full[part], _square(slope), result)
     return out
+
+
+def _blocks(length: int, *, is_one: bool) -> list[range]:
+    """Cut a line into the blocks that are worked on at once: one, or many small ones."""
+    most = length if is_one else _BLOCK
+    return [range(start, min(start + most, length)) for start in range(0, length, most)]
+
+
+def _coloured(photo: torch.Tensor, slope: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
+    """Add slope . photo to the offsets `result`, in place, in the type of the photo."""
+    bytes_ = photo.dtype == torch.uint8
+    values = photo.float() / (255 if bytes_ else 1)
+    for colour in range(3):
+        result.addcmul_(slope[:, colour], values[colour])
+    result.clamp_(0, 1)
+    return result.mul_(255).round_() if bytes_ else result
+
+
+def _wider(planes: torch.Tensor, band: slice, weights: torch.Tensor) -> torch.Tensor:
+    """Columns of planes (C, h, w) resampled by weights (columns, band)."""
+    return planes[..., band] @ weights.T
 
 
 def _taller(planes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -270,16 +301,23 @@ def _taller(planes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return weights[:, band] @ planes[:, band]
 
 
-def _weights(kernel: Kernel, old: int, new: int, span: tuple[float, float], device: torch.device) -> torch.Tensor:
-    """Matrix (new, old) that resamples a line of old pixels, which lie over `span` of the new line, to its new pixels.
+def _weights(
+    kernel: Kernel, old: int, new: range, span: tuple[float, float], device: torch.device
+) -> tuple[slice, torch.Tensor]:
+    """Matrix that resamples a line of old pixels, which lie over `span` of the new line, to the new pixels `new`.
 
-    What lies before and after the span is the old line mirrored.
+    What lies before and after the span is the old line mirrored. Returns the old pixels that are used, and their
+    weights (new, used).
     """
     step = old / (span[1] - span[0])
-    centres = (torch.arange(new, device=device, dtype=torch.float32) + (0.5 - span[0])) * step - 0.5
+    positions = torch.arange(new.start, new.stop, device=device, dtype=torch.float32)
+    centres = (positions + (0.5 - span[0])) * step - 0.5
+    first, last = float(centres[0]), float(centres[-1])
     # How many mirrored pixels are needed: centres within half a pixel of the line's ends need none.
-    beyond = max(0, math.ceil(max(-float(centres[0]), float(centres[-1]) - old + 1) - 0.5))
-    at = torch.arange(-beyond, old + beyond, device=device)
+    beyond = max(0, math.ceil(max(-first, last - old + 1) - 0.5))
+    reach = math.ceil(3 * max(1.0, step)) + 1
+    begin, end = max(-beyond, math.floor(first) - reach), min(old + beyond, math.ceil(last) + reach + 1)
+    at = torch.arange(begin, end, device=device)
     distance = at - centres.unsqueeze(1)
     x = distance / max(1.0, step)  # a wider kernel to make it smaller
     if kernel == "linear":
@@ -287,7 +325,11 @@ def _weights(kernel: Kernel, old: int, new: int, span: tuple[float, float], devi
     else:
         weights = torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
     weights = weights / weights.sum(1, keepdim=True)
-    return weights if beyond == 0 else weights.new_zeros(new, old).index_add_(1, _mirrored(at, old), weights)
+    if beyond == 0:
+        return slice(begin, end), weights
+    places = _mirrored(at, old)
+    begin, end = int(places.min()), int(places.max()) + 1
+    return slice(begin, end), weights.new_zeros(len(new), end - begin).index_add_(1, places - begin, weights)
 
 
 def _mirrored(at: torch.Tensor, length: int) -> torch.Tensor:
