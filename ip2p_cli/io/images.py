@@ -39,6 +39,7 @@ _TRANSPOSES = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
+_MAX_DENSITY = 100_000
 _SIDEWAYS = (5, 6, 7, 8)  # the orientations that exchange width and height
 
 # Pillow converts these modes to 8-bit colours; of the others (16 bits, floats) it does not know which value is white.
@@ -55,6 +56,7 @@ class Picture:
         path: The file; for an image from memory the file that Pillow read it from, or an empty path.
         digest: The SHA-256 of the file that was decoded, in hex; for an image from memory, of its mode, size, pixels.
         exif: The photo's EXIF for the output (see `exif.upright`); None without.
+        density: Pixels per inch across and down; None where the photo does not say.
         parents: The earlier ip2p records that led to this photo, oldest first (see `provenance.parents_in`).
         notes: Short lines for the user, such as "first of 12 frames".
     """
@@ -64,6 +66,7 @@ class Picture:
     path: Path
     digest: str
     exif: bytes | None = None
+    density: tuple[float, float] | None = None
     parents: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
@@ -126,9 +129,10 @@ def _decode(image: Image.Image, path: Path, tiff: bytes | None) -> Picture:
     orientation = 1 if tiff is not None else _orientation(image)  # Pillow turns a TIFF as it decodes it
     rgb, alpha, profile_note = _upright_srgb(image, profile, orientation)
     exif, exif_note = _exif(image.info, tiff)
-    notes = tuple(note for note in (profile_note, exif_note) if note)
+    notes = tuple(note for note in (profile_note, exif_note, _metadata_note(image.info)) if note)
+    density = _density(image, orientation in _SIDEWAYS)
     parents = parents_in(record_in(image.info))
-    return Picture(rgb=rgb, alpha=alpha, path=path, digest="", exif=exif, parents=parents, notes=notes)
+    return Picture(rgb=rgb, alpha=alpha, path=path, digest="", exif=exif, density=density, parents=parents, notes=notes)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -231,6 +235,27 @@ def _exif(info: Mapping[Any, Any], tiff: bytes | None) -> tuple[bytes | None, st
         return (upright(block) or None) if block else None, None
     except ValueError:
         return None, "its EXIF is broken and was left out"
+
+
+def _density(image: Image.Image, sideways: bool) -> tuple[float, float] | None:
+    """Return the pixels per inch of the upright picture, where the file has a plausible value."""
+    if 282 not in getattr(image, "tag_v2", {282: 1}):  # Pillow makes up 1 for a TIFF without a resolution
+        return None
+    try:
+        across, down = (float(value) for value in image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not 1 <= min(across, down) <= max(across, down) <= _MAX_DENSITY:
+        return None
+    return (down, across) if sideways else (across, down)
+
+
+def _metadata_note(info: Mapping[Any, Any]) -> str | None:
+    """Say which metadata of the photo is not carried over."""
+    packet, blocks = info.get("xmp"), info.get("photoshop")
+    dropped = ["XMP"] if isinstance(packet, bytes) and packet.strip(b"\0 ") and record_in(info) is None else []
+    dropped += ["IPTC"] if isinstance(blocks, dict) and 0x0404 in blocks else []
+    return f"its {' and '.join(dropped)} (such as rights and ratings) will not be in the result" if dropped else None
 
 
 def _upright_srgb(
