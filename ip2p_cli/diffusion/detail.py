@@ -12,16 +12,12 @@ model saw only the middle of the photo, both terms are continued beyond its bord
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 
-Kernel = Literal["linear", "lanczos"]
-Box = tuple[float, float, float, float]
+from ip2p_cli.diffusion.upsampling import Box, apply_models, square
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +78,7 @@ def return_to_full_size(
     if source_small.shape != edited_small.shape:
         raise ValueError(f"small photo {tuple(source_small.shape)} and its edit {tuple(edited_small.shape)} differ")
     slopes, offsets = fit(source_small.float(), edited_small.float(), settings)
-    return _apply(source_full, slopes, offsets, seen, settings.strip_pixels)
+    return apply_models(source_full, slopes, offsets, seen, settings.strip_pixels)
 
 
 def fit(small: torch.Tensor, edited: torch.Tensor, settings: DetailSettings) -> tuple[torch.Tensor, torch.Tensor]:
@@ -179,7 +175,7 @@ class _Window:
         self.stride = max(1, radius // _FINE_CELLS)  # models of wide windows are smooth: a coarse grid is enough
         self.centre = self._moment(guide)
         products = (guide.unsqueeze(0) * guide.unsqueeze(1)).flatten(0, 1)
-        covariance = _square(self._moment(products)) - self.centre.unsqueeze(0) * self.centre.unsqueeze(1)
+        covariance = square(self._moment(products)) - self.centre.unsqueeze(0) * self.centre.unsqueeze(1)
         identity = torch.eye(3, device=guide.device, dtype=guide.dtype)[..., None, None]
         self.inverse = _inverse(covariance + ridge * identity)
 
@@ -187,14 +183,14 @@ class _Window:
         """Slopes (3, 3, h, w) and offsets (3, h, w), averaged over the windows of a pixel (2013, eqs. 14-16)."""
         level = self._moment(target)
         products = (target.unsqueeze(1) * self.guide.unsqueeze(0)).flatten(0, 1)
-        shared = _square(self._moment(products)) - level.unsqueeze(1) * self.centre.unsqueeze(0)
+        shared = square(self._moment(products)) - level.unsqueeze(1) * self.centre.unsqueeze(0)
         slopes = (shared.unsqueeze(2) * self.inverse.unsqueeze(0)).sum(1)
         planes = torch.cat([slopes.flatten(0, 1), level - _dot(slopes, self.centre)])
         planes = _mean(planes, self.radius // self.stride)
         if self.stride > 1:
             size = self.guide.shape[-2:]
             planes = F.interpolate(planes.unsqueeze(0), size=size, mode="bilinear", align_corners=False).squeeze(0)
-        return _square(planes[:9]), planes[9:]
+        return square(planes[:9]), planes[9:]
 
     def _moment(self, image: torch.Tensor) -> torch.Tensor:
         if self.stride > 1:
@@ -208,10 +204,6 @@ def _inverse(matrix: torch.Tensor) -> torch.Tensor:
     cofactors = torch.stack([torch.linalg.cross(*rows, dim=0) for rows in ((b, c), (c, a), (a, b))])
     determinant: torch.Tensor = (a * cofactors[0]).sum(0)
     return cofactors / determinant
-
-
-def _square(planes: torch.Tensor) -> torch.Tensor:
-    return planes.reshape(3, 3, *planes.shape[-2:])
 
 
 def _dot(slopes: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
@@ -240,66 +232,3 @@ def _line_mean(image: torch.Tensor, radius: int, dim: int) -> torch.Tensor:
     counts = (last - first).to(image.dtype)
     counts = counts.unsqueeze(-1) if dim == -2 else counts
     return (sums.index_select(dim, last) - sums.index_select(dim, first)) / counts + middle
-
-
-def _apply(
-    full: torch.Tensor, slopes: torch.Tensor, offsets: torch.Tensor, seen: Box | None, strip_pixels: int
-) -> torch.Tensor:
-    """Compute slopes . full + offsets, both upsampled to the size of `full` (3, H, W), strip by strip."""
-    height, width = full.shape[-2:]
-    h, w = offsets.shape[-2:]
-    left, top, right, bottom = seen or (0, 0, width, height)
-    weights = partial(_weights, device=full.device)
-    # Slopes are smooth. Offsets hold the edit itself where no model explains it, and need the better kernel.
-    wide_slopes = slopes.flatten(0, 1).to(full.device) @ weights("linear", w, width, (left, right)).T
-    wide_offsets = offsets.to(full.device) @ weights("lanczos", w, width, (left, right)).T
-    tall_slopes, tall_offsets = (weights(kernel, h, height, (top, bottom)) for kernel in ("linear", "lanczos"))
-    bytes_ = full.dtype == torch.uint8
-    out = torch.empty_like(full)
-    rows = max(1, strip_pixels // width)
-    for start in range(0, height, rows):
-        part = slice(start, min(start + rows, height))
-        slope = _square(_taller(wide_slopes, tall_slopes[part]))
-        result = _taller(wide_offsets, tall_offsets[part])
-        strip = full[:, part].float() / (255 if bytes_ else 1)
-        for colour in range(3):
-            result.addcmul_(slope[:, colour], strip[colour])
-        result.clamp_(0, 1)
-        out[:, part] = result.mul_(255).round_() if bytes_ else result
-    return out
-
-
-def _taller(planes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Resample rows of planes (C, h, W) by weights (rows, h), which are nonzero for a few neighbours only."""
-    used = weights.abs().sum(0).nonzero()
-    band = slice(int(used[0]), int(used[-1]) + 1)
-    return weights[:, band] @ planes[:, band]
-
-
-def _weights(kernel: Kernel, old: int, new: int, span: tuple[float, float], device: torch.device) -> torch.Tensor:
-    """Matrix (new, old) that resamples a line of old pixels, which covers `span` of the new line, to the new pixels.
-
-    Before and after the span the old line is mirrored.
-    """
-    step = old / (span[1] - span[0])
-    centres = (torch.arange(new, device=device, dtype=torch.float32) + (0.5 - span[0])) * step - 0.5
-    # How many mirrored pixels are needed: centres within half a pixel of the line's ends need none.
-    beyond = max(0, math.ceil(max(-float(centres[0]), float(centres[-1]) - old + 1) - 0.5))
-    position = torch.arange(-beyond, old + beyond, device=device)
-    distance = position - centres.unsqueeze(1)
-    x = distance / max(1.0, step)  # the kernel is wider for downsampling
-    if kernel == "linear":
-        weights = (1 - x.abs()).clamp_min(0)
-    else:
-        weights = torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
-    weights = weights / weights.sum(1, keepdim=True)
-    return weights if beyond == 0 else weights.new_zeros(new, old).index_add_(1, _mirrored(position, old), weights)
-
-
-def _mirrored(position: torch.Tensor, length: int) -> torch.Tensor:
-    """Map positions beyond a line to its pixels, mirrored at the outermost pixels."""
-    if length == 1:
-        return torch.zeros_like(position)
-    period = 2 * (length - 1)
-    position = position.abs() % period
-    return torch.minimum(position, period - position)

@@ -204,6 +204,7 @@ def encoded(
         quality=options.quality,
         record=record if options.metadata else None,
         exif=exif,
+        density=picture.density if options.metadata else None,
     )
 
 

@@ -21,9 +21,8 @@ def decode_picture(data: bytes, name: str, side: int | None = None) -> Image.Ima
     """
     shown = printable(name)
     with formats.as_input_error(shown):
-        image, _ = formats.identify(io.BytesIO(data), shown)
-        if image.width * image.height > formats.MAX_PIXELS:
-            raise formats.too_large(shown, *image.size)
+        image = formats.identify(io.BytesIO(data), shown).image
+        formats.check_size(image.size, shown)
         if side is not None:
             image.draft("RGB", (side, side))
         return image.convert("RGB")
@@ -33,7 +32,7 @@ def picture_size(data: bytes, name: str) -> tuple[int, int]:
     """Read (width, height) from a picture's header. Raises InputError as `decode_picture` does."""
     shown = printable(name)
     with formats.as_input_error(shown):
-        return formats.identify(io.BytesIO(data), shown)[0].size
+        return formats.identify(io.BytesIO(data), shown).image.size
 
 
 def data_uri(data: bytes, name: str, side: int = 200) -> str:

@@ -26,7 +26,7 @@ ORIENTATION, EXIF, GPS = 0x0112, 0x8769, 0x8825
 XMP, USER_COMMENT = 0x02BC, 0x9286
 _MAKER_NOTE, _COLOUR_SPACE, _WIDTH, _HEIGHT, _INTEROP = 0x927C, 0xA001, 0xA002, 0xA003, 0xA005
 
-_BYTE, _SHORT, _LONG, _UNDEFINED = 1, 3, 4, 7
+_BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 3, 4, 5, 7
 # By type: the bytes of one value, and the bytes of the words in it that the byte order applies to.
 _SIZES = MappingProxyType({1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4})
 _WORDS = MappingProxyType({3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4})
@@ -221,6 +221,12 @@ def for_output(exif: bytes | None, size: tuple[int, int], *, comment: str | None
     if xmp is not None:
         main[XMP] = Entry(_BYTE, len(xmp), xmp)
     return replace(block, main=main, exif=below)
+
+
+def with_density(block: Block, density: tuple[float, float]) -> Block:
+    """Set the resolution of the main directory, in pixels per inch across and down."""
+    across, down = (Entry(_RATIONAL, 1, struct.pack("<LL", round(value * 100), 100)) for value in density)
+    return replace(block, main={**block.main, 282: across, 283: down, 296: Entry(_SHORT, 1, struct.pack("<H", 2))})
 
 
 def without(block: Block, *tags: int) -> Block:

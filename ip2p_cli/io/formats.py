@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from PIL import Image, ImageFile
 
 from ip2p_cli.errors import InputError
+from ip2p_cli.io import bmp, png_chunks, tiff
 from ip2p_cli.io.names import printable, reason
 
 # Decoded, a photo of this size takes 600 MB; the largest phone cameras stay just below.
 MAX_PIXELS = 200_000_000
+# A strip that is longer costs memory by its length alone, in every step; formats for photos end at 65,535.
+MAX_SIDE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,15 @@ _RAW_ENDINGS = frozenset([".3fr", ".arw", ".cr2", ".dng", ".erf", ".iiq", ".nef"
 _DNG_VERSION = 50706
 
 
-def identify(file: IO[bytes], shown: str) -> tuple[ImageFile.ImageFile, str]:
+class Identified(NamedTuple):
+    """A picture that was opened and not decoded yet, its format, and notes on what was left out of it."""
+
+    image: ImageFile.ImageFile
+    format: str
+    notes: tuple[str, ...] = ()
+
+
+def identify(file: IO[bytes], shown: str) -> Identified:
     """Read the header of a picture.
 
     `Image.open` is not used: it refuses 179 megapixels unless a global is changed.
@@ -83,16 +94,16 @@ def identify(file: IO[bytes], shown: str) -> tuple[ImageFile.ImageFile, str]:
         shown: The file's name for messages.
 
     Returns:
-        The picture, not decoded yet, and the name of its format.
+        The picture, not decoded yet. It may be another file than `file` that is read, without what was left out.
 
     Raises:
-        InputError: The file is not a picture of a known format.
+        InputError: The file is not a picture of a known format, or it has a layout that is not read.
         Exception: Whatever the decoder raises for a broken file; see `as_input_error`.
     """
     Image.init()
     prefix = file.read(512)
     if _is_heic(prefix):
-        return _open_heic(file, shown), "HEIC"
+        return Identified(_open_heic(file, shown), "HEIC")
     for name in (format_.name for format_ in FORMATS):
         factory, accept = Image.OPEN.get(name, (None, None))
         verdict = accept(prefix[:16]) if accept else False
@@ -102,13 +113,49 @@ def identify(file: IO[bytes], shown: str) -> tuple[ImageFile.ImageFile, str]:
             continue
         file.seek(0)
         try:
-            return factory(file, ""), name
+            return _open_as(name, factory, file, shown)
         except (SyntaxError, IndexError, TypeError, ValueError):
             if name == "PPM":  # its signature is two letters: the file is more likely a text
                 continue
             raise
     known = ", ".join(format_.name for format_ in FORMATS)
     raise InputError(f"{shown} is not a picture of a known format ({known}): save it as PNG or JPEG first")
+
+
+def _open_as(name: str, factory: Callable[..., ImageFile.ImageFile], file: IO[bytes], shown: str) -> Identified:
+    """Open a picture whose format is known."""
+    if name == "PNG":
+        png = png_chunks.usable(file)
+        image = factory(png.file, "")
+        if png.profile is not None:
+            image.info["icc_profile"] = png.profile
+        return Identified(image, name, png.notes)
+    if name == "BMP":
+        return Identified(factory(bmp.as_pillow_reads_it(file), ""), name)
+    if name != "TIFF":
+        return Identified(factory(file, ""), name)
+    tiff.silence_libtiff()
+    try:
+        image = factory(file, "")
+        tiff.prepare(image)
+    except (SyntaxError, ValueError) as error:
+        if isinstance(error, tiff.LayoutError) or str(error) in ("unknown pixel mode", "unknown data organization"):
+            cause = f"{shown}: this layout of TIFF ({error}) is not read: save it as RGB of 8 or 16 bits first"
+            raise InputError(cause) from error
+        raise
+    return Identified(image, name)
+
+
+def check_size(size: tuple[int, int], shown: str) -> None:
+    """Refuse a picture of more than `MAX_PIXELS` pixels, or `MAX_SIDE` pixels a side.
+
+    Raises:
+        InputError: It is too large.
+    """
+    if size[0] * size[1] > MAX_PIXELS:
+        raise too_large(shown, *size)
+    if max(size) > MAX_SIDE:
+        raise InputError(f"{shown}: {size[0]} x {size[1]} pixels are more than {MAX_SIDE} a side: cut it up first")
 
 
 def _is_heic(prefix: bytes) -> bool:

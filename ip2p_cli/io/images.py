@@ -13,32 +13,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any
 
-import numpy as np
 from PIL import Image, ImageFile
 
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io import formats
-from ip2p_cli.io.colour import to_srgb
 from ip2p_cli.io.exif import upright
 from ip2p_cli.io.files import MAX_BYTES, check_regular_file
 from ip2p_cli.io.names import printable
+from ip2p_cli.io.pixels import upright_srgb
 from ip2p_cli.io.provenance import parents_in, read_sidecar, record_in
 
 _ORIENTATION = 0x0112
-_TRANSPOSES = MappingProxyType(
-    {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }
-)
+_MAX_DENSITY = 100_000
 _SIDEWAYS = (5, 6, 7, 8)  # the orientations that exchange width and height
 
 # Pillow converts these modes to 8-bit colours; of the others (16 bits, floats) it does not know which value is white.
@@ -55,6 +43,7 @@ class Picture:
         path: The file; for an image from memory the file that Pillow read it from, or an empty path.
         digest: The SHA-256 of the file that was decoded, in hex; for an image from memory, of its mode, size, pixels.
         exif: The photo's EXIF for the output (see `exif.upright`); None without.
+        density: Pixels per inch across and down; None where the photo does not say.
         parents: The earlier ip2p records that led to this photo, oldest first (see `provenance.parents_in`).
         notes: Short lines for the user, such as "first of 12 frames".
     """
@@ -64,6 +53,7 @@ class Picture:
     path: Path
     digest: str
     exif: bytes | None = None
+    density: tuple[float, float] | None = None
     parents: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
@@ -94,9 +84,9 @@ def picture_from_bytes(data: bytes, path: Path) -> Picture:
         InputError: The bytes are not a picture, broken or too large.
     """
     with formats.as_input_error(printable(path)):
-        image, format_name = _open(io.BytesIO(data), path)
+        image, format_name, left_out = _open(io.BytesIO(data), path)
         picture = _decode(image, path, data if format_name == "TIFF" else None)
-        notes = (_ending_note(path, format_name), _frames_note(image, format_name), *picture.notes)
+        notes = (_ending_note(path, format_name), _frames_note(image, format_name), *left_out, *picture.notes)
     return replace(
         picture,
         digest=hashlib.sha256(data).hexdigest(),
@@ -124,11 +114,12 @@ def _decode(image: Image.Image, path: Path, tiff: bytes | None) -> Picture:
     profile = image.info.get("icc_profile")  # before decoding: GIF and PNG may lose it then
     image.load()
     orientation = 1 if tiff is not None else _orientation(image)  # Pillow turns a TIFF as it decodes it
-    rgb, alpha, profile_note = _upright_srgb(image, profile, orientation)
+    rgb, alpha, profile_note = upright_srgb(image, profile, orientation)
     exif, exif_note = _exif(image.info, tiff)
-    notes = tuple(note for note in (profile_note, exif_note) if note)
+    notes = tuple(note for note in (profile_note, exif_note, _metadata_note(image.info)) if note)
+    density = _density(image, orientation in _SIDEWAYS)
     parents = parents_in(record_in(image.info))
-    return Picture(rgb=rgb, alpha=alpha, path=path, digest="", exif=exif, parents=parents, notes=notes)
+    return Picture(rgb=rgb, alpha=alpha, path=path, digest="", exif=exif, density=density, parents=parents, notes=notes)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -163,7 +154,7 @@ def read_header(path: Path) -> Header:
 @lru_cache(maxsize=16_384)
 def _read_header(path: Path, changed: int, length: int) -> Header:
     with formats.as_input_error(printable(path)), path.open("rb") as file:
-        image, format_name = _open(file, path)
+        image, format_name, _ = _open(file, path)
         has_record = record_in(image.info) is not None
         width, height = image.size
         # Pillow gives the size of a TIFF as it is after the turn that its own tag asks for.
@@ -174,14 +165,12 @@ def _read_header(path: Path, changed: int, length: int) -> Header:
     return Header(size=(width, height) if turned == sideways else (height, width), has_record=has_record)
 
 
-def _open(file: IO[bytes], path: Path) -> tuple[ImageFile.ImageFile, str]:
-    """Identify a picture and check that it may be decoded; returns it, not decoded yet, and its format."""
-    shown = printable(path)
-    image, format_name = formats.identify(file, shown)
-    formats.check_not_raw(image, path, format_name)
-    if image.width * image.height > formats.MAX_PIXELS:
-        raise formats.too_large(shown, image.width, image.height)
-    return image, format_name
+def _open(file: IO[bytes], path: Path) -> formats.Identified:
+    """Identify a picture and check that it may be decoded."""
+    identified = formats.identify(file, printable(path))
+    formats.check_not_raw(identified.image, path, identified.format)
+    formats.check_size(identified.image.size, printable(path))
+    return identified
 
 
 def _has_late_metadata(file: IO[bytes]) -> bool:
@@ -235,62 +224,22 @@ def _exif(info: Mapping[Any, Any], tiff: bytes | None) -> tuple[bytes | None, st
         return None, "its EXIF is broken and was left out"
 
 
-def _upright_srgb(
-    image: Image.Image, profile: object, orientation: int
-) -> tuple[Image.Image, Image.Image | None, str | None]:
-    """Bring any mode to upright 8-bit sRGB on white: RGB, alpha if anything is transparent, a note on the profile."""
-    base, alpha = _base_and_alpha(image)
-    note = None
-    if isinstance(profile, bytes) and profile:
-        try:
-            base = to_srgb(base, profile)
-        except ValueError as error:
-            note = f"its colour profile {error} and was ignored"
-    rgb = base.convert("RGB")
-    turn = _TRANSPOSES.get(orientation)
-    if turn is not None:
-        rgb = rgb.transpose(turn)
-    if alpha is None or alpha.getextrema() == (255, 255):
-        return rgb, None, note
-    if turn is not None:
-        alpha = alpha.transpose(turn)
-    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), alpha, note
+def _density(image: Image.Image, sideways: bool) -> tuple[float, float] | None:
+    """Return the pixels per inch of the upright picture, where the file has a plausible value."""
+    if 282 not in getattr(image, "tag_v2", {282: 1}):  # Pillow makes up 1 for a TIFF without a resolution
+        return None
+    try:
+        across, down = (float(value) for value in image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not 1 <= min(across, down) <= max(across, down) <= _MAX_DENSITY:
+        return None
+    return (down, across) if sideways else (across, down)
 
 
-def _base_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Split an image of any mode into L, RGB or CMYK, which colour profiles are for, and its alpha."""
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image)
-        key = image.info.get("transparency")
-        alpha = Image.fromarray(np.where(values == key, np.uint8(0), np.uint8(255))) if isinstance(key, int) else None
-        return Image.fromarray(_grey_8bit(values, image)), alpha
-    if image.has_transparency_data:
-        mode = "LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"
-        whole = image.convert(mode)
-        return whole.convert(mode[:-1]), whole.getchannel("A")
-    if image.mode in ("L", "RGB", "CMYK"):
-        return image, None
-    return image.convert("L" if image.mode == "1" else "RGB"), None
-
-
-def _grey_8bit(values: np.ndarray, image: Image.Image) -> np.ndarray:
-    """Scale grey of more than 8 bits so that white stays white.
-
-    White is 65535 for 16 bits (4095 in a 12-bit TIFF) and for 32-bit integers, unless a pixel is brighter: then the
-    brightest. For floats it is 1 where 99 % of the pixels are no brighter (highlights may be), else 255 or the
-    brightest.
-    """
-    values = values.astype(np.float32)
-    if image.mode == "F":
-        values = np.nan_to_num(values, nan=0.0, posinf=float(np.max(values, where=np.isfinite(values), initial=0.0)))
-    brightest = float(values.max())
-    if image.mode == "F" and np.percentile(values, 99) <= 1:
-        white = 1.0
-    elif image.mode == "F":
-        white = max(255.0, brightest)
-    elif image.mode == "I":
-        white = max(65535.0, brightest)
-    else:
-        bits = getattr(image, "tag_v2", {}).get(258, (16,))
-        white = 4095.0 if bits == (12,) else 65535.0
-    return (np.clip(values / white, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+def _metadata_note(info: Mapping[Any, Any]) -> str | None:
+    """Say which metadata of the photo is not carried over."""
+    packet, blocks = info.get("xmp"), info.get("photoshop")
+    dropped = ["XMP"] if isinstance(packet, bytes) and packet.strip(b"\0 ") and record_in(info) is None else []
+    dropped += ["IPTC"] if isinstance(blocks, dict) and 0x0404 in blocks else []
+    return f"its {' and '.join(dropped)} (such as rights and ratings) will not be in the result" if dropped else None

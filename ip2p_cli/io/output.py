@@ -20,6 +20,8 @@ from ip2p_cli.io.formats import FORMATS, Format, Writer
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.provenance import as_json, bounded, parameters, xmp_packet
 
+_WITH_DENSITY = ("PNG", "JPEG")  # WebP and AVIF have it in EXIF only; the tags of TIFF are EXIF
+
 
 def check_output(path: Path, overwrite: bool) -> None:
     """Check, before a model is loaded, whether `path` can be written.
@@ -54,10 +56,11 @@ def encode_picture(
     quality: int = 92,
     exif: bytes | None = None,
     record: Mapping[str, Any] | None = None,
+    density: tuple[float, float] | None = None,
 ) -> bytes:
     """Encode a picture in the format of a file name's ending, tagged as sRGB.
 
-    Nothing but the profile, `exif` and `record` is embedded: XMP, IPTC and PNG text of the photo are dropped.
+    Nothing but the profile, `exif`, `density` and `record` is embedded: not the XMP, IPTC and PNG text of the photo.
 
     Args:
         image: The picture as seen on white, in sRGB.
@@ -68,6 +71,7 @@ def encode_picture(
             be read is left out.
         record: How the picture was made (see `provenance`), embedded with the text of parameters (in EXIF it replaces
             the photo's UserComment) and XMP.
+        density: Pixels per inch across and down; in EXIF where the format has no place of its own for it.
 
     Returns:
         The whole file.
@@ -85,7 +89,11 @@ def encode_picture(
     comment = None if record is None or format_.name == "PNG" else parameters(record)
     xmp = None if record is None or format_.name != "TIFF" else xmp_packet(record)
     block = exif_blocks.for_output(exif, image.size, comment=comment, xmp=xmp)
+    if density is not None and format_.name not in _WITH_DENSITY:
+        block = exif_blocks.with_density(block, density)
     options = {**writer.options, **({"quality": quality} if writer.lossy else {}), "icc_profile": srgb_profile()}
+    if density is not None and format_.name in _WITH_DENSITY:
+        options["dpi"] = density
     if format_.name != "TIFF":  # Pillow's TIFF writer loses it; it is added to the file below
         options |= _metadata(block, record, format_.name, writer.max_metadata)
     data = _encode(image.convert("RGB"), alpha, format_.name, writer, options, printable(path))

@@ -112,7 +112,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     check_regular_file(path)
     shown = printable(path)
     with formats.as_input_error(shown), path.open("rb") as file:
-        info = formats.identify(file, shown)[0].info
+        info = formats.identify(file, shown).image.info
     return record_in(info) or read_sidecar(path)
 
 

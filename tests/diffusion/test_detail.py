@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from ip2p_cli.diffusion import detail
 from ip2p_cli.diffusion.detail import DEFAULT, Box, return_to_full_size
 
 pytestmark = pytest.mark.numeric
@@ -232,3 +234,23 @@ def test_any_part(size: tuple[int, int], model_size: tuple[int, int], seen: Box)
     source, before = torch.full((3, *size), 0.4), torch.full((3, *model_size), 0.4)
     result = return_to_full_size(source, before, before + 0.2, seen=seen)
     torch.testing.assert_close(result, source + 0.2, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("sides", [(1_000_000, 2), (2, 300_000)])
+def test_31_long_strips_take_no_dense_matrix(sides: tuple[int, int]) -> None:
+    width, height = sides
+    small = torch.full((3, min(height, 16), min(width, 2048)), 0.5)
+    full = torch.full((3, height, width), 0.5)
+    start = time.monotonic()
+    result = return_to_full_size(full, small, small * 0.5 + 0.2)
+    assert time.monotonic() - start < 30
+    assert float((result - 0.45).abs().max()) < 0.02
+
+
+def test_31_blocks_give_what_one_block_gives(
+    full: torch.Tensor, small: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = return_to_full_size(full, small, toned(small))
+    for name, value in (("_MAX_WEIGHTS", 1), ("_BLOCK", 37)):
+        monkeypatch.setattr(detail, name, value)
+    assert float((return_to_full_size(full, small, toned(small)) - whole).abs().max()) < 1e-5

@@ -174,3 +174,10 @@ def test_a_file_beyond_all_bounds(tmp_path: Path) -> None:
     with (tmp_path / "a.tif").open("wb") as file:
         file.truncate(3 * 1024**3)  # sparse: takes no room
     assert refused(tmp_path / "a.tif").endswith("a.tif is larger than 2 GB: make it smaller first")
+
+
+def test_31_a_side_beyond_a_million_pixels(tmp_path: Path) -> None:
+    head = struct.pack(">IIBBBBB", 199_000_000, 1, 8, 0, 0, 0, 0)
+    whole = b"\x89PNG\r\n\x1a\n" + with_chunk(b"IHDR", head) + with_chunk(b"IDAT", zlib.compress(bytes(999)))
+    (tmp_path / "a.png").write_bytes(whole)
+    assert "more than 1000000 a side: cut it up first" in refused(tmp_path / "a.png")

@@ -221,3 +221,19 @@ def test_an_encoder_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Image.Image, "save", broken)
     with pytest.raises(OutputError, match=r"cannot be written as JPEG \(encoder error -2\): use \.png"):
         write_image(smooth(), tmp_path / "a.jpg", overwrite=False)
+
+
+@pytest.mark.parametrize("source", ["a.jpg", "a.png", "a.tif"])
+@pytest.mark.parametrize("name", ["b.jpg", "b.png", "b.tif", "b.webp", "b.avif"])
+def test_11_the_resolution_is_carried_over(tmp_path: Path, source: str, name: str) -> None:
+    picture = read_image(saved(tmp_path, smooth(), source, dpi=(300, 300)))
+    assert picture.density == pytest.approx((300, 300), abs=0.1)
+    write_image(picture.rgb, tmp_path / name, overwrite=False, density=picture.density)
+    with Image.open(tmp_path / name) as image:
+        assert float(image.info.get("dpi", (image.getexif().get(282),))[0]) == pytest.approx(300, abs=0.1)
+
+
+def test_11_what_is_not_carried_over_is_noted(tmp_path: Path) -> None:
+    packet = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    picture = read_image(saved(tmp_path, smooth(), "a.jpg", xmp=packet))
+    assert picture.notes == ("its XMP (such as rights and ratings) will not be in the result",)
