@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
+from ip2p_cli.io import tiff
 from ip2p_cli.io.colour import to_srgb
 
 _TRANSPOSES = MappingProxyType(

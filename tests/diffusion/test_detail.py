@@ -10,7 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ip2p_cli.diffusion import detail
 from ip2p_cli.diffusion.detail import DEFAULT, Box, return_to_full_size
 
 pytestmark = pytest.mark.numeric
