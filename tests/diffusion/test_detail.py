@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ip2p_cli.diffusion import upsampling
 from ip2p_cli.diffusion.detail import DEFAULT, Box, return_to_full_size
 
 pytestmark = pytest.mark.numeric
@@ -251,5 +252,5 @@ def test_31_blocks_give_what_one_block_gives(
 ) -> None:
     whole = return_to_full_size(full, small, toned(small))
     for name, value in (("_MAX_WEIGHTS", 1), ("_BLOCK", 37)):
-        monkeypatch.setattr(detail, name, value)
+        monkeypatch.setattr(upsampling, name, value)
     assert float((return_to_full_size(full, small, toned(small)) - whole).abs().max()) < 1e-5
