@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from ip2p_cli.datagen.openai_client import OpenAIClient, check_address, completion_text
 
@@ -39,6 +41,13 @@ class VisionJudge:
     def __post_init__(self) -> None:
         """Check the address."""
         check_address(self.url)
+
+    def settings(self) -> dict[str, str]:
+        """What the scores depend on. The address is without name, password and query, which may hold a key."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        prompt = hashlib.sha256(_QUESTION.encode()).hexdigest()[:16]
+        return {"model": self.model, "url": f"{parts.scheme}://{host}{parts.path.rstrip('/')}", "prompt": prompt}
 
     def score(self, instruction: str, original: bytes, edited: bytes) -> float | None:
         """Score an edit.

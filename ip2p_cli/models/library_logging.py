@@ -14,17 +14,18 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    for library in (diffusers_logging, transformers_logging):
+    libraries = (diffusers_logging, transformers_logging)
+    with_bars = [library for library in libraries if library.is_progress_bar_enabled()]
+    for library in libraries:
         library.set_verbosity(library.CRITICAL)
-    transformers_logging.disable_progress_bar()
+        library.disable_progress_bar()
     try:
         yield
     finally:
         diffusers_logging.set_verbosity(before[0])
         transformers_logging.set_verbosity(before[1])
-        if bars:
-            transformers_logging.enable_progress_bar()
+        for library in with_bars:
+            library.enable_progress_bar()
 
 
 @contextlib.contextmanager

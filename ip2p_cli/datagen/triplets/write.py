@@ -72,7 +72,7 @@ class _MakeWorker:
         writer_of = self._writer_factory()
 
         def work(task: Task) -> Marker:
-            rows = [Caption(**row) for row in self.captions.rows(task.source)]
+            rows = list(self.captions.objects(task.source, Caption))
             writer = writer_of(task.number)
             drafts = passing(list(writer.drafts(rows)), blocked=blocked, moderate=moderate)
             with self.triplets.writing(task.number, task.digest) as file:
