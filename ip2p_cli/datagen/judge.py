@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ip2p_cli.datagen.openai_client import OpenAIClient, check_address, completion_text
+from ip2p_cli.datagen.openai_client import OpenAIClient, check_address, completion_text, http_library
 
 _TIMEOUT = 120.0  # seconds
 _QUESTION = (
@@ -27,7 +27,7 @@ class VisionJudge:
     """A model that compares the two pictures of a pair; the key is OPENAI_API_KEY's.
 
     Attributes:
-        url: The endpoint's base, such as "http://localhost:8000/v1". Another text raises UsageError.
+        url: The endpoint's base, such as "http://localhost:8000/v1". UsageError for another text, or without httpx2.
         model: The model's name at the endpoint.
         tries: How often a pair is asked about before that fails.
         pause: Seconds before the second try.
@@ -39,8 +39,9 @@ class VisionJudge:
     pause: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check the address."""
+        """Check the address, and that there is what calls it."""
         check_address(self.url)
+        http_library()
 
     def settings(self) -> dict[str, str]:
         """What the scores depend on. The address is without name, password and query, which may hold a key."""

@@ -48,7 +48,7 @@ def triplets(
     """
     from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, triplet_stage
 
-    output = Output(json=json, quiet=quiet)
+    output, config = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
     settings = TripletSettings(
         writer=writer,
         seed=seed,
@@ -73,7 +73,7 @@ def triplets(
     )
     stage = triplet_stage(data, settings, endpoint, redo=redo)
     try:
-        run_shown(*stage, workers_of(workers, engine, shard), output, redo=redo)
+        run_shown(*stage, config, output, redo=redo)
     finally:
         if writer == "endpoint":
             _print_usage(data / "triplets", price_in, price_out, output)

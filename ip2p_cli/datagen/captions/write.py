@@ -69,7 +69,7 @@ def write_captions(
     """
     settings = settings or CaptionSettings()
     shards = Shards(folder=data / "captions")
-    source.fingerprint()  # where there is no source, no folder is made
+    source.check()  # before the folder is made
     with locked_folder(shards.folder):
         yield from _write(source, shards, settings, redo)
 
