@@ -77,3 +77,20 @@ def test_a_cache_that_is_a_file_in_a_folder(ip2p: Run, tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("no folder")
     _, out, _ = ip2p()
     assert "(0.0 GB)" in next(line for line in out.splitlines() if " cache " in line)
+
+
+def test_the_extras_are_those_of_the_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tomllib
+
+    from ip2p_cli.doctor import _USES, _extra, extras
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    declared = project["optional-dependencies"]
+    assert set(extras()) == set(_USES) == set(declared) - {"test"}
+    for name in extras():
+        packages = _extra(name).facts["packages"]
+        assert [requirement.split(">")[0] for requirement in declared[name]] == packages
+    monkeypatch.setattr("ip2p_cli.doctor._is_installed", lambda requirement: False)
+    check = _extra("data")
+    assert check.fix == "if you want that: pip install 'ip2p[data]'"
+    assert check.text.startswith("pyarrow not installed: reads and writes datasets")
