@@ -57,6 +57,7 @@ def test_several_exports_into_one_folder(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.chdir(tmp_path)
     make_pairs(Path("data"), shards=12, triplets=1, candidates=2)
+    assert end([start("filter", "data")]) == [0]
     words = ["export", "data", "--format", layout, "--per-file", 1]
     assert end([start(*words, "-o", "alone")]) == [0]
     assert end([start(*words, "-o", "shared") for _ in range(3)]) == [0, 0, 0]
