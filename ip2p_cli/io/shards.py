@@ -53,18 +53,8 @@ class Marker:
 
 _MARKER_TYPE = TypeAdapter(Marker)
 _SETTINGS_TYPE = TypeAdapter(dict[str, Any])
-# What reading a file raises whose content has another shape; deeply nested JSON is a RecursionError.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    NotImplementedError,
-    tarfile.TarError,
-)
+# What reading a file raises whose content has another shape; deeply nested JSON is a RuntimeError.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError, tarfile.TarError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,14 +271,11 @@ class _HashedFile:
     """A file to write to that hashes what is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.digest = file, hashlib.sha256()
+        self._file, self.digest, self.tell = file, hashlib.sha256(), file.tell
 
     def write(self, data: bytes) -> int:
         self.digest.update(data)
         return self._file.write(data)
-
-    def tell(self) -> int:
-        return self._file.tell()
 
 
 def _tar_samples(path: Path, pictures: bool) -> Iterator[Sample]:
