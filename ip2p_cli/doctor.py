@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
+from packaging.requirements import Requirement
 
 from ip2p_cli.config import config_path, read_config
 from ip2p_cli.errors import Ip2pError
@@ -26,13 +26,16 @@ from ip2p_cli.settings import choose_model
 
 State = Literal["ok", "warn", "fail"]
 
-# Optional packages: the module to look for, its package, what it is for.
-EXTRAS = {
-    "heif": ("pillow_heif", "pillow-heif", "reads HEIC photos"),
-    "data": ("pyarrow", "pyarrow", "reads and writes datasets in parquet"),
-    "ray": ("ray", "ray", "runs a batch on a cluster"),
-    "llm": ("httpx2", "httpx2", "writes instructions with a language model behind an endpoint"),
+# What the extras of pyproject.toml are for; those for developers are not among them.
+_USES = {
+    "heif": "reads HEIC photos",
+    "data": "reads and writes datasets in parquet, and reads folders of datasets.save_to_disk",
+    "language": "tells the language of captions, not only their script",
+    "llm": "asks language models behind an endpoint for triplets and scores",
+    "ray": "runs a batch on a cluster",
+    "preview": "shows pictures in the terminal",
 }
+_DEVELOPMENT = frozenset({"test"})
 _FREE_DISK_GB = 5.0
 _FREE_MEMORY_GB = 2.0
 _REINSTALL = "install ip2p again in a new environment"
@@ -63,7 +66,7 @@ def examine() -> Iterator[Check]:
         "home": _home,
         "network": _network,
         "config": _config,
-        **{f"extra {name}": partial(_extra, name) for name in EXTRAS},
+        **{f"extra {name}": partial(_extra, name) for name in extras()},
         "edit": _edit,
     }
     for name, check in checks.items():
@@ -182,12 +185,33 @@ def _config() -> Check:
     return Check(text, facts={"path": str(path) if path else None, "model": name, "own": list(own)})
 
 
+def extras() -> list[str]:
+    """List the optional parts of ip2p, as its installed distribution declares them."""
+    declared = metadata.metadata("ip2p").get_all("Provides-Extra") or []
+    return [name for name in declared if name not in _DEVELOPMENT]
+
+
 def _extra(name: str) -> Check:
-    module, package, use = EXTRAS[name]
-    is_installed = importlib.util.find_spec(module) is not None
-    fix = "" if is_installed else f"if you want that: pip install {package}"
-    text = f"{package} is {'' if is_installed else 'not '}installed: {use}"
-    return Check(text, fix=fix, facts={"installed": is_installed})
+    declared = map(Requirement, metadata.requires("ip2p") or [])
+    needed = [requirement for requirement in declared if _is_of_extra(requirement, name)]
+    missing = [requirement.name for requirement in needed if not _is_installed(requirement)]
+    names = ", ".join(requirement.name for requirement in needed)
+    fix = f"if you want that: pip install 'ip2p[{name}]'" if missing else ""
+    state = f"{', '.join(missing)} not installed" if missing else f"{names} installed"
+    text = f"{state}: {_USES[name]}" if name in _USES else state
+    return Check(text, fix=fix, facts={"installed": not missing, "packages": [item.name for item in needed]})
+
+
+def _is_of_extra(requirement: Requirement, name: str) -> bool:
+    marker = requirement.marker
+    return marker is not None and marker.evaluate({"extra": name}) and not marker.evaluate({"extra": ""})
+
+
+def _is_installed(requirement: Requirement) -> bool:
+    try:
+        return requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _edit() -> Check:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +15,8 @@ from ip2p_cli import __version__
 from ip2p_cli.cli import chain, doctor, edit, models, recipes, replay, show, train, variants
 from ip2p_cli.cli.gen_data.app import app as gen_data
 from ip2p_cli.cli.hints import check_arguments
-from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.output import BROKEN_PIPE, Output
+from ip2p_cli.cli.stopping import ending_at_second_interrupt
 from ip2p_cli.errors import Ip2pError, UsageError
 from ip2p_cli.io.names import printable, reason
 
@@ -61,10 +64,37 @@ def main() -> None:
 
     Exit codes: 0 done, 1 unexpected, 2 usage, 3 and more: see `errors`, 130 interrupted, 141 the reader of stdout gone.
     """
-    output = Output()
+    atexit.register(_silence_destructors)
+    before = _silence_destructors()
+    try:
+        with ending_at_second_interrupt():
+            _run(Output())
+    finally:
+        sys.unraisablehook = before
+
+
+def _silence_destructors() -> Callable[[Any], object]:
+    """Keep Python from printing what destructors raise: on a full disk those of open files do, after the error."""
+    before = sys.unraisablehook
+    if "--debug" not in sys.argv:
+        sys.unraisablehook = _ignore
+    return before
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+def _run(output: Output) -> None:
     try:
         check_arguments(sys.argv[1:], _COMMANDS)
         app(standalone_mode=True)
+    except SystemExit as end:
+        if _comes_from(end, BrokenPipeError):  # rich and click end with 1
+            sys.exit(BROKEN_PIPE)
+        if _comes_from(end, KeyboardInterrupt):
+            output.error("interrupted.")
+        raise
     except KeyboardInterrupt:
         output.error("interrupted.")
         sys.exit(130)
@@ -79,6 +109,12 @@ def _exit_code(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return UsageError.exit_code
     return error.exit_code if isinstance(error, Ip2pError) else 1
+
+
+def _comes_from(error: BaseException | None, cause: type[BaseException]) -> bool:
+    while error is not None and not isinstance(error, cause):
+        error = error.__context__
+    return error is not None
 
 
 def _message(error: Exception) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.stopping import end_at_once
 
 
 def train(
@@ -91,7 +92,7 @@ class _Stop:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self.is_requested and int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            raise KeyboardInterrupt
+            end_at_once(number)
         if not self.is_requested:
             self.is_requested = True
             self._output.say("stopping after this step, with a checkpoint; once more: at once, without one.")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from ip2p_cli.datagen.openai_client import OpenAIClient, check_address, completion_text
+from ip2p_cli.datagen.openai_client import OpenAIClient, check_address, completion_text, http_library
 
 _TIMEOUT = 120.0  # seconds
 _QUESTION = (
@@ -25,7 +27,7 @@ class VisionJudge:
     """A model that compares the two pictures of a pair; the key is OPENAI_API_KEY's.
 
     Attributes:
-        url: The endpoint's base, such as "http://localhost:8000/v1". Another text raises UsageError.
+        url: The endpoint's base, such as "http://localhost:8000/v1". UsageError for another text, or without httpx2.
         model: The model's name at the endpoint.
         tries: How often a pair is asked about before that fails.
         pause: Seconds before the second try.
@@ -37,8 +39,16 @@ class VisionJudge:
     pause: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check the address."""
+        """Check the address, and that there is what calls it."""
         check_address(self.url)
+        http_library()
+
+    def settings(self) -> dict[str, str]:
+        """What the scores depend on. The address is without name, password and query, which may hold a key."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        prompt = hashlib.sha256(_QUESTION.encode()).hexdigest()[:16]
+        return {"model": self.model, "url": f"{parts.scheme}://{host}{parts.path.rstrip('/')}", "prompt": prompt}
 
     def score(self, instruction: str, original: bytes, edited: bytes) -> float | None:
         """Score an edit.

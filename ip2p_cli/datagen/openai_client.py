@@ -46,10 +46,7 @@ class OpenAIClient:
         self, url: str, route: str, *, key_name: str = KEY_NAME, timeout: float = 60, tries: int = 6, pause: float = 0.5
     ) -> None:
         check_address(url)
-        try:
-            self._http: Any = importlib.import_module("httpx2")
-        except ImportError:
-            raise UsageError("this needs httpx2, which is not installed: pip install 'ip2p[llm]'") from None
+        self._http = http_library()
         self.url = url if url.endswith(f"/{route}") else f"{url.rstrip('/')}/{route}"
         self._tries, self._pause = tries, pause
         self._key_name, self._key = key_name, os.environ.get(key_name, "").strip()
@@ -114,6 +111,14 @@ class OpenAIClient:
     def _without_key(self, data: bytes) -> str:
         text = " ".join(data[:2000].decode("utf-8", "replace").split())
         return printable(text.replace(self._key, "…") if self._key else text)[:200]
+
+
+def http_library() -> Any:
+    """Import httpx2; raises UsageError where it is not installed."""
+    try:
+        return importlib.import_module("httpx2")
+    except ImportError:
+        raise UsageError("an endpoint needs httpx2, which is not installed: pip install 'ip2p[llm]'") from None
 
 
 def check_address(url: str) -> None:

@@ -68,7 +68,7 @@ class ScorerConfig:
             if folder is not None:
                 settings[name] = _identity(folder)
         if self.judge is not None:
-            settings["judge"] = self.judge.model
+            settings["judge"] = self.judge.settings()
         return settings
 
     def scorers(self, worker: int) -> list[Scorer]:

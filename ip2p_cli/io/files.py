@@ -10,6 +10,7 @@ import itertools
 import os
 import platform
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -123,6 +124,11 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     return descriptor
 
 
+def temporary_beside(path: Path) -> Path:
+    """Choose a new name beside `path`, which `sweep_temporary` knows; it tells the process that writes it."""
+    return path.with_name(f"{_TEMPORARY}{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
+
+
 def write_whole(path: Path, data: bytes, *, overwrite: bool) -> None:
     """Write a file whole or not at all; without `overwrite` an existing file stays, even one that appears meanwhile.
 
@@ -130,7 +136,7 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool) -> None:
     """
     # As with cp, a link stays a link: what it points to is replaced.
     target = Path(os.path.realpath(path)) if overwrite else path
-    temporary = target.with_name(f"{_TEMPORARY}{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
+    temporary = temporary_beside(target)
     with as_output_error(path):
         try:
             _write_new(temporary, data)
@@ -180,15 +186,15 @@ def as_output_error(path: Path) -> Iterator[None]:
 
 
 def sweep_temporary(folder: Path) -> int:
-    """Delete the temporary files that killed processes left in a folder; returns how many.
+    """Delete the temporary files and folders that killed processes left in a folder; returns how many.
 
-    A file goes if the process that wrote it ran on this machine and no longer does, or if it is older than a day.
+    One goes if the process that wrote it ran on this machine and no longer does, or if it is older than a day.
     """
     swept = 0
     for path in folder.glob(f"{_TEMPORARY}*.tmp"):
         with contextlib.suppress(OSError):
             if _is_left_behind(path):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 swept += 1
     return swept
 

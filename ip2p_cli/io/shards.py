@@ -14,26 +14,28 @@ import hashlib
 import io
 import json
 import os
-import secrets
 import tarfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeVar
+
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
 from ip2p_cli.errors import InputError, OutputError, UsageError
-from ip2p_cli.io.files import as_output_error, write_whole
+from ip2p_cli.io.files import as_output_error, open_regular, sweep_temporary, temporary_beside, write_whole
 from ip2p_cli.io.names import printable, reason
 
 ShardFormat = Literal["jsonl", "tar"]
 Row = Mapping[str, Any]
+Object = TypeVar("Object")
 
 MAX_PART = 64 << 20  # bytes of a row or of a picture
 _SETTINGS = "stage.json"
-_STALE_SECONDS = 3600  # a temporary file that was not written to for so long belongs to a process that died
+_MAX_SETTINGS = 1 << 20  # bytes of a marker or of stage.json
 _ADVICE = "delete its .done.json, then run the stage that writes it again"
 
 
@@ -41,12 +43,18 @@ _ADVICE = "delete its .done.json, then run the stage that writes it again"
 class Marker:
     """What a finished shard holds: digests of its bytes and of its `source`, and `counts` of dropped rows by reason."""
 
-    number: int
-    rows: int
+    number: NonNegativeInt
+    rows: NonNegativeInt
     sha256: str
     source: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+
+
+_MARKER_TYPE = TypeAdapter(Marker)
+_SETTINGS_TYPE = TypeAdapter(dict[str, Any])
+# What reading a file raises whose content has another shape; deeply nested JSON is a RuntimeError.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError, tarfile.TarError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +82,8 @@ class Shards:
 
     def done(self) -> dict[int, Marker]:
         """Markers of the finished shards, by number, in order."""
-        markers = map(_read_marker, sorted(self.folder.glob("*.done.json")))
-        return {marker.number: marker for marker in markers if marker and self.path(marker.number).is_file()}
+        markers = map(self._read_marker, sorted(self.folder.glob("*.done.json")))
+        return {marker.number: marker for marker in markers if marker}
 
     def begin(self, settings: Row, *, redo: bool = False) -> None:
         """Make the folder and note the settings of its shards; with `redo` delete the shards that it has.
@@ -104,10 +112,9 @@ class Shards:
     def about(self) -> dict[str, Any] | None:
         """The settings that `begin` noted, or None."""
         try:
-            settings = json.loads((self.folder / _SETTINGS).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError):
+            return _SETTINGS_TYPE.validate_json(_read_small(self.folder / _SETTINGS))
+        except (OSError, ValidationError):
             return None
-        return settings if isinstance(settings, dict) else None
 
     @contextmanager
     def writing(self, number: int, source: str = "", *, keep: bool = False) -> Iterator[ShardWriter]:
@@ -116,10 +123,7 @@ class Shards:
         Raises OutputError if the shard cannot be written; `keep` is that of `whole_file`.
         """
         began, path = time.monotonic(), self.path(number)
-        for temporary in self.folder.glob(f".{path.name}-*.tmp"):
-            with suppress(OSError):
-                if time.time() - temporary.stat().st_mtime > _STALE_SECONDS:
-                    temporary.unlink()
+        sweep_temporary(self.folder)
         with whole_file(path, keep=keep) as file:
             writer = ShardWriter(file, self.format)
             yield writer
@@ -136,10 +140,31 @@ class Shards:
 
     def marker(self, number: int) -> Marker:
         """Read a shard's marker. Raises InputError if the shard is not finished."""
-        marker = _read_marker(self.marker_path(number))
+        marker = self._read_marker(self.marker_path(number))
         if marker is None:
             raise InputError(f"{printable(self.path(number))} is not finished: run the stage that writes it again")
         return marker
+
+    def _read_marker(self, path: Path) -> Marker | None:
+        """The marker in a file; None where it is damaged, or is not of a shard that exists."""
+        try:
+            marker = _MARKER_TYPE.validate_json(_read_small(path), strict=True)
+            # No row is shorter than a byte: a marker of another file does not decide how much work there is.
+            fits = marker.rows <= self.path(marker.number).stat().st_size
+        except (OSError, ValidationError):
+            return None
+        return marker if fits and path == self.marker_path(marker.number) else None
+
+    def objects(self, number: int, kind: type[Object]) -> Iterator[Object]:
+        """Iterate over a shard's rows as objects of a dataclass. Raises InputError if a row has another shape."""
+        path, adapter = self.path(number), TypeAdapter(kind)
+        for row in self.rows(number):
+            try:
+                yield adapter.validate_python(row)
+            except ValidationError as error:
+                first = error.errors()[0]
+                why = printable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+                raise InputError(f"{printable(path)} is damaged ({why}): {_ADVICE}") from error
 
     def rows(self, number: int) -> Iterator[dict[str, Any]]:
         """Iterate over a shard's rows, without pictures. Raises InputError if it cannot be read."""
@@ -154,7 +179,7 @@ class Shards:
                 return
             with path.open("rb") as file:
                 for line in file:
-                    yield Sample(row=json.loads(line))
+                    yield Sample(row=read_object(line))
 
 
 class ShardWriter:
@@ -164,7 +189,8 @@ class ShardWriter:
         self.rows, self.counts = 0, Counter[str]()
         self._file = _HashedFile(file)
         sink: Any = self._file
-        self._tar = tarfile.TarFile.open(fileobj=sink, mode="w|") if shard_format == "tar" else None
+        # Not "w|": its destructor would write what is left, and print a traceback where the disk is full.
+        self._tar = tarfile.TarFile(fileobj=sink, mode="w") if shard_format == "tar" else None
 
     @property
     def sha256(self) -> str:
@@ -205,7 +231,7 @@ def whole_file(path: Path, *, keep: bool = False) -> Iterator[IO[bytes]]:
     Raises:
         OutputError: The file cannot be written, or with `keep` one with other bytes has its name.
     """
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path)
     with as_output_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -226,18 +252,26 @@ def reading(path: Path, advice: str = "check the dataset") -> Iterator[None]:
     """Turn whatever reading a file of a dataset raises into an InputError of one line that ends with `advice`."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
+    except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"{printable(path)}: {reason(error)}: {advice}") from error
         why = printable((str(error).splitlines() or [type(error).__name__])[0][:150])
         raise InputError(f"{printable(path)} is damaged ({why}): {advice}") from error
 
 
+def read_object(data: bytes) -> dict[str, Any]:
+    """Read a JSON object; raises ValueError for another value."""
+    value = json.loads(data)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
 class _HashedFile:
     """A file to write to that hashes what is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.digest = file, hashlib.sha256()
+        self._file, self.digest, self.tell = file, hashlib.sha256(), file.tell
 
     def write(self, data: bytes) -> int:
         self.digest.update(data)
@@ -257,12 +291,10 @@ def _tar_samples(path: Path, pictures: bool) -> Iterator[Sample]:
             assert content is not None
             files[name] = content.read()
             if name == "json":  # the last file of a row
-                yield Sample(row=json.loads(files.pop("json")), pictures=files)
+                yield Sample(row=read_object(files.pop("json")), pictures=files)
                 files = {}
 
 
-def _read_marker(path: Path) -> Marker | None:
-    try:
-        return Marker(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
-        return None
+def _read_small(path: Path) -> bytes:
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read(_MAX_SETTINGS)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.tables import TABLE_ENDINGS, pyarrow, read_rows, reading
 from ip2p_cli.suggest import did_you_mean
+
+Item = TypeVar("Item")
 
 CAPTION_COLUMNS = ("caption", "input", "text", "prompt", "original_prompt", "TEXT")  # in the order they are looked for
 
@@ -122,7 +125,7 @@ def _parquet_texts(path: Path, column: str | None) -> Iterator[str]:
 def _dataset_texts(folder: Path, column: str | None) -> Iterator[str]:
     """The texts of a folder that `datasets.save_to_disk` wrote; splits follow each other."""
     if (folder / "dataset_dict.json").is_file():
-        for split in _read_object(folder / "dataset_dict.json").get("splits", []):
+        for split in _read_list(folder / "dataset_dict.json", "splits", str):
             yield from _dataset_texts(folder / Path(str(split)).name, column)
         return
     if not (folder / "state.json").is_file():
@@ -130,8 +133,8 @@ def _dataset_texts(folder: Path, column: str | None) -> Iterator[str]:
             f"{printable(folder)} was not written by datasets.save_to_disk (it has no state.json); for a folder of "
             f"photos give photos:{printable(folder)}"
         )
-    for part in _read_object(folder / "state.json").get("_data_files", []):
-        path = folder / Path(str(part["filename"])).name
+    for part in _read_list(folder / "state.json", "_data_files", dict[str, str]):
+        path = folder / Path(part.get("filename", "")).name
         with _reading_arrow(path), pyarrow().memory_map(str(path)) as mapped:
             stream = pyarrow(".ipc").open_stream(mapped)
             yield from _column(stream, choose_column(stream.schema.names, column, path))
@@ -144,14 +147,13 @@ def _column(batches: Iterable[Any], name: str) -> Iterator[str]:
                 yield "" if value is None else str(value)
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _read_list(path: Path, name: str, item: type[Item]) -> list[Item]:
+    """The list in a JSON object's field; empty where there is no such field."""
     try:
-        value = json.loads(path.read_text("utf-8"))
-        if isinstance(value, dict):
-            return value
-        raise ValueError("not a JSON object")
-    except ValueError as error:
-        raise InputError(f"{printable(path)} is damaged ({error}): save the dataset again") from error
+        value = TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+        return TypeAdapter(list[item]).validate_python(value.get(name, []))  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise InputError(f"{printable(path)} is damaged ({error.errors()[0]['msg']}): save it again") from error
 
 
 @contextmanager

@@ -87,6 +87,14 @@ def map_on_processes(make: MakeWorker[Task, Result], tasks: Sequence[Task], work
                 yield done, outcome.result()
 
 
+def ray_library() -> Any:
+    """Import Ray; raises UsageError where it is not installed."""
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise UsageError("--engine ray needs Ray, which is not installed: pip install 'ip2p[ray]'") from None
+
+
 def map_on_ray(
     make: MakeWorker[Task, Result], tasks: Sequence[Task], workers: int | None = None
 ) -> Results[Task, Result]:
@@ -95,10 +103,7 @@ def map_on_ray(
     RAY_ADDRESS names a running cluster; without it one is started on this machine for the length of the call. A worker
     that dies is started again and its task repeated once.
     """
-    try:
-        ray: Any = importlib.import_module("ray")
-    except ImportError:
-        raise UsageError("--engine ray needs Ray, which is not installed: pip install 'ip2p[ray]'") from None
+    ray = ray_library()
     started = not ray.is_initialized()
     if started:
         address = os.environ.get("RAY_ADDRESS")

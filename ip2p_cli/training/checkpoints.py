@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import re
@@ -17,7 +18,8 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from pydantic import ValidationError
 
-from ip2p_cli.errors import TrainingError
+from ip2p_cli.errors import OutputError, TrainingError
+from ip2p_cli.io.names import reason
 from ip2p_cli.io.train_recipes import TrainRecipe
 
 KEPT = 2  # the newest, and the one before it
@@ -101,7 +103,6 @@ def save(folder: Path, step: int, state: TrainState) -> None:
         part = target.with_suffix(".part")
         for unfinished in (target, *target.parent.glob("*.part")):
             shutil.rmtree(unfinished, ignore_errors=True)
-        part.mkdir(parents=True)
         tensors = {
             "unet": accelerator.unwrap_model(state.unet).state_dict(),
             "ema": state.ema.state_dict(),
@@ -109,11 +110,19 @@ def save(folder: Path, step: int, state: TrainState) -> None:
         }
         if accelerator.scaler is not None:
             tensors["scaler"] = accelerator.scaler.state_dict()
-        with (part / "state.pt").open("wb") as file:
-            torch.save(tensors, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+        try:
+            part.mkdir(parents=True)
+            with (part / "state.pt").open("wb") as file:
+                torch.save(tensors, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        except (OSError, RuntimeError) as error:  # torch turns a write that fails into a RuntimeError
+            why = reason(error) if isinstance(error, OSError) else str(error).split("\n")[0]
+            shutil.rmtree(part, ignore_errors=True)
+            raise OutputError(
+                f"{target} cannot be written ({why}): free some space, and the same command goes on"
+            ) from error
         for _, old in complete(folder)[:-KEPT]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
@@ -145,15 +154,22 @@ def restore(folder: Path, state: TrainState) -> int:
     return step
 
 
+def _step_of(line: str) -> float:
+    """The step of a line of the log; infinity for a line that was not written whole."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return math.inf
+
+
 class Log:
     """The file `log.jsonl`, one line a step; lines after the checkpoint that a run resumes from are removed."""
 
     def __init__(self, path: Path, steps_done: int) -> None:
         """Open the log at `path` for a run that has done `steps_done` steps."""
         self.path = path
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        # A line that was being written when the process died has no end.
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= steps_done]
+        lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+        kept = [line for line in lines if _step_of(line) <= steps_done]
         _write_text(path, "".join(line + "\n" for line in kept))
 
     def add(self, **row: float) -> None:

@@ -34,12 +34,13 @@ from ip2p_cli.diffusion.loss import (
     weighted_mse,
 )
 from ip2p_cli.errors import TrainingError
+from ip2p_cli.io.locks import locked_folder
 from ip2p_cli.io.train_recipes import TrainRecipe
 from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.save import save_editor
 from ip2p_cli.training import checkpoints
 from ip2p_cli.training.checkpoints import TrainState
-from ip2p_cli.training.data import Batches, TensorBatch, open_data
+from ip2p_cli.training.data import Batches, TensorBatch, TrainData, open_data
 from ip2p_cli.training.grids import draw_grid
 from ip2p_cli.training.schedule import learning_rate_factor, stage_at
 from ip2p_cli.training.start import check_shapes, model_card, start_editor
@@ -100,9 +101,18 @@ def train(recipe: TrainRecipe, folder: Path, *, stop: Callable[[], bool], say: S
     Raises:
         UsageError: The recipe names no data, or settings that are not possible.
         TrainingError: `folder` holds a run of another recipe, or the numbers overflow.
+        OutputError: Another process trains into `folder`, or it cannot be written.
     """
     data = open_data(recipe)
     accelerator = _accelerator(recipe)
+    fix = "wait for it to end, or give another --out"
+    with locked_folder(folder, fix) if accelerator.is_main_process else nullcontext():
+        yield from _train(recipe, folder, data, accelerator, stop, say)
+
+
+def _train(
+    recipe: TrainRecipe, folder: Path, data: TrainData, accelerator: Accelerator, stop: Callable[[], bool], say: Say
+) -> Iterator[TrainStep]:
     main = accelerator.is_main_process
     say = say if main else _silent
     with accelerator.main_process_first():  # the other processes read what it has written

@@ -41,7 +41,7 @@ def test_all_is_well(ip2p: Run, tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     checks = {check["name"]: check for check in map(json.loads, out.splitlines())}
     wanted = ["python", "torch", "device", "dtype", "threads", "memory", "cache", "home", "network", "config"]
-    assert list(checks) == [*wanted, *(f"extra {name}" for name in doctor.EXTRAS), "edit"]
+    assert list(checks) == [*wanted, *(f"extra {name}" for name in doctor.extras()), "edit"]
     assert not any(check["state"] == "fail" for check in checks.values())
     assert all(check["fix"] for check in checks.values() if check["state"] != "ok")
     assert checks["network"]["facts"] == {"offline": True}
@@ -77,3 +77,20 @@ def test_a_cache_that_is_a_file_in_a_folder(ip2p: Run, tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("no folder")
     _, out, _ = ip2p()
     assert "(0.0 GB)" in next(line for line in out.splitlines() if " cache " in line)
+
+
+def test_the_extras_are_those_of_the_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tomllib
+
+    from ip2p_cli.doctor import _USES, _extra, extras
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    declared = project["optional-dependencies"]
+    assert set(extras()) == set(_USES) == set(declared) - {"test"}
+    for name in extras():
+        packages = _extra(name).facts["packages"]
+        assert [requirement.split(">")[0] for requirement in declared[name]] == packages
+    monkeypatch.setattr("ip2p_cli.doctor._is_installed", lambda requirement: False)
+    check = _extra("data")
+    assert check.fix == "if you want that: pip install 'ip2p[data]'"
+    assert check.text.startswith("pyarrow not installed: reads and writes datasets")

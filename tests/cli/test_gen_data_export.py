@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,6 +105,15 @@ def test_two_workers(ip2p: Run, data: Path, layout: str, tmp_path: Path) -> None
     assert files_of(one) == files_of(two)
 
 
+HALF_WRITTEN = """
+import sys
+from pathlib import Path
+from ip2p_cli.io.files import temporary_beside
+
+temporary_beside(Path(sys.argv[1])).write_bytes(b"half")
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_killed_and_run_again(ip2p: Run, tmp_path: Path, layout: str) -> None:
@@ -114,8 +124,7 @@ def test_killed_and_run_again(ip2p: Run, tmp_path: Path, layout: str) -> None:
     words = ["gen-data", "export", str(data), "-o", str(out), "--format", layout, "--per-file", "1"]
     kill_when([sys.executable, "-m", "ip2p_cli", *words], out / ".export" / "00003.done.json")
     assert not (out / "README.md").exists()
-    left = {"shards": ".00059.tar", "original": ".0000059", "parquet": "data/.train-00059-of-00060.parquet"}
-    (out / f"{left.get(layout, '.train-000059.tar')}-0123abcd.tmp").write_bytes(b"half")
+    subprocess.run([sys.executable, "-c", HALF_WRITTEN, str(out / ("data" if layout == "parquet" else "") / "x")])
     exported(ip2p, data, layout, "--per-file", 1, out=out)
     assert files_of(out) == files_of(whole)
 

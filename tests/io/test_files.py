@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -78,7 +79,8 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     assert sweep_temporary(tmp_path / "none") == 0
 
 
-def test_what_cannot_be_deleted_stops_nothing(tmp_path: Path) -> None:
+def test_what_cannot_be_deleted_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.rmtree", mock.Mock(side_effect=OSError))
     yesterday = time.time() - 25 * 3600
     for name in ("a", "b", "c"):
         (tmp_path / f".ip2p-{name}.tmp").touch()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 import tarfile
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ip2p_cli.errors import InputError, OutputError, UsageError
-from ip2p_cli.io.shards import Sample, Shards
+from ip2p_cli.io.files import as_output_error
+from ip2p_cli.io.shards import Sample, Shards, ShardWriter
+from ip2p_cli.types import Caption
 
 ROWS = [{"key": "a", "caption": "a cät"}, {"key": "b", "caption": "dogs\nand more"}]
 
@@ -103,3 +107,63 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, rows: lis
         for row in rows:
             writer.add(json.loads(json.dumps(row)))
     assert list(shards.rows(0)) == rows
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        DEEP,
+        b"3",
+        b"[]",
+        b"{}",
+        b'{"number": "0", "rows": 1, "sha256": ""}',
+        b'{"number": 0, "rows": -1, "sha256": ""}',
+        b'{"number": 0, "rows": 1000000000000, "sha256": ""}',
+        b'{"number": 7, "rows": 1, "sha256": ""}',
+        b'{"number": 0, "rows": 1, "sha256": "", "counts": {"a": []}}',
+    ],
+)
+def test_a_marker_of_another_shape_marks_nothing(tmp_path: Path, marker: bytes) -> None:
+    shards = Shards(folder=tmp_path)
+    with shards.writing(0) as writer:
+        writer.add({"a": 1})
+    assert list(shards.done()) == [0]
+    shards.marker_path(0).write_bytes(marker)
+    assert shards.done() == {}
+    with pytest.raises(InputError, match="is not finished"):
+        shards.marker(0)
+
+
+@pytest.mark.parametrize("settings", [DEEP, b"3", b"[1]", b"\xff"])
+def test_settings_of_another_shape_are_none(tmp_path: Path, settings: bytes) -> None:
+    (tmp_path / "stage.json").write_bytes(settings)
+    assert Shards(folder=tmp_path).about() is None
+
+
+@pytest.mark.parametrize("line", [DEEP, b"3", b'{"key": 1}', b'{"key": "a", "caption": []}'])
+def test_rows_of_another_shape_are_damage(tmp_path: Path, line: bytes) -> None:
+    shards = Shards(folder=tmp_path)
+    shards.path(0).write_bytes(line + b"\n")
+    with pytest.raises(InputError, match="is damaged") as error:
+        list(shards.objects(0, Caption))
+    assert "\n" not in str(error.value)
+
+
+def test_a_full_disk_is_one_error_and_no_destructor_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        def tell(self) -> int:
+            return 0
+
+    with pytest.raises(OutputError, match="no space left"), as_output_error(tmp_path):
+        ShardWriter(Full(), "tar").add({"key": "a"}, {"original.jpg": b"x" * 10})  # type: ignore[arg-type]
+    gc.collect()
+    assert unraisable == []

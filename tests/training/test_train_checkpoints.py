@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 
-from ip2p_cli.errors import TrainingError
+from ip2p_cli.errors import OutputError, TrainingError
 from ip2p_cli.training import checkpoints
 from tests.train_runs import make_recipe, silent
 
@@ -128,3 +129,24 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text("[]")
     with pytest.raises(TrainingError, match="not the recipe of a run"):
         checkpoints.check_recipe(tmp_path, changed(), silent)
+
+
+def test_a_checkpoint_on_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("PytorchStreamWriter failed writing file\nmore")
+
+    accelerator = mock.Mock(is_main_process=True, scaler=None)
+    state = checkpoints.TrainState(accelerator=accelerator, unet=mock.Mock(), ema=mock.Mock(), optimizer=mock.Mock())
+    monkeypatch.setattr("torch.save", full)
+    with pytest.raises(OutputError, match="step-0000003 cannot be written .PytorchStreamWriter failed") as error:
+        checkpoints.save(tmp_path, 3, state)
+    assert "\n" not in str(error.value)
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "3}", "{}", '{"step": "x"}', "{half"])
+def test_a_log_with_a_damaged_line_goes_on(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n' + line + '\n{"step": 2}\n{"step": 3}\n')
+    checkpoints.Log(path, 2).add(step=3)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n{"step": 3}\n'

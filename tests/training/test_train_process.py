@@ -104,3 +104,30 @@ def test_two_processes(config: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     assert weights(out)
+
+
+def test_two_processes_into_one_folder(config: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = launch(command(config, out))
+    wait_for_checkpoint(first, out)
+    first.send_signal(signal.SIGSTOP)  # it may not end before the second begins
+    second = launch(command(config, out))
+    errors = second.communicate()[1]
+    first.send_signal(signal.SIGCONT)
+    assert (second.returncode, errors.count("\n")) == (4, 1), errors
+    assert f"process {first.pid} on " in errors
+    assert "give another --out" in errors
+    assert first.communicate() is not None
+    assert first.returncode == 0
+    assert (out / "log.jsonl").read_text() == (whole / "log.jsonl").read_text()
+
+
+def test_a_second_ctrl_c_ends_at_once(config: Path, tmp_path: Path) -> None:
+    process = launch(command(config, tmp_path / "run"))
+    wait_for_checkpoint(process, tmp_path / "run")
+    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate()[1]
+    assert process.returncode in (-signal.SIGINT, 130), errors
+    assert "Traceback" not in errors
+    assert "terminate called" not in errors

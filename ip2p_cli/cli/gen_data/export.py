@@ -28,9 +28,9 @@ def export(
     original is the authors' layout, parquet that of the published dataset. The same command continues a run that was
     stopped.
     """
-    from ip2p_cli.datagen.dataset.tables import pyarrow
     from ip2p_cli.datagen.export.plan import plan_export
     from ip2p_cli.datagen.export.write import finish_export, run_export
+    from ip2p_cli.io.tables import pyarrow
 
     output, config = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
     if layout == "parquet":

@@ -99,13 +99,15 @@ def pairs(
     from ip2p_cli.datagen.scores import ScorerConfig
     from ip2p_cli.datagen.selection import Thresholds
     from ip2p_cli.datagen.stages import tasks_of
+    from ip2p_cli.diffusion.samplers import find_sampler
     from ip2p_cli.io.range_args import read_range
     from ip2p_cli.io.shards import Shards
     from ip2p_cli.models.clip import find_clip
 
     output = Output(json=json, quiet=quiet)
-    painter = painter or ("prompt2prompt" if model else "looks")
-    spec = _spec(painter, model)
+    worker_config = workers_of(workers, engine, shard)
+    painter = painter or default_painter(model)
+    spec = spec_of(painter, model)
     settings = PairSettings(
         **_preset(preset, painter, candidates=candidates, steps=steps, side=resolution, sampler=sampler),
         share=read_range(share, "--p"),
@@ -126,7 +128,8 @@ def pairs(
         check = MakeFilter(measures=ScorerConfig(clip=find_clip(clip), device=device), bounds=bounds)
         settings = replace(settings, stop=check.settings())
     if spec is not None:
-        settings = replace(settings, **_model_settings(spec, vae, settings.sampler))
+        find_sampler(settings.sampler)
+        settings = replace(settings, **model_settings(spec, vae))
     make = MakePairs(
         triplets=Shards(folder=data / "triplets"),
         pairs=Shards(folder=data / "pairs", format="tar"),
@@ -142,10 +145,16 @@ def pairs(
         return
     tasks = tasks_of(make.triplets, triplets_per_shard)
     make.pairs.begin(asdict(settings), redo=redo)
-    run_shown(make.pairs, tasks, make, workers_of(workers, engine, shard), output, redo=redo)
+    run_shown(make.pairs, tasks, make, worker_config, output, redo=redo)
 
 
-def _spec(painter: str, model: str | None) -> ModelSpec | None:
+def default_painter(model: str | None) -> str:
+    """The painter where none is named."""
+    return "prompt2prompt" if model else "looks"
+
+
+def spec_of(painter: str, model: str | None) -> ModelSpec | None:
+    """The model that a painter works with, if any; raises UsageError where the two do not go together."""
     from ip2p_cli.datagen.pairs.settings import check_painter
 
     check_painter(painter)
@@ -173,12 +182,10 @@ def _preset(preset: str | None, painter: str, **chosen: Any) -> dict[str, Any]:
     return {"painter": painter, **PRESETS[preset or "balanced"], **looks, **given}
 
 
-def _model_settings(spec: ModelSpec, vae: str | None, sampler: str) -> dict[str, Any]:
+def model_settings(spec: ModelSpec, vae: str | None) -> dict[str, Any]:
     """The model's name, licence and the digest of its weights, since other weights make other pairs."""
-    from ip2p_cli.diffusion.samplers import find_sampler
     from ip2p_cli.models.fingerprint import fingerprint
 
-    find_sampler(sampler)
     name = Path(spec.name).name if Path(spec.name).is_absolute() else spec.name
     return {"model": name, "weights": fingerprint(spec, (), vae), "licence": spec.licence}
 

@@ -14,6 +14,7 @@ from ip2p_cli.cli.gen_data import options as gen
 from ip2p_cli.cli.gen_data.captions import captions
 from ip2p_cli.cli.gen_data.export import export
 from ip2p_cli.cli.gen_data.filter import filter_pairs
+from ip2p_cli.cli.gen_data.needs import check_needs
 from ip2p_cli.cli.gen_data.pairs import Plan, pairs
 from ip2p_cli.cli.gen_data.triplets import triplets
 from ip2p_cli.cli.output import Output
@@ -69,6 +70,8 @@ def run(
         pairs(**stages.get("pairs", {}), **shared, plan=True)
         return
     stages.get("export", {}).setdefault("out", data / "export")
+    for name, settings in stages.items():
+        check_needs(name, STAGES[name], {**settings, "workers": workers, "engine": engine})
     for name, settings in stages.items():
         output.say(f"{name}:")
         parameters = inspect.signature(STAGES[name]).parameters

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def workers_of(workers: int | None, engine: EngineName, shard: str | None) -> WorkerConfig:
     """Who does the work, from --workers, --engine and --shard."""
     from ip2p_cli.datagen.stages import WorkerConfig
+    from ip2p_cli.jobs.workers import ray_library
 
+    if engine == "ray":
+        ray_library()  # fails before anything is written if it is not installed
     return WorkerConfig(workers=workers, engine=engine, part=part_of(shard) or (1, 1))
 
 

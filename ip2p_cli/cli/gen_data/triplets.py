@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from ip2p_cli.cli import options as shared
 from ip2p_cli.cli.gen_data import options
 from ip2p_cli.cli.gen_data.running import run_shown, workers_of
 from ip2p_cli.cli.output import Output
+from ip2p_cli.io.shards import read_object, reading
 
 
 def triplets(
@@ -48,7 +48,7 @@ def triplets(
     """
     from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, triplet_stage
 
-    output = Output(json=json, quiet=quiet)
+    output, config = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
     settings = TripletSettings(
         writer=writer,
         seed=seed,
@@ -73,7 +73,7 @@ def triplets(
     )
     stage = triplet_stage(data, settings, endpoint, redo=redo)
     try:
-        run_shown(*stage, workers_of(workers, engine, shard), output, redo=redo)
+        run_shown(*stage, config, output, redo=redo)
     finally:
         if writer == "endpoint":
             _print_usage(data / "triplets", price_in, price_out, output)
@@ -83,7 +83,8 @@ def _print_usage(folder: Path, price_in: float, price_out: float, output: Output
     """The calls and tokens of all shards in the folder, by the endpoint's own counts."""
     totals: Counter[str] = Counter()
     for path in folder.glob("*.usage.json"):
-        totals.update(json_module.loads(path.read_text("utf-8")))
+        with reading(path):
+            totals.update({name: int(count) for name, count in read_object(path.read_bytes()).items()})
     cost = (totals["tokens_in"] * price_in + totals["tokens_out"] * price_out) / 1e6
     text = f"{totals['calls']} calls, {totals['tokens_in']} tokens in, {totals['tokens_out']} out"
     output.say(text + (f", cost {cost:.4f}" if price_in or price_out else ""))

@@ -13,7 +13,7 @@ from ip2p_cli.errors import InputError
 from ip2p_cli.folders import expand_home
 from ip2p_cli.io.inputs import PHOTO_ENDINGS
 from ip2p_cli.io.names import printable
-from ip2p_cli.io.tables import reading
+from ip2p_cli.io.tables import pyarrow, reading
 from ip2p_cli.io.text_readers import fingerprint, read_texts
 
 PHOTOS = "photos:"
@@ -68,10 +68,21 @@ class Source:
             return _captions_of_photos(self.path)
         return (FoundCaption(text=text) for text in read_texts(self.path, self.column))
 
-    def fingerprint(self) -> str:
-        """A hash that tells sources apart. Raises InputError where there is nothing to read."""
+    def check(self) -> None:
+        """Check that there is something to read, and what reads it.
+
+        Raises:
+            InputError: There is no such file or folder.
+            UsageError: pyarrow is needed, and not installed.
+        """
         if not self.path.exists():
             raise InputError(f"{printable(self.path)}: no such file or folder: check the path")
+        if not self.photos and (self.path.suffix.lower() == ".parquet" or self.path.is_dir()):
+            pyarrow()
+
+    def fingerprint(self) -> str:
+        """A hash that tells sources apart. Raises InputError where there is nothing to read."""
+        self.check()
         if not self.photos:
             return fingerprint(self.path)
         digest = hashlib.sha256()

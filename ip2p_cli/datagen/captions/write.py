@@ -20,6 +20,7 @@ from ip2p_cli.datagen.captions.sources import FoundCaption, Source
 from ip2p_cli.datagen.stages import key_of
 from ip2p_cli.errors import InputError, OutputError
 from ip2p_cli.io.files import as_output_error, write_whole
+from ip2p_cli.io.locks import locked_folder
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.shards import Marker, Shards, ShardWriter
 from ip2p_cli.types import Caption
@@ -68,6 +69,12 @@ def write_captions(
     """
     settings = settings or CaptionSettings()
     shards = Shards(folder=data / "captions")
+    source.check()  # before the folder is made
+    with locked_folder(shards.folder):
+        yield from _write(source, shards, settings, redo)
+
+
+def _write(source: Source, shards: Shards, settings: CaptionSettings, redo: bool) -> Iterator[tuple[Marker, bool]]:
     in_language, method = language_check(settings.language)
     about = {"source": source.path.name, "fingerprint": source.fingerprint(), "column": source.column}
     shards.begin(about | {"language_by": method} | asdict(settings), redo=redo)
@@ -184,7 +191,7 @@ def _finished_count(folder: Path) -> int | None:
     """The number of shards that a finished pass wrote; None where no pass has finished."""
     try:
         return int(json.loads((folder / _FINISHED).read_text("utf-8"))["shards"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

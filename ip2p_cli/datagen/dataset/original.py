@@ -18,7 +18,7 @@ from ip2p_cli.datagen.dataset.base import Groups, PairSet, groups_of
 from ip2p_cli.datagen.dataset.columns import METADATA_NAMES, PICTURES, PROMPT_NAMES
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.names import printable
-from ip2p_cli.io.shards import MAX_PART, Sample, reading
+from ip2p_cli.io.shards import MAX_PART, Sample, read_object, reading
 
 SEEDS, PROMPT, METADATA = "seeds.json", "prompt.json", "metadata.jsonl"
 
@@ -34,8 +34,9 @@ class OriginalPairs(PairSet):
         self._folders: list[str] = []
         folders, seeds = array("q"), array("q")
         for name, its_seeds in _listed(root / SEEDS):
+            with reading(root / SEEDS):
+                seeds.extend(its_seeds)
             folders.extend([len(self._folders)] * len(its_seeds))
-            seeds.extend(its_seeds)
             self._folders.append(name)
         self._folder_of, self._seeds = np.array(folders, np.int64), np.array(seeds, np.int64)
 
@@ -56,7 +57,7 @@ class OriginalPairs(PairSet):
                 row |= {ours: metadata[theirs] for ours, theirs in METADATA_NAMES.items() if theirs in metadata}
                 row |= {name: value for name, value in metadata.items() if name not in METADATA_NAMES.values()}
         with reading(folder / PROMPT):
-            prompt = json.loads(_bytes(folder / PROMPT))
+            prompt = read_object(_bytes(folder / PROMPT))
             prompt.setdefault("input", prompt.get("caption"))  # its name in other data of the authors
         row |= {ours: prompt.get(theirs) for ours, theirs in PROMPT_NAMES.items()}
         files = {name: folder / f"{seed}_{number}.jpg" for number, name in enumerate(PICTURES)} if pictures else {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -14,16 +12,10 @@ from typing import Any
 from ip2p_cli.datagen.dataset.base import Groups, PairSet, groups_of
 from ip2p_cli.datagen.dataset.columns import NEEDED_COLUMNS, PICTURE_COLUMNS, REST_COLUMN, TEXT_COLUMNS
 from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.io.files import path_inside
 from ip2p_cli.io.names import printable
-from ip2p_cli.io.shards import Sample, reading
-
-
-def pyarrow(module: str = "") -> Any:
-    """Import pyarrow, or a module of it such as ".parquet". Raises UsageError if it is not installed."""
-    try:
-        return importlib.import_module(f"pyarrow{module}")
-    except ImportError:
-        raise UsageError("parquet needs pyarrow, which is not installed: pip install 'ip2p[data]'") from None
+from ip2p_cli.io.shards import MAX_PART, Sample, read_object, reading
+from ip2p_cli.io.tables import pyarrow
 
 
 class ParquetPairs(PairSet):
@@ -69,21 +61,19 @@ class ParquetPairs(PairSet):
         if not 0 <= index < len(self):
             raise IndexError(index)
         part = bisect_right(self._starts, index) - 1
-        columns: dict[str, Any] = self._group(part, pictures).slice(index - self._starts[part], 1).to_pylist()[0]
-        files: dict[str, Any] = {
-            name: (columns.pop(column, None) or {}).get("bytes") for column, name in PICTURE_COLUMNS.items()
-        }
-        missing = [name for name, data in files.items() if not isinstance(data, bytes)] if pictures else []
-        if missing:
-            raise InputError(f"{printable(self._parts[part][0])}: pair {index} has no {missing[0]}: check the dataset")
+        path, table = self._parts[part][0], self._group(part, pictures)
+        with reading(path):
+            columns: dict[str, Any] = table.slice(index - self._starts[part], 1).to_pylist()[0]
+        cells = {column: columns.pop(column, None) for column in PICTURE_COLUMNS}
+        files = {PICTURE_COLUMNS[c]: _picture_bytes(cell, path, c, index) for c, cell in cells.items() if pictures}
         try:
-            rest = json.loads(columns.pop(REST_COLUMN, None) or "{}")
-        except ValueError:
+            rest = read_object(columns.pop(REST_COLUMN, None) or b"{}")
+        except (ValueError, TypeError, RecursionError):
             rest = {}
         row = {"key": str(index), "triplet": str(index), **rest}
         row |= {TEXT_COLUMNS.get(name, name): value for name, value in columns.items() if value is not None}
         texts = {field: row.get(field) for column, field in TEXT_COLUMNS.items() if column in columns}
-        return Sample(row=row | texts, pictures=files if pictures else {})
+        return Sample(row=row | texts, pictures=files)
 
     def _group(self, part: int, pictures: bool) -> Any:
         """The table of a row group, with or without the columns of pictures."""
@@ -96,3 +86,25 @@ class ParquetPairs(PairSet):
                 # use_threads: pyarrow's threads do not exist in a forked process.
                 self._last = (wanted, file.read_row_group(group, columns=names, use_threads=False))
         return self._last[1]
+
+
+def _picture_bytes(cell: Any, table: Path, column: str, index: int) -> bytes:
+    """The encoded picture of a cell: {"bytes": …, "path": …}, as the datasets library has it, or either of them.
+
+    A path is relative to the table's folder, and may not leave it. Raises InputError where there is no picture.
+    """
+    if isinstance(cell, dict):
+        cell = cell.get("bytes") or cell.get("path")
+    if isinstance(cell, bytes) and cell:
+        return cell
+    where = f"{printable(table)}, pair {index}: column {column}"
+    if not isinstance(cell, str) or not cell:
+        raise InputError(f"{where} holds no picture: give encoded bytes, {{bytes, path}}, or a path")
+    try:
+        path = path_inside(table.parent, cell)
+    except UsageError as error:
+        raise InputError(f"{where}: {printable(cell)} is not a path inside the table's folder") from error
+    with reading(path, f"see {where}"):
+        if not path.is_file() or path.stat().st_size > MAX_PART:
+            raise InputError(f"{where}: {printable(cell)} is no file of a picture")
+        return path.read_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from ip2p_cli.datagen.dataset.base import Groups, PairSet, group_of, triplet_in
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.names import printable
-from ip2p_cli.io.shards import MAX_PART, Sample, Shards, reading
+from ip2p_cli.io.shards import MAX_PART, Sample, Shards, read_object, reading
 
 _PARTS = ("json", "original", "edited")
 _WIDTH = 2 + 2 * len(_PARTS)  # number of the tar, offset of the scores or -1, then offset and length of each part
@@ -60,11 +59,11 @@ class TarPairs(PairSet):
                 parts.append(file.read(size))
                 if not pictures:
                     break
-            row = json.loads(parts[0])
+            row = read_object(parts[0])
         if self._kept is not None:
             with reading(self._kept[number]), self._kept[number].open("rb") as file:
                 file.seek(scores)
-                row |= json.loads(file.readline(MAX_PART))
+                row |= read_object(file.readline(MAX_PART))
         return Sample(
             row=row, pictures={f"{name}.jpg": data for name, data in zip(_PARTS[1:], parts[1:], strict=False)}
         )
@@ -108,6 +107,6 @@ def _offsets_of_rows(path: Path) -> dict[str, int]:
     offsets, offset = {}, 0
     with reading(path, "delete its .done.json, then filter again"), path.open("rb") as file:
         for line in file:
-            offsets[str(json.loads(line)["key"])] = offset
+            offsets[str(read_object(line)["key"])] = offset
             offset += len(line)
     return offsets

@@ -8,8 +8,8 @@ from typing import IO, Any
 
 from ip2p_cli.datagen.dataset.base import in_batches
 from ip2p_cli.datagen.dataset.columns import COLUMN_TYPES, PICTURE_COLUMNS, REST_COLUMN, TEXT_COLUMNS
-from ip2p_cli.datagen.dataset.tables import pyarrow
 from ip2p_cli.io.shards import Sample
+from ip2p_cli.io.tables import pyarrow
 
 ROW_GROUP = 32  # rows: what has to be read to see one pair
 

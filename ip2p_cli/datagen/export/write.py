@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +19,10 @@ from ip2p_cli.datagen.export.plan import ExportPlan
 from ip2p_cli.datagen.export.writers import write_part
 from ip2p_cli.datagen.stages import Task, Work, WorkerConfig, run_stage
 from ip2p_cli.errors import OutputError
-from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.files import sweep_temporary, write_whole
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.shards import Marker, Shards
 
-# What `whole_file` and the writer of folders call files that are not finished.
-_TEMPORARY = r"\.(\d{5}\.tar|(train|test)-[\w.-]+|\d{7})-[0-9a-f]{8}\.tmp"
 LEDGER = ".export"
 
 
@@ -64,12 +60,12 @@ def run_export(plan: ExportPlan, config: WorkerConfig) -> Iterator[tuple[Task, M
 
 def _begin(plan: ExportPlan) -> None:
     ledger = _ledger_of(plan.out)
+    # Before the ledger is read: another process may begin the same export in between.
+    is_free = not plan.out.exists() or (plan.out.is_dir() and {path.name for path in plan.out.iterdir()} <= {LEDGER})
     before, digest = ledger.about(), hashlib.sha256("".join(plan.digests).encode()).hexdigest()
     settings = {"format": plan.layout, "split": plan.share, "digest": digest, "parts": len(plan.parts)}
     if before not in (None, settings):
         raise OutputError(f"{printable(plan.out)} is an export of other data or settings: give a new folder")
-    # The ledger may be there by now: other processes write other parts of this export.
-    is_free = not plan.out.exists() or (plan.out.is_dir() and {path.name for path in plan.out.iterdir()} <= {LEDGER})
     if before is None and not is_free:
         raise OutputError(f"{printable(plan.out)} holds other files: give a new folder with -o")
     ledger.begin(settings)
@@ -84,7 +80,8 @@ def finish_export(plan: ExportPlan) -> int | None:
     ledger = _ledger_of(plan.out)
     if len(ledger.done()) < len(plan.parts):
         return None
-    _remove_temporary(plan.out)
+    for folder in (plan.out, *(plan.out / name for name in ("data", *SPLITS))):
+        sweep_temporary(folder)
     files = [row for number in range(len(plan.parts)) for row in ledger.rows(number)]
     texts = {"README.md": card_of(plan, files)}
     if plan.layout == "original":
@@ -92,18 +89,6 @@ def finish_export(plan: ExportPlan) -> int | None:
     for name, text in texts.items():
         _replace_own(plan.out, name, text.encode())
     return sum(int(row["pairs"]) for row in files)
-
-
-def _remove_temporary(out: Path) -> None:
-    """Remove what processes that were killed left; nobody writes any more when all parts are there."""
-    for folder in (out, *(out / name for name in ("data", *SPLITS))):
-        for path in folder.glob(".*.tmp"):
-            if not re.fullmatch(_TEMPORARY, path.name):
-                continue
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
 
 
 def _seeds(files: list[dict[str, Any]]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
@@ -15,7 +14,7 @@ from ip2p_cli.datagen.dataset.original import METADATA, PROMPT
 from ip2p_cli.datagen.export.parquet import write_parquet
 from ip2p_cli.datagen.export.plan import ExportPlan, Layout, Part
 from ip2p_cli.errors import OutputError
-from ip2p_cli.io.files import as_output_error
+from ip2p_cli.io.files import as_output_error, temporary_beside
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.shards import Sample, Shards, ShardWriter, whole_file
 
@@ -69,7 +68,7 @@ def _original(plan: ExportPlan, part: Part) -> Written:
         files, seeds = _files_of(samples)
         if not folder.exists():
             _write_folder(folder, files)
-        elif any(not (folder / name).is_file() or (folder / name).read_bytes() != files[name] for name in files):
+        if any(not (folder / name).is_file() or (folder / name).read_bytes() != files[name] for name in files):
             raise OutputError(f"{printable(folder)} exists already with other files: move it away")
         yield {"file": str(folder.relative_to(plan.out)), "pairs": len(seeds), "seeds": seeds}
 
@@ -94,7 +93,8 @@ def _files_of(samples: Iterator[Sample]) -> tuple[dict[str, bytes], list[int]]:
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    temporary = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}.tmp")
+    """Write a folder whole or not at all; one that another process has written meanwhile stays."""
+    temporary = temporary_beside(folder)
     with as_output_error(folder):
         temporary.mkdir(parents=True)
         try:
@@ -102,6 +102,9 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
                 with whole_file(temporary / name) as file:
                     file.write(data)
             temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

@@ -54,10 +54,10 @@ class MakePairs:
         check = self.make_check(number) if self.make_check is not None and self.settings.stop_after else None
 
         def work(task: Task) -> Marker:
-            rows = islice(self.triplets.rows(task.source), task.start, task.stop)
+            triplets = islice(self.triplets.objects(task.source, Triplet), task.start, task.stop)
             with self.pairs.writing(task.number, task.digest) as writer:
-                for row in rows:
-                    self._paint(painter, Triplet(**row), writer, check)
+                for triplet in triplets:
+                    self._paint(painter, triplet, writer, check)
             return self.pairs.marker(task.number)
 
         return work

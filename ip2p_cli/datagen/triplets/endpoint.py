@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from ip2p_cli.datagen.openai_client import OpenAIClient, RefusedError, completion_text
 from ip2p_cli.datagen.stages import key_of
 from ip2p_cli.datagen.triplets.draft import Draft
@@ -35,6 +37,9 @@ class Answer:
     why: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
+
+
+_ANSWER = TypeAdapter(Answer)
 
 
 class EndpointWriter:
@@ -175,10 +180,14 @@ def _answer_of(key: str, reply: dict[str, Any]) -> Answer:
 def _read_answers(path: Path) -> dict[str, Answer]:
     """The answers of a run that stopped; lines that were not written whole are skipped."""
     answers: dict[str, Answer] = {}
-    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return {}
+    for line in lines:
         try:
-            answer = Answer(**json.loads(line))
-        except (ValueError, TypeError):
+            answer = _ANSWER.validate_json(line)
+        except ValidationError:
             continue
         answers[answer.key] = answer
     return answers

@@ -13,7 +13,7 @@ import torch
 
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.prompting import END, Prompt, completion_prompt, draft_of, messages, prompts_of
-from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings
+from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings, check_folder
 from ip2p_cli.errors import ModelError
 from ip2p_cli.io.names import printable
 from ip2p_cli.models.device import pick_device
@@ -115,8 +115,7 @@ class _HasEnded:
 def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{printable(folder)} holds no language model (no config.json): give the folder of one")
+    check_folder(folder)
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     try:
         with quiet():

@@ -10,7 +10,8 @@ from ip2p_cli.datagen.openai_client import KEY_NAME
 from ip2p_cli.datagen.stages import key_of
 from ip2p_cli.datagen.triplets.data_files import digest
 from ip2p_cli.datagen.triplets.filters import read_blocklist
-from ip2p_cli.errors import UsageError
+from ip2p_cli.errors import ModelError, UsageError
+from ip2p_cli.io.names import printable
 from ip2p_cli.types import DeviceName
 
 WriterName = Literal["grammar", "endpoint", "local"]
@@ -94,3 +95,9 @@ class EndpointConfig:
     pause: float = 0.5
     batch: int = 8
     device: DeviceName = "auto"
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ModelError where a folder holds no language model."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{printable(folder)} holds no language model (no config.json): give the folder of one")

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ip2p_cli.datagen.openai_client import check_address, http_library
 from ip2p_cli.datagen.stages import StageResult, Task, Work, WorkerConfig, key_of, run_stage, tasks_of
 from ip2p_cli.datagen.triplets.draft import Draft, Writer
 from ip2p_cli.datagen.triplets.filters import Moderation, passing, read_blocklist
 from ip2p_cli.datagen.triplets.grammar import GrammarWriter
-from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings
+from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings, check_folder
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io.shards import Marker, Shards
 from ip2p_cli.types import Caption, Triplet
@@ -49,12 +50,35 @@ def triplet_stage(
     data: Path, settings: TripletSettings, endpoint: EndpointConfig, *, redo: bool = False
 ) -> tuple[Shards, list[Task], Callable[[int], Work]]:
     """The shards, the tasks and what makes the workers, for `run_stage`. Raises as `write_triplets`."""
-    if settings.writer == "endpoint" and not (endpoint.url and settings.model):
-        raise UsageError("--writer endpoint needs --url and --llm: for example http://localhost:8000/v1 and its model")
+    check_needs(settings, endpoint)
     captions, triplets = Shards(folder=data / "captions"), Shards(folder=data / "triplets")
     tasks = tasks_of(captions)
     triplets.begin(settings.about(), redo=redo)
     return triplets, tasks, _MakeWorker(captions, triplets, settings, endpoint)
+
+
+def check_needs(settings: TripletSettings, endpoint: EndpointConfig) -> None:
+    """Check that what writes the triplets is there, as far as that shows without loading a model.
+
+    Raises:
+        UsageError: An address or a package is missing.
+        ModelError: The folder of the local model holds none.
+        InputError: The blocklist cannot be read.
+    """
+    addresses = [endpoint.moderation or ""] if settings.moderate else []
+    if settings.writer == "endpoint":
+        if not (endpoint.url and settings.model):
+            raise UsageError(
+                "--writer endpoint needs --url and --llm: for example http://localhost:8000/v1 and its model"
+            )
+        addresses.append(endpoint.url)
+    for address in addresses:
+        check_address(address)
+        http_library()
+    if settings.writer == "local":
+        check_folder(Path(settings.model or ""))
+    if settings.blocklist is not None:
+        read_blocklist(settings.blocklist)
 
 
 @dataclass(frozen=True)
@@ -72,7 +96,7 @@ class _MakeWorker:
         writer_of = self._writer_factory()
 
         def work(task: Task) -> Marker:
-            rows = [Caption(**row) for row in self.captions.rows(task.source)]
+            rows = list(self.captions.objects(task.source, Caption))
             writer = writer_of(task.number)
             drafts = passing(list(writer.drafts(rows)), blocked=blocked, moderate=moderate)
             with self.triplets.writing(task.number, task.digest) as file:
