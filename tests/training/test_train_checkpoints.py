@@ -138,7 +138,7 @@ def test_a_checkpoint_on_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: py
     accelerator = mock.Mock(is_main_process=True, scaler=None)
     state = checkpoints.TrainState(accelerator=accelerator, unet=mock.Mock(), ema=mock.Mock(), optimizer=mock.Mock())
     monkeypatch.setattr("torch.save", full)
-    with pytest.raises(OutputError, match="step-0000003 cannot be written .PytorchStreamWriter failed") as error:
+    with pytest.raises(OutputError, match=r"step-0000003 cannot be written .PytorchStreamWriter failed") as error:
         checkpoints.save(tmp_path, 3, state)
     assert "\n" not in str(error.value)
     assert list((tmp_path / "checkpoints").iterdir()) == []

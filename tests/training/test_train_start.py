@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import PIL.Pixels
+import PIL.Image
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -135,5 +135,5 @@ def test_photos_that_cannot_be_read_are_passed_over_in_grids(tmp_path: Path) -> 
     assert not (tmp_path / "grids").exists()
     grid = draw_grid(editor, recipe, [unreadable, grey], tmp_path, 2)
     assert grid is not None
-    with PIL.Pixels.open(grid) as image:
+    with PIL.Image.open(grid) as image:
         assert image.size == (128, 64)
