@@ -192,7 +192,11 @@ def _header(file: Path) -> bytes:
 
 def _folder_spec(folder: Path) -> ModelSpec:
     if not (folder / "model_index.json").is_file():
-        raise ModelError(f"{folder} has no model_index.json: give the folder of a model in diffusers layout")
+        if re.fullmatch(r"(checkpoint|step)-\d+", folder.name):
+            fix = "it is a training checkpoint: give the model that the run wrote, such as RUN/model"
+        else:
+            fix = "give the folder of a model in diffusers layout"
+        raise ModelError(f"{folder} has no model_index.json: {fix}")
     index = read_json(folder / "model_index.json", "repair or delete it")
     stated = read_json(folder / "ip2p.json", "repair or delete it") if (folder / "ip2p.json").is_file() else {}
     defaults = stated.pop("defaults", {})

@@ -87,3 +87,10 @@ def test_suggestions() -> None:
 def test_imports_no_torch() -> None:
     code = "import sys, ip2p_cli.models.registry, ip2p_cli.models.device; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["checkpoint-500", "step-0000100"])
+def test_a_training_checkpoint_is_told_from_a_model(tmp_path: Path, name: str) -> None:
+    (tmp_path / name / "unet").mkdir(parents=True)
+    with pytest.raises(ModelError, match=r"training checkpoint: give the model that the run wrote, such as RUN/model"):
+        find_model(str(tmp_path / name))
