@@ -40,10 +40,6 @@ app.add_typer(gen_data, name="gen-data")
 app.command("doctor")(doctor.doctor)
 
 
-_COMMANDS = [command.name for command in app.registered_commands if command.name]
-_COMMANDS += [group.name for group in app.registered_groups if group.name]
-
-
 def _print_version(is_given: bool) -> None:
     if is_given:
         Output().text(f"ip2p {__version__}")
@@ -87,7 +83,7 @@ def _ignore(_: object) -> None:
 
 def _run(output: Output) -> None:
     try:
-        check_arguments(sys.argv[1:], _COMMANDS)
+        check_arguments(sys.argv[1:], _command_names())
         app(standalone_mode=True)
     except SystemExit as end:
         if _comes_from(end, BrokenPipeError):  # rich and click end with 1
@@ -103,6 +99,12 @@ def _run(output: Output) -> None:
             output.trace(traceback.format_exc())
         output.error(_message(error))
         sys.exit(_exit_code(error))
+
+
+def _command_names() -> list[str]:
+    names = [command.name for command in getattr(app, "registered_commands", [])]
+    names += [group.name for group in getattr(app, "registered_groups", []) if isinstance(group.name, str)]
+    return [name for name in names if name]
 
 
 def _exit_code(error: Exception) -> int:

@@ -23,7 +23,7 @@ def check_arguments(arguments: Sequence[str], commands: Sequence[str]) -> None:
     if not arguments:
         return
     command = arguments[0]
-    if not command.startswith("-") and command not in commands:
+    if commands and not command.startswith("-") and command not in commands:
         _check_command(command, arguments[1:], commands)
     flags = [part for word in arguments[1:] for part in _split(word)]
     for flag, value in pairwise([*flags, ""]):

@@ -36,9 +36,9 @@ def read_jobs(path: Path) -> list[Job]:
         UsageError: A row is wrong; the message names the row, from 1, and the field.
     """
     shown = printable(path)
+    check_regular_file(path)
     if path.suffix.lower() not in TABLE_ENDINGS:
         raise UsageError(f"{shown}: a job file ends in .csv or .jsonl")
-    check_regular_file(path)
     with reading(path, "check the path of --jobs"):
         if path.stat().st_size > _MAX_BYTES:
             raise InputError(f"{shown}: larger than {_MAX_BYTES >> 20} MB; split it into several files.")

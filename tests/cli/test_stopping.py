@@ -23,8 +23,8 @@ class Broken:
 
 def slow() -> None:
     Broken()
-    print("begun", flush=True)
     try:
+        print("begun", flush=True)
         time.sleep(60)
     finally:
         print("cleaning up", flush=True)

@@ -278,7 +278,9 @@ def test_a_setting_that_it_lacks_is_refused(adapter: Adapter, name: str, value: 
 def test_unsaid_settings_are_the_models(adapter: Adapter) -> None:
     resolved = resolve(EditSettings(seed=1), adapter.spec)
     wanted = PIPELINES[str(adapter.spec.pipeline)].defaults
-    assert asdict(resolved) == asdict(wanted.or_else(EditSettings(seed=1, output_size="input", resize_mode="pad")))
+    assert asdict(resolved) == asdict(
+        wanted.or_else(EditSettings(seed=1, output_size="input", resize_mode="pad", negative_prompt=""))
+    )
 
 
 def test_tiles_where_the_vae_runs_out(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:

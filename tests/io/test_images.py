@@ -22,6 +22,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io import formats, images
+from ip2p_cli.io import pixels as pixel_modes
 from ip2p_cli.io.images import picture_from_bytes, picture_from_image, read_image, read_size
 from ip2p_cli.io.output import check_output
 from tests.io.pictures import CLOSE, difference, pixels, saved, smooth
@@ -176,7 +177,7 @@ def test_a_broken_second_frame_is_no_reason_to_refuse_the_first(tmp_path: Path) 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_comes_out_upright(tmp_path: Path, name: str, orientation: int) -> None:
     lying = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}.get(
-        orientation, images._TRANSPOSES.get(orientation)
+        orientation, pixel_modes._TRANSPOSES.get(orientation)
     )
     stored = smooth() if lying is None else smooth().transpose(lying)
     exif = Image.Exif()
@@ -502,7 +503,7 @@ def test_memory_that_does_not_suffice(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(images, "_upright_srgb", full)
+    monkeypatch.setattr(images, "upright_srgb", full)
     assert "not enough memory" in refused(saved(tmp_path, smooth(), "a.png"))
 
 
@@ -517,7 +518,7 @@ def test_a_12_bit_tiff_is_not_dark() -> None:
     image = Image.fromarray(np.array([[0, 4095]], np.uint16))
     image.tag_v2 = TiffImagePlugin.ImageFileDirectory_v2()  # type: ignore[attr-defined]
     image.tag_v2[258] = (12,)  # type: ignore[attr-defined]
-    assert images._grey_8bit(np.asarray(image), image).tolist() == [[0, 255]]
+    assert pixel_modes._grey_8bit(np.asarray(image), image).tolist() == [[0, 255]]
 
 
 def test_reading_closes_the_file(tmp_path: Path) -> None:

@@ -122,6 +122,8 @@ def test_ctrl_c_goes_to_the_first_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, str(script), str(tmp_path / "begun")],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # Tests that a shell runs in the background ignore Ctrl-C, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     until = time.monotonic() + 60
     while len(list((tmp_path / "begun").iterdir())) < 2 and time.monotonic() < until:
