@@ -97,7 +97,8 @@ def test_mixed_batch_equals_all_three_predictions(tiny_editor: Editor, max_rows:
     e00, e_i0 = predict(blank, given_["null"]), predict(given_["image"], given_["null"])
     e_it = predict(given_["image"], given_["text"])
     s_t, s_i = (torch.tensor(s).view(4, 1, 1, 1) for s in (CFG_TEXT, CFG_IMAGE))
-    torch.testing.assert_close(guided, e00 + s_i * (e_i0 - e00) + s_t * (e_it - e_i0), atol=1e-5, rtol=1e-5)
+    # The scales multiply the rounding of three predictions, which differs with the rows of a call.
+    torch.testing.assert_close(guided, e00 + s_i * (e_i0 - e00) + s_t * (e_it - e_i0), atol=1e-4, rtol=1e-5)
 
 
 def test_counts_must_agree(tiny_editor: Editor) -> None:
