@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.looks import Pixels, looks
+from ip2p_cli.looks import Draw, Pixels, looks
 from ip2p_cli.looks.phrasing import vary
 from ip2p_cli.suggest import did_you_mean
 
@@ -117,7 +117,7 @@ class LooksStream(Stream):
                 wordings, amount = graded, AMOUNTS[strength]
         for _ in range(TRIES):
             before = self._photo(rng, crop)
-            after = look.paint(before, amount, np.random.default_rng(rng.getrandbits(32)))
+            after = look.paint(before, amount, Draw.from_seed(rng.getrandbits(32), *before.shape[:2]))
             if np.abs(after - before).mean() > CHANGED:
                 break
         if crop.whole:

@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 
 from ip2p_cli.looks import tones
-from ip2p_cli.looks.base import Pixels
+from ip2p_cli.looks.base import Draw, Pixels
 
 
-def blur(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def blur(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A photo that is strongly out of focus."""
     return tones.clip(tones.blur(image, 5.6 * amount))
 
 
-def sharpen(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def sharpen(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Harsh detail, as of too much sharpening."""
     lum = tones.luminance(image)
     fine = np.tanh((lum - tones.blur(lum, 1.1)) * 5) * 0.45
@@ -20,7 +20,7 @@ def sharpen(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.clip(image + tones.grey(fine + coarse) * amount)
 
 
-def tilt_shift(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def tilt_shift(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A toy-like scene: one sharp band, the rest blurred, saturated colour."""
     away = np.abs(tones.row_position(image) - 0.55)
     near, far = tones.smoothstep(away, 0.06, 0.22), tones.smoothstep(away, 0.2, 0.42)
@@ -29,15 +29,9 @@ def tilt_shift(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels
     return tones.clip(tones.mix(rich, soft, near))
 
 
-def film_grain(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def film_grain(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Fine film grain with softer contrast, a little less colour and some warmth."""
-    h, w = image.shape[:2]
-    s = tones.scale_of(image)
-    gh, gw = max(1, round(h / max(s, 1))), max(1, round(w / max(s, 1)))
-    noise = rng.standard_normal((gh, gw), dtype=np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), 0.6) * 2.1
-    if (gh, gw) != (h, w):
-        noise = cv2.resize(noise, (w, h), interpolation=cv2.INTER_CUBIC)
+    noise = 0.9 * (draw.field(0, image) + 0.5 * draw.field(1, image, 8))
     soft = tones.curve(tones.saturate(image, 0.75), (0, 0.09), (0.5, 0.5), (1, 0.92))
     film = tones.grade(image, soft + tones.f32([0.02, 0.01, -0.03]), amount)
     lum = tones.luminance(film)
@@ -45,7 +39,7 @@ def film_grain(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels
     return tones.clip(film + tones.grey(noise * depth))
 
 
-def vintage(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def vintage(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A faded old print: magenta shadows, yellowed lights, soft dark corners."""
     r = tones.curve(image[..., 0], (0, 0.20), (0.5, 0.62), (1, 0.97))
     g = tones.curve(image[..., 1], (0, 0.08), (0.5, 0.48), (1, 0.90))
@@ -55,7 +49,7 @@ def vintage(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.grade(image, tones.multiply(print_, shade), amount)
 
 
-def infrared(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def infrared(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """False-colour infrared film: leaves turn pink, the rest cyan and dark."""
     lum = tones.luminance(image)
     leaf = tones.gradient(
@@ -70,7 +64,7 @@ def infrared(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.grade(image, tones.clip(tones.mix(tones.clip(rest), leaf, tones.vegetation(image))), min(amount, 1.3))
 
 
-def thermal(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def thermal(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """The palette of a heat camera."""
     heat = tones.gradient(
         tones.blur(tones.luminance(image), 1.2),
@@ -84,7 +78,7 @@ def thermal(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.blend(image, heat, amount)
 
 
-def bokeh(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def bokeh(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A sharp centre, and everything around it far out of focus, with lights as bright discs."""
     h, w = image.shape[:2]
     size = 8.0 * amount * tones.scale_of(image)

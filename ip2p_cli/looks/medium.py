@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 
 from ip2p_cli.looks import tones
-from ip2p_cli.looks.base import Pixels, Plane
+from ip2p_cli.looks.base import Draw, Pixels, Plane
 
 
-def pencil_sketch(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def pencil_sketch(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Grey pencil lines on light paper."""
     lum = tones.luminance(image)
     dodge = np.clip((lum + 0.03) / (tones.blur(lum, 3.2) + 0.03), 0, 1)
@@ -16,7 +16,7 @@ def pencil_sketch(image: Pixels, amount: float, rng: np.random.Generator) -> Pix
     return tones.blend(image, tones.grey(0.14 * (1 - line) + line * shade), amount)
 
 
-def charcoal(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def charcoal(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Dark, heavy, smudged charcoal on warm paper."""
     lum = tones.luminance(image)
     smudge = tones.flatten(tones.blur(lum, 1.0), 9, 0.006)
@@ -28,7 +28,7 @@ def charcoal(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.blend(image, drawing, amount)
 
 
-def watercolour(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def watercolour(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Pale washes with pigment at their edges, on paper that shows in the corners."""
     wash = tones.brush_strokes(image, 4.5)
     pale = tones.curve(tones.saturate(wash, 1.25), (0, 0.20), (0.3, 0.52), (0.6, 0.83), (0.85, 0.99), (1, 1))
@@ -38,7 +38,7 @@ def watercolour(image: Pixels, amount: float, rng: np.random.Generator) -> Pixel
     return tones.blend(image, tones.mix(pale, (0.99, 0.98, 0.955), paper), amount)
 
 
-def oil(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def oil(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Thick saturated brush strokes, lit from the side."""
     paint = tones.brush_strokes(image, 6.0 if amount <= 1 else 6.0 + 2.5 * (amount - 1))
     lum = tones.luminance(paint)
@@ -55,7 +55,7 @@ def _shifted(plane: Pixels, by: float) -> Pixels:
     return tones.f32(cv2.warpAffine(plane, shift, plane.shape[1::-1], borderMode=cv2.BORDER_REPLICATE))
 
 
-def cartoon(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def cartoon(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Flat bright colours with dark outlines."""
     flat = tones.brush_strokes(image, 4)
     lum = tones.luminance(flat)
@@ -66,7 +66,7 @@ def cartoon(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.blend(image, tones.multiply(tones.saturate(tones.clip(toned), 1.7), 1 - 0.95 * line), amount)
 
 
-def poster(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def poster(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A screen print in four flat inks."""
     inks = ((0.05, 0.17, 0.29), (0.80, 0.15, 0.14), (0.45, 0.64, 0.67), (0.97, 0.90, 0.68))
     return tones.blend(image, _print(tones.luminance(image), 7, inks, (0.24, 0.46, 0.68)), amount)
@@ -83,7 +83,7 @@ def _print(lum: Plane, size: float, inks: tuple[tones.Colour, ...], cuts: tuple[
     return print_
 
 
-def pixel_art(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def pixel_art(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Big square pixels in few colours."""
     h, w = image.shape[:2]
     size = max(1, round(8 * tones.scale_of(image) * (amount if amount > 1 else 0.5 + 0.5 * amount)))
@@ -95,7 +95,7 @@ def pixel_art(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.clip(np.ascontiguousarray(big[:h, :w]))
 
 
-def blueprint(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def blueprint(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """White lines on blue paper."""
     lum = tones.luminance(image)
     line = np.tanh(np.maximum(tones.edges(lum, 0.6) - 0.008, 0) * 11 * max(amount, 1.0))
@@ -103,13 +103,13 @@ def blueprint(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.blend(image, tones.mix(ground, (0.93, 0.97, 1.0), np.clip(line, 0, 1)), amount)
 
 
-def pop_art(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def pop_art(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Bold flat silkscreen colours."""
     inks = ((0.16, 0.04, 0.36), (0.92, 0.06, 0.50), (1.0, 0.82, 0.05), (0.10, 0.80, 0.82))
     return tones.blend(image, _print(tones.luminance(image), 5, inks, (0.25, 0.47, 0.74)), amount)
 
 
-def engraving(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def engraving(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Ink hatching on cream paper, with thicker lines where the photo is darker."""
     h, w = image.shape[:2]
     s = tones.scale_of(image)

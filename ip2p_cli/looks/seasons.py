@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 
 from ip2p_cli.looks import tones
-from ip2p_cli.looks.base import Pixels, Plane
+from ip2p_cli.looks.base import Draw, Pixels, Plane
 
 
-def winter(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def winter(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Frost on leaves and snow on bright ground, in cold light."""
     lum = tones.luminance(image)
     base = tones.gain(tones.saturate(image, 0.35), (0.86, 1.0, 1.16), (0.02, 0.04, 0.07))
@@ -19,7 +19,7 @@ def winter(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.grade(image, tones.mix(tones.clip(base), frost, cover), amount)
 
 
-def autumn(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def autumn(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Leaves turn orange and rust, the light turns warm."""
     leaf = tones.gradient(
         tones.luminance(image),
@@ -35,7 +35,7 @@ def autumn(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.grade(image, tones.mix(warm, leaf, tones.vegetation(image) * 0.95), amount)
 
 
-def spring(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def spring(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Fresh light green and pink blossom in the lights."""
     lum = tones.luminance(image)
     veg = tones.vegetation(image)
@@ -50,7 +50,7 @@ def spring(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.grade(image, tones.mix(tones.mix(airy, blossom, pink), leaf, veg * 0.85), amount)
 
 
-def heat(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def heat(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A scene that a hot sun bleaches, in orange haze."""
     dry = tones.gain(
         tones.saturate(tones.curve(image, (0, 0.06), (0.35, 0.46), (0.7, 0.88), (1, 1)), 0.6), (1.1, 0.93, 0.62)
@@ -59,53 +59,51 @@ def heat(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.grade(image, tones.clip(tones.screen(tones.clip(dry), haze)), amount)
 
 
-def _flakes(image: Pixels, rng: np.random.Generator, count: int, size: float, soft: float) -> Plane:
-    """Mask of round flakes of about `size` pixels, `count` of them in a square photo."""
+def _flakes(image: Pixels, draw: Draw, index: int, share: float, size: float, soft: float) -> Plane:
+    """Mask of round flakes of about `size` pixels, in a `share` of the draw's cells."""
     h, w = image.shape[:2]
     s = tones.scale_of(image)
     layer = np.zeros((h, w), dtype=np.float32)
-    n = min(max(1, round(count * h * w / (s * s * 65536))), 4 * count)  # the latter is enough for a very long strip
-    for x, y, r in rng.random((n, 3)):
-        at = (int(x * w * 16), int(y * h * 16))
+    for x, y, r in draw.marks(index, share, image):
+        at = (int(x * 16), int(y * 16))
         cv2.circle(layer, at, max(8, int(size * s * (0.6 + 0.8 * r) * 16)), 1.0, -1, cv2.LINE_8, 4)
     return tones.blur(layer, soft)
 
 
-def snow(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def snow(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Falling flakes in grey-white light."""
     pale = tones.gain(tones.curve(tones.saturate(image, 0.4), (0, 0.17), (0.5, 0.66), (1, 0.97)), (0.93, 1.0, 1.07))
     pale = tones.grade(image, tones.clip(pale), amount)
-    far = _flakes(image, rng, round(260 * amount), 0.8, 0.5)
-    mid = _flakes(image, rng, round(110 * amount), 1.5, 0.8)
-    near = _flakes(image, rng, round(26 * amount), 3.2, 1.8)
+    far = _flakes(image, draw, 0, 0.065 * amount, 0.8, 0.5)
+    mid = _flakes(image, draw, 3, 0.027 * amount, 1.5, 0.8)
+    near = _flakes(image, draw, 6, 0.0065 * amount, 3.2, 1.8)
     cover = np.clip(np.maximum(np.maximum(far * 0.75, mid * 0.95), near * 0.85), 0, 1)
     return tones.clip(tones.mix(pale, (0.98, 0.99, 1.0), cover))
 
 
-def fog(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def fog(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """White-grey fog, thicker toward the top, where distant things are."""
     thick = (0.80 - 0.30 * tones.smoothstep(tones.row_position(image), 0.2, 1.0)) * min(1.15, amount**0.7)
     soft = tones.mix(tones.saturate(image, 0.6), tones.blur(image, 3), 0.35)
     return tones.clip(tones.mix(tones.mix(image, soft, min(1.0, amount)), (0.83, 0.845, 0.86), thick))
 
 
-def rain(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def rain(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A wet grey-blue day with slanted streaks."""
     h, w = image.shape[:2]
     s = tones.scale_of(image)
     wet = tones.gain(tones.curve(tones.saturate(image, 0.38), (0, 0.04), (0.5, 0.34), (1, 0.74)), (0.88, 0.99, 1.14))
     wet = tones.grade(image, tones.clip(wet), amount)
     layer = np.zeros((h, w), dtype=np.float32)
-    n = min(600, max(1, round(105 * amount * h * w / (s * s * 65536))))
-    for x, y, length, light in rng.random((n, 4)):
-        run = (10 + 16 * length) * s
-        a = (int((x * 1.1 * w) * 16), int((y * 1.1 - 0.1) * h * 16))
+    for x, y, light in draw.marks(0, 0.026 * amount, image):
+        run = (10 + 16 * light) * s
+        a = (int(x * 16), int(y * 16))
         b = (int(a[0] - 0.22 * run * 16), int(a[1] + run * 16))
-        cv2.line(layer, a, b, 0.35 + 0.45 * light, max(1, round(s)), cv2.LINE_8, 4)
+        cv2.line(layer, a, b, 0.35 + 0.45 * float(light), max(1, round(s)), cv2.LINE_8, 4)
     return tones.clip(tones.mix(wet, (0.82, 0.88, 0.94), tones.blur(layer, 0.45) * 0.75))
 
 
-def storm(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def storm(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Dark and dramatic under a greenish-blue sky."""
     lum = tones.luminance(image)
     local = tones.f32(np.clip(0.5 + (lum - tones.blur(lum, 10)) * 0.9, 0, 1))

@@ -1,12 +1,10 @@
 """Times of day."""
 
-import numpy as np
-
 from ip2p_cli.looks import tones
-from ip2p_cli.looks.base import Pixels
+from ip2p_cli.looks.base import Draw, Pixels
 
 
-def night(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def night(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Dark and moonlit blue."""
     dim = tones.curve(tones.saturate(image, 0.45), (0, 0), (0.4, 0.16), (0.75, 0.44), (1, 0.92))
     moon = tones.gain(dim, (0.52, 0.72, 1.18), (0.005, 0.015, 0.05))
@@ -14,7 +12,7 @@ def night(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.grade(image, tones.clip(tones.multiply(moon, shade)), amount)
 
 
-def sunset(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def sunset(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """An orange-red sky at the top, purple shadows below."""
     lum = tones.luminance(image)
     toned = tones.gradient(
@@ -35,7 +33,7 @@ def sunset(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.grade(image, tones.clip(tones.mix(out, lit_sky, cover)), amount)
 
 
-def sunrise(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Soft pink to pale yellow morning light with lifted shadows."""
     lum = tones.luminance(image)
     toned = tones.gradient(
@@ -48,7 +46,7 @@ def sunrise(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     return tones.grade(image, tones.clip(tones.screen(tones.clip(out), light * 0.6)), amount)
 
 
-def golden_hour(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def golden_hour(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Low rich gold light with a glow."""
     rich = tones.saturate(tones.curve(image, (0, 0), (0.3, 0.22), (0.7, 0.72), (1, 1)), 1.06)
     rich = tones.clip(tones.gain(rich, (1.10, 0.85, 0.36)))
@@ -56,7 +54,7 @@ def golden_hour(image: Pixels, amount: float, rng: np.random.Generator) -> Pixel
     return tones.grade(image, tones.clip(tones.screen(rich, tones.clip(glow))), amount)
 
 
-def midday(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+def midday(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Harsh high sun: hard contrast, bleached lights, a cyan-blue sky."""
     sun = tones.curve(image, (0, 0), (0.2, 0.13), (0.45, 0.52), (0.7, 0.92), (1, 1))
     lum = tones.luminance(image)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
@@ -16,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from ip2p_cli.datagen.dataset.stream import Photo
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.train_recipes import ScratchModelRecipe
-from ip2p_cli.looks import looks
+from ip2p_cli.looks import Draw, looks
 from ip2p_cli.looks.labels import labelled_wordings
 from ip2p_cli.looks.phrasing import vary
 from ip2p_cli.models.editor import Editor
@@ -94,7 +93,7 @@ def _pictures(photos: Sequence[Photo], seed: int) -> Iterator[Tensor]:
             failures.append(error)
             continue
         look = looks()[rng.choice(names)]
-        painted = look.paint(photo, 1.0, np.random.default_rng(rng.getrandbits(32)))
+        painted = look.paint(photo, 1.0, Draw.from_seed(rng.getrandbits(32), *photo.shape[:2]))
         for picture in (photo, painted):
             yield torch.from_numpy(picture.copy()).permute(2, 0, 1) * 2 - 1
     if failures and len(failures) == len(chosen):
