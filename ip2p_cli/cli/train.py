@@ -26,6 +26,10 @@ def train(
         Path | None,
         typer.Option(help="A folder with a sentence encoder that teaches the text encoder of a model from scratch."),
     ] = None,
+    subjects: Annotated[
+        Path | None,
+        typer.Option(help="A folder with masks of the photos' subjects, for looks in a region; white is the subject."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: one for each core.")] = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -40,7 +44,7 @@ def train(
 
     main = os.environ.get("RANK", "0") == "0"  # of the processes of `accelerate launch` one prints
     output = Output(json=json, quiet=quiet or not main)
-    recipe = with_overrides(read_train_recipe(config), data=data, teacher=teacher)
+    recipe = with_overrides(read_train_recipe(config), data=data, teacher=teacher, subjects=subjects)
     import torch
 
     from ip2p_cli.training.train import train as run_training

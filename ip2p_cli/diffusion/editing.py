@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,9 +82,29 @@ def make_generators(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
 
 
-def initial_noise(shape: Sequence[int], generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """Draw standard normal noise (N, *shape), float32 on the CPU; item i from `generators[i]` alone."""
-    return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators])
+def initial_noise(shape: Sequence[int], generators: Sequence[torch.Generator], offset: float = 0.0) -> torch.Tensor:
+    """Draw noise of variance 1.
+
+    Args:
+        shape: (C, h, w).
+        generators: N generators; item i is drawn from `generators[i]` alone.
+        offset: The standard deviation of a number that is added to a whole channel before the noise is scaled to
+            variance 1 (offset noise). 0 gives standard normal noise. A model must have been trained with it.
+
+    Returns:
+        (N, C, h, w), float32 on the CPU.
+    """
+    return torch.stack([_noise(tuple(shape), generator, offset) for generator in generators])
+
+
+def _noise(shape: tuple[int, ...], generator: torch.Generator, offset: float) -> torch.Tensor:
+    noise = torch.randn(shape, generator=generator)
+    return with_offset(noise, torch.randn(shape[:1], generator=generator), offset) if offset else noise
+
+
+def with_offset(noise: torch.Tensor, numbers: torch.Tensor, offset: float) -> torch.Tensor:
+    """Add `offset` times a number (..., C) to each channel of noise (..., C, h, w), scaled to variance 1."""
+    return (noise + offset * numbers[..., None, None]) / math.sqrt(1 + offset**2)
 
 
 @torch.no_grad()
@@ -138,7 +159,7 @@ def denoise(
         time_ids=size_condition(editor, image),
         max_rows=max_rows,
     )
-    start = initial_noise(shape, generators) if noise is None else noise
+    start = initial_noise(shape, generators, editor.noise_offset) if noise is None else noise
     step_generators = list(generators) if find_sampler(sampler).stochastic else None
     start = start.to(editor.device, torch.float32)
     latent = run(scheduler, denoiser, start, generators=step_generators, on_step=on_step)

@@ -50,6 +50,15 @@ def prediction_target(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor, pr
     raise ValueError(f"unknown prediction type {prediction_type!r}")
 
 
+def sample_weights(alphas_cumprod: Tensor, prediction_type: str) -> Tensor:
+    """Weights (N,) that make the loss the mean squared error of x_0, whatever the network predicts."""
+    if prediction_type == "epsilon":
+        return (1 - alphas_cumprod) / alphas_cumprod.clamp_min(1e-8)
+    if prediction_type == "v_prediction":
+        return 1 - alphas_cumprod
+    return torch.ones_like(alphas_cumprod)
+
+
 def min_snr_weights(alphas_cumprod: Tensor, prediction_type: str, gamma: float) -> Tensor:
     """Weights (N,) of min-SNR (arXiv:2303.09556): min(SNR, gamma) for x_0, converted to the prediction type.
 

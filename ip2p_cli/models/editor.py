@@ -54,6 +54,11 @@ class Editor:
         return self.scaling_factor if self.scaled_condition else 1.0
 
     @property
+    def noise_offset(self) -> float:
+        """The offset of the initial noise, see `editing.initial_noise`: 0 for most models."""
+        return float(self.unet.config.get("noise_offset", 0.0))
+
+    @property
     def latent_channels(self) -> int:
         """Channels of a latent; the UNet takes twice as many."""
         return int(self.vae.config.latent_channels)

@@ -95,7 +95,6 @@ _Loaded = tuple[dict[str, Any], dict[str, Any]]
 
 
 def _read_folder(spec: ModelSpec, dtypes: PartDtypes, variants: Variants, use: ModelUse) -> _Loaded:
-    from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
     folder = model_folder(spec, variants)
@@ -110,7 +109,7 @@ def _read_folder(spec: ModelSpec, dtypes: PartDtypes, variants: Variants, use: M
     vae_class = _vae_class(configs["vae"].get("_class_name"), folder)
     tokenizers = {part: _load_tokenizer(folder / part) for part in tokenizer_folders(is_sdxl)}
     parts = {
-        "unet": _load(UNet2DConditionModel, folder, "unet", dtypes.weights, variants),
+        "unet": _load(_unet_class(configs["unet"].get("_class_name")), folder, "unet", dtypes.weights, variants),
         "vae": _load(vae_class, folder, "vae", torch.float32 if upcast else dtypes.vae, variants),
         "text_encoder": _load(CLIPTextModel, folder, "text_encoder", dtypes.weights, variants),
     }
@@ -206,6 +205,16 @@ def _check_use(spec: ModelSpec, path: Path, unet: Mapping[str, Any], vae: Mappin
         f"model {spec.name} is no InstructPix2Pix model: its UNet takes {channels} channels instead of {2 * latent} "
         f"({path}). Use one that is, such as instruct-pix2pix"
     )
+
+
+def _unet_class(name: str | None) -> Any:
+    if name == "ResidualUNet":
+        from ip2p_cli.models.nano.unet import ResidualUNet
+
+        return ResidualUNet
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel
 
 
 def _vae_class(name: str | None, folder: Path) -> Any:

@@ -24,11 +24,21 @@ from ip2p_cli.training.schedule import stage_at
 
 
 class TensorBatch(NamedTuple):
-    """A micro-batch. before, after: (N, 3, H, W) in [-1, 1]."""
+    """A micro-batch.
+
+    Attributes:
+        before: (N, 3, H, W) in [-1, 1].
+        after: The same.
+        instructions: N instructions.
+        noise: The noise (N, C, h, w) that the looks were drawn from, without its offset; None for other pairs.
+        numbers: The numbers (N, C) that they were drawn from.
+    """
 
     before: Tensor
     after: Tensor
     instructions: Sequence[str]
+    noise: Tensor | None = None
+    numbers: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +89,7 @@ def _looks(recipe: TrainRecipe, folder: str) -> TrainData:
     if not photos:
         raise UsageError(f"{folder}: hold_out_every {recipe.hold_out_every} leaves no photo to train on; give 0.")
     return TrainData(
-        stream=LooksStream(photos, seed=recipe.seed, emphasis=recipe.emphasis),
+        stream=LooksStream(photos, seed=recipe.seed, emphasis=recipe.emphasis, subjects=recipe.subjects),
         photos=[partial(read_photo, path) for path in photos],
         held_out=[partial(read_photo, path) for path in held_out],
         description=f"{len(photos)} photos with painted looks",
@@ -102,7 +112,7 @@ class Batches(Dataset[TensorBatch | InputError]):
         step = index // self.recipe.accumulate
         stage = stage_at(self.recipe, step)
         height, width = stage.shapes[step % len(stage.shapes)]
-        crop = CropSpec(height=height, width=width, side=stage.side, per_photo=stage.cuts)
+        crop = CropSpec(height=height, width=width, side=stage.side, per_photo=stage.cuts, regions=stage.regions)
         try:
             pairs = self.stream.batch(index, stage.batch, crop, self.rank)
         except InputError as error:
@@ -110,7 +120,10 @@ class Batches(Dataset[TensorBatch | InputError]):
         before, after = (
             torch.from_numpy(x).permute(0, 3, 1, 2).contiguous() * 2 - 1 for x in (pairs.before, pairs.after)
         )
-        return TensorBatch(before, after, pairs.instructions)
+        if not self.recipe.loss.drawn_noise:
+            return TensorBatch(before, after, pairs.instructions)
+        noise, numbers = (None if x is None else torch.from_numpy(x) for x in (pairs.fields, pairs.numbers))
+        return TensorBatch(before, after, pairs.instructions, noise, numbers)
 
     def read(self, first_step: int, readers: int) -> Generator[TensorBatch, None, None]:
         """Yield the micro-batches from `first_step` on, read ahead by `readers` processes (0: by this process).

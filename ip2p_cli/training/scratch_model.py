@@ -4,33 +4,82 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from ip2p_cli.datagen.dataset.stream import Photo
+from ip2p_cli.datagen.triplets.grammar import edits_of
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.train_recipes import ScratchModelRecipe
 from ip2p_cli.looks import Draw, looks
-from ip2p_cli.looks.labels import labelled_wordings
-from ip2p_cli.looks.phrasing import vary
-from ip2p_cli.models.editor import Editor
+from ip2p_cli.looks.labels import class_counts, draw_labelled, labelled_wordings
+from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.nano import text
 from ip2p_cli.models.nano.autoencoder import PatchAutoencoder
+from ip2p_cli.models.nano.unet import NOISE_KEYS, ResidualUNet
+from ip2p_cli.models.registry import find_model
 from ip2p_cli.types import ModelSpec
 
 Say = Callable[[str], None]
 
 # Frames for texts that describe no look: a teacher gives their embeddings.
 _FRAMES = (
-    "{}", "make it {}", "make it look {}", "as if it were {}", "a {} look", "turn it into {}", "{} style",
-    "give the photo a {} mood", "make the {} {}", "{} {}", "add {}", "{} at {}", "add a {} on the {}",
-)  # fmt: skip
-_FREE_TEXTS = 8000
+    "{}",
+    "make it {}",
+    "make it look {}",
+    "as if it were {}",
+    "a {} look",
+    "turn it into {}",
+    "{} style",
+    "give the photo a {} mood",
+    "make the {} {}",
+    "{} {}",
+    "add {}",
+    "{} at {}",
+    "add a {} on the {}",
+)
+_THINGS = (
+    "a dog",
+    "two cats",
+    "a woman in a red dress",
+    "an old man with a hat",
+    "a child on a bike",
+    "a horse",
+    "a boat",
+    "a vase of flowers",
+    "a sports car",
+    "a wooden house",
+    "a castle",
+    "a bowl of fruit",
+    "a train",
+    "a bird",
+    "a couple",
+    "a lighthouse",
+    "a cup of coffee",
+    "a street musician",
+    "a bridge",
+    "a mountain lake",
+)
+_PLACES = (
+    "in a field",
+    "on the beach",
+    "in the city",
+    "by a river",
+    "at the market",
+    "in front of mountains",
+    "in a garden",
+    "on a table",
+    "under a tree",
+    "in the forest",
+    "on a street",
+    "at home",
+)
+_FREE_TEXTS, _REGIONAL_TEXTS = 6000, 2500
 _BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
@@ -45,10 +94,15 @@ def build_scratch_model(recipe: ScratchModelRecipe, name: str, photos: Sequence[
     """
     # What can fail on a wrong recipe comes first.
     scheduler = _built(DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, **_BETAS}, recipe.scheduler)
-    unet = _unet(recipe, seed)
-    say(f"autoencoder: principal components of {recipe.patch_size} px patches")
+    unet = _unet(recipe, seed, scheduler.config)
     vae = PatchAutoencoder(patch_size=recipe.patch_size, latent_channels=recipe.latent_channels)
-    vae.fit(_pictures(photos, seed))
+    if recipe.unet_from is None:
+        say(f"autoencoder: principal components of {recipe.patch_size} px patches")
+        vae.fit(_pictures(photos, seed))
+    else:
+        old = load_editor(find_model(recipe.unet_from), device="cpu", dtype="fp32")
+        say(f"UNet: {_take_over(unet, old.unet)} tensors of {recipe.unet_from}, and its autoencoder")
+        vae = old.vae
     tokenizer, encoder = _text_encoder(recipe, seed, say)
     return Editor(
         unet=unet,
@@ -62,11 +116,31 @@ def build_scratch_model(recipe: ScratchModelRecipe, name: str, photos: Sequence[
     )
 
 
-def _unet(recipe: ScratchModelRecipe, seed: int) -> UNet2DConditionModel:
+def _unet(recipe: ScratchModelRecipe, seed: int, scheduler: Mapping[str, Any]) -> UNet2DConditionModel:
     torch.manual_seed(seed)
     channels = recipe.latent_channels
     shape = {"in_channels": 2 * channels, "out_channels": channels, "cross_attention_dim": recipe.text_width}
-    return _built(UNet2DConditionModel, shape, recipe.unet)
+    if not recipe.residual:
+        return _built(UNet2DConditionModel, shape, recipe.unet)
+    if scheduler.get("prediction_type") != "v_prediction":
+        raise UsageError("residual: give the scheduler the prediction_type v_prediction")
+    unet = _built(ResidualUNet, shape, recipe.unet)
+    unet.register_to_config(noise_schedule={key: scheduler[key] for key in NOISE_KEYS if key in scheduler})
+    nn.init.zeros_(unet.conv_out.weight)
+    nn.init.zeros_(unet.conv_out.bias)  # begins with photos as they are
+    return unet
+
+
+def _take_over(unet: Any, old: Any) -> int:
+    """Copy the tensors of another UNet that fit, except its last layer's; returns how many."""
+    weights, own = old.state_dict(), unet.state_dict()
+    fitting = {
+        name: weight
+        for name, weight in weights.items()
+        if name in own and own[name].shape == weight.shape and not name.startswith("conv_out.")
+    }
+    unet.load_state_dict(fitting, strict=False)
+    return len(fitting)
 
 
 def _built(cls: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
@@ -114,9 +188,11 @@ def _text_encoder(recipe: ScratchModelRecipe, seed: int, say: Say) -> tuple[CLIP
     if recipe.teacher is not None:
         say(f"text encoder: texts by the teacher {recipe.teacher.name}")
         teacher, words = text.load_teacher(recipe.teacher)
-        corpus = _free_texts(words, random.Random(f"{seed}/texts"))
+        corpus = _corpus(words, random.Random(f"{seed}/texts"))
         lesson = text.Lesson(teacher=text.remembering(teacher, corpus), texts=corpus)
-    tokenizer = text.train_tokenizer([wording for wording, _ in trained] * 5 + words, shape)
+    rng = random.Random(f"{seed}/vocabulary")
+    regional = [draw_labelled(rng)[0] for _ in range(4000)]
+    tokenizer = text.train_tokenizer([wording for wording, _ in trained] * 5 + regional + words, shape)
     torch.manual_seed(seed)
     encoder = text.new_text_encoder(tokenizer, shape)
 
@@ -124,15 +200,37 @@ def _text_encoder(recipe: ScratchModelRecipe, seed: int, say: Say) -> tuple[CLIP
         if step % 50 == 0:
             say(f"text encoder: step {step} of {recipe.text_steps}, loss {loss:.3f}")
 
-    head = text.fit_text_encoder(
-        encoder, tokenizer, trained, steps=recipe.text_steps, seed=seed, vary=vary, lesson=lesson, on_step=report
+    heads = text.fit_text_encoder(
+        encoder,
+        tokenizer,
+        draw_labelled,
+        class_counts(),
+        steps=recipe.text_steps,
+        seed=seed,
+        lesson=lesson,
+        on_step=report,
     )
-    share = text.accuracy(encoder, tokenizer, head, held_out)
+    share = text.accuracy(encoder, tokenizer, heads[0], held_out)
     say(f"text encoder: {share:.1%} of held-out wordings classified right")
+    rng = random.Random(f"{seed}/regions")
+    regions = [(wording, classes[1]) for wording, classes in (draw_labelled(rng) for _ in range(2000))]
+    share = text.accuracy(encoder, tokenizer, heads[1], regions)
+    say(f"text encoder: {share:.1%} of regions understood")
     return tokenizer, encoder
 
 
-def _free_texts(words: Sequence[str], rng: random.Random) -> list[str]:
-    """Fill frames with random words, whatever they mean."""
+def _corpus(words: Sequence[str], rng: random.Random) -> list[str]:
+    """Texts for a teacher: wordings, also in regions; instructions and captions of other edits; frames of any words."""
+    texts = [wording for wording, _ in labelled_wordings()[0] if wording]
+    texts += [draw_labelled(rng)[0] for _ in range(_REGIONAL_TEXTS)]
+    for caption in _captions(rng):
+        for edit in edits_of(caption):
+            texts += [edit.edited, rng.choice(edit.wordings)]
     frames = [rng.choice(_FRAMES) for _ in range(_FREE_TEXTS)]
-    return [re.sub(r"\{\}", lambda _: rng.choice(words), frame) for frame in frames]
+    texts += [re.sub(r"\{\}", lambda _: rng.choice(words), frame) for frame in frames]
+    return sorted({text for text in texts if text})
+
+
+def _captions(rng: random.Random) -> list[str]:
+    """Captions of things in places."""
+    return [f"{thing} {place}" for thing in rng.sample(_THINGS, len(_THINGS)) for place in rng.sample(_PLACES, 4)]

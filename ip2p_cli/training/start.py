@@ -14,6 +14,7 @@ from torch import nn
 from ip2p_cli.datagen.dataset.stream import Photo
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io.train_recipes import ScratchModelRecipe, TrainRecipe
+from ip2p_cli.looks.base import CELL, CHANNELS
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.models.save import save_editor
@@ -46,6 +47,8 @@ def start_editor(recipe: TrainRecipe, folder: Path, photos: Sequence[Photo], say
         start = find_model(recipe.start)
     editor = load_editor(start, device="cpu", dtype="fp32", use="train")
     widen(editor.unet, 2 * editor.latent_channels)
+    if recipe.loss.noise_offset:
+        editor.unet.register_to_config(noise_offset=recipe.loss.noise_offset)  # sampling begins with the same noise
     return replace(editor, spec=_finished_spec(recipe, editor))
 
 
@@ -83,9 +86,15 @@ def check_shapes(recipe: TrainRecipe, editor: Editor) -> None:
     """Check that the pictures of every stage fit the model's latents.
 
     Raises:
-        UsageError: A side is not a multiple of the autoencoder's factor.
+        UsageError: A side is not a multiple of the autoencoder's factor, or the noise of looks does not fit.
     """
     factor = editor.vae_factor
+    sides = {stage.side for stage in recipe.stages}
+    if recipe.loss.drawn_noise and (editor.latent_channels != CHANNELS or {factor * 256 // CELL} != sides):
+        raise UsageError(
+            f"loss.drawn_noise: a look is drawn from {CHANNELS} channels of {CELL} px in photos of 256 px; this model "
+            f"has {editor.latent_channels} channels of {factor} px, and stages.side is {sorted(sides)}."
+        )
     for number, stage in enumerate(recipe.stages, start=1):
         for height, width in stage.shapes:
             if height % factor or width % factor:

@@ -20,23 +20,24 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
-from diffusers import DDIMScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
-from ip2p_cli.diffusion.editing import encode_image, encode_text, null_text
+from ip2p_cli.diffusion.editing import encode_image, encode_text, null_text, with_offset
 from ip2p_cli.diffusion.loss import (
     add_noise,
     draw_dropout,
     draw_timesteps,
     min_snr_weights,
     prediction_target,
+    sample_weights,
     weighted_mse,
 )
 from ip2p_cli.errors import TrainingError
 from ip2p_cli.io.locks import locked_folder
 from ip2p_cli.io.train_recipes import TrainRecipe
 from ip2p_cli.models.editor import Editor
+from ip2p_cli.models.nano.unet import cumulative_alphas
 from ip2p_cli.models.save import save_editor
 from ip2p_cli.training import checkpoints
 from ip2p_cli.training.checkpoints import TrainState
@@ -46,15 +47,6 @@ from ip2p_cli.training.schedule import learning_rate_factor, stage_at
 from ip2p_cli.training.start import check_shapes, model_card, start_editor
 
 Say = Callable[[str], None]
-
-_NOISE_KEYS = (
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "rescale_betas_zero_snr",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,17 +180,10 @@ def _prepare(recipe: TrainRecipe, editor: Editor, accelerator: Accelerator) -> R
         unet=unet,
         optimizer=optimizer,
         ema=ema,
-        alphas=_alphas(editor).to(accelerator.device),
+        alphas=cumulative_alphas(editor.scheduler_config).to(accelerator.device),
         null=null_text(editor),
         channel_weights=getattr(editor.vae, "loss_weights", None),
     )
-
-
-def _alphas(editor: Editor) -> Tensor:
-    """Return the cumulative alphas, (T,), of the model's noise schedule, rescaled to zero terminal SNR if it is."""
-    config = editor.scheduler_config
-    alphas: Tensor = DDIMScheduler(**{key: config[key] for key in _NOISE_KEYS if key in config}).alphas_cumprod
-    return alphas
 
 
 def _readers(run: Run) -> int:
@@ -269,7 +254,7 @@ def _loss(run: Run, batch: TensorBatch, power: float, generator: torch.Generator
     condition = condition * (~drop.image).to(device).view(-1, 1, 1, 1)
     text = encode_text(editor, batch.instructions)
     text = torch.where(drop.text.to(device).view(-1, 1, 1), run.null, text)
-    noise = torch.randn(latents.shape, generator=generator).to(device)
+    noise = _noise(batch, latents.shape, settings.noise_offset, generator).to(device)
     steps = draw_timesteps(count, len(run.alphas), power, generator).to(device)
     alphas = run.alphas[steps]
     prediction_type = str(editor.scheduler_config.get("prediction_type", "epsilon"))
@@ -279,8 +264,19 @@ def _loss(run: Run, batch: TensorBatch, power: float, generator: torch.Generator
     weights = torch.ones(count, device=device)
     if settings.weighting == "min_snr":
         weights = min_snr_weights(alphas, prediction_type, settings.gamma)
+    elif settings.weighting == "sample":
+        weights = sample_weights(alphas, prediction_type)
     target = prediction_target(latents, noise, alphas, prediction_type)
     return weighted_mse(prediction, target, weights, run.channel_weights)
+
+
+def _noise(batch: TensorBatch, shape: torch.Size, offset: float, generator: torch.Generator) -> Tensor:
+    """The noise (N, C, h, w) that is added to the latents: that of the pairs, where they have one."""
+    noise = torch.randn(shape, generator=generator) if batch.noise is None else batch.noise
+    if not offset:
+        return noise
+    numbers = torch.randn(shape[:2], generator=generator) if batch.numbers is None else batch.numbers
+    return with_offset(noise, numbers, offset)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class PairStream(Stream):
         both, instruction = self._read(rng, crop.side)
         if rng.random() < 0.5 and not is_sided(instruction):
             both = both[:, ::-1]
-        return [(*crop_both(both, crop, rng), instruction) for _ in range(crop.per_photo)]
+        return [TrainingPair(*crop_both(both, crop, rng), instruction) for _ in range(crop.per_photo)]
 
     def _read(self, rng: random.Random, side: int) -> tuple[Pixels, str]:
         """Both pictures of a pair, (H, W, 6), and its instruction."""

@@ -25,6 +25,7 @@ from ip2p_cli.errors import ModelError
 from ip2p_cli.models.editor import token_ids
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+LabelledText = tuple[str, tuple[int, ...]]
 Teacher = Callable[[Sequence[str]], Tensor]  # texts -> (N, D) unit vectors
 _TEACHER_WEIGHT = 4.0
 
@@ -95,37 +96,36 @@ def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
 def fit_text_encoder(
     encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
-    labelled: Sequence[tuple[str, int]],
+    draw: Callable[[random.Random], LabelledText],
+    classes: Sequence[int],
     *,
     steps: int,
     seed: int,
-    vary: Callable[[str, random.Random], str],
     lesson: Lesson | None = None,
     batch: int = 64,
     on_step: Callable[[int, float], None] | None = None,
-) -> nn.Linear:
-    """Train `encoder` in place to classify texts.
+) -> nn.ModuleList:
+    """Train `encoder` in place to classify texts in one way or several.
 
     Args:
         encoder: The text encoder.
         tokenizer: Its tokenizer.
-        labelled: Texts and their classes, from 0.
+        draw: Draws a text and its class, from 0, in each way.
+        classes: The number of classes in each way.
         steps: Training steps.
         seed: Seed of all random numbers.
-        vary: Makes another wording of a text.
-        lesson: With it, each batch holds as many of the teacher's texts besides; a linear map of the pooled state is
-            trained on the teacher's vectors (cosine distance).
+        lesson: With it, each batch holds as many of the teacher's texts besides; a linear map of their pooled states
+            is trained on the teacher's vectors (cosine distance).
         batch: Labelled texts in a batch.
         on_step: Called with the number of steps done and the loss.
 
     Returns:
-        The classifying layer.
+        The classifying layers, one a way.
     """
-    classes = max(label for _, label in labelled) + 1
     width = encoder.config.hidden_size
     torch.manual_seed(seed)
-    head, to_teacher = nn.Linear(width, classes), nn.Linear(width, _teacher_width(lesson))
-    parameters = [*encoder.parameters(), *head.parameters(), *to_teacher.parameters()]
+    heads, to_teacher = nn.ModuleList(nn.Linear(width, n) for n in classes), nn.Linear(width, _teacher_width(lesson))
+    parameters = [*encoder.parameters(), *heads.parameters(), *to_teacher.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05)
     ramp = max(1, steps // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -134,15 +134,16 @@ def fit_text_encoder(
     rng = random.Random(seed)
     encoder.train()
     for step in range(steps):
-        drawn = rng.choices(labelled, k=batch)
-        texts = [vary(text, rng) for text, _ in drawn]
-        labels = torch.tensor([label for _, label in drawn])
+        drawn = [draw(rng) for _ in range(batch)]
+        texts, labels = [text for text, _ in drawn], torch.tensor([label for _, label in drawn])
+        lessons = [] if lesson is None else [rng.choice(lesson.texts) for _ in range(batch)]
+        pooled = encoder(tokenize(tokenizer, texts + lessons)).pooler_output
+        loss = torch.zeros(())
+        for head, column in zip(heads, labels.T, strict=True):
+            loss = loss + F.cross_entropy(head(pooled[:batch]), column, label_smoothing=0.05)
         if lesson is not None:
-            texts += [rng.choice(lesson.texts) for _ in range(batch)]
-        pooled = encoder(tokenize(tokenizer, texts)).pooler_output
-        loss = F.cross_entropy(head(pooled[:batch]), labels, label_smoothing=0.05)
-        if lesson is not None:
-            loss = loss + _TEACHER_WEIGHT * (1 - F.cosine_similarity(to_teacher(pooled), lesson.teacher(texts))).mean()
+            taught = F.cosine_similarity(to_teacher(pooled[batch:]), lesson.teacher(lessons))
+            loss = loss + _TEACHER_WEIGHT * (1 - taught).mean()
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -151,7 +152,7 @@ def fit_text_encoder(
         if on_step:
             on_step(step + 1, loss.item())
     encoder.eval().requires_grad_(False)
-    return head
+    return heads
 
 
 def _teacher_width(lesson: Lesson | None) -> int:
@@ -160,7 +161,7 @@ def _teacher_width(lesson: Lesson | None) -> int:
 
 @torch.no_grad()
 def accuracy(
-    encoder: CLIPTextModel, tokenizer: CLIPTokenizer, head: nn.Linear, labelled: Sequence[tuple[str, int]]
+    encoder: CLIPTextModel, tokenizer: CLIPTokenizer, head: nn.Module, labelled: Sequence[tuple[str, int]]
 ) -> float:
     """The share of `labelled` texts that `head` classifies correctly."""
     pooled = encoder(tokenize(tokenizer, [text for text, _ in labelled])).pooler_output
