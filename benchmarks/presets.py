@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.nano_quality import prepared, psnr
+from benchmarks.nano_quality.distances import psnr
+from benchmarks.nano_quality.editing import prepared
 from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.latents import ImageLatent
 from ip2p_cli.diffusion.samplers import SAMPLERS

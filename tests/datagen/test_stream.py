@@ -15,7 +15,7 @@ import torch
 from ip2p_cli.datagen import look_pairs
 from ip2p_cli.datagen.look_pairs import CropSpec, LooksStream, list_photos, read_photo, split_photos
 from ip2p_cli.errors import InputError, UsageError
-from ip2p_cli.looks import Look, Pixels, looks
+from ip2p_cli.looks import Draw, Look, Pixels, looks
 from ip2p_cli.looks.labels import labelled_wordings
 from ip2p_cli.looks.phrasing import vary
 from ip2p_cli.training.data import Batches, TensorBatch
@@ -34,10 +34,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def negative(monkeypatch: pytest.MonkeyPatch) -> None:
     """One look that can be undone exactly."""
 
-    def paint(image: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
+    def paint(image: Pixels, amount: float, draw: Draw) -> Pixels:
         return 1 - image
 
-    look = Look(name="negative", group="test", paint=paint, wordings=("negate",), held_out=(), slightly=(), much=())
+    look = Look(
+        name="negative",
+        group="test",
+        paint=paint,
+        exact=True,
+        voices={"command": ("negate",)},
+        slightly=(),
+        much=(),
+    )
     monkeypatch.setattr(look_pairs, "looks", lambda: {"negative": look})
 
 

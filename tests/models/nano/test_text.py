@@ -26,8 +26,9 @@ def tokenizer() -> CLIPTokenizer:
     return text.train_tokenizer([wording for wording, _ in LABELLED] * 5, SHAPE)
 
 
-def same(wording: str, rng: random.Random) -> str:
-    return wording
+def draw(rng: random.Random) -> text.LabelledText:
+    wording, label = rng.choice(LABELLED)
+    return wording, (label, len(wording) % 2)
 
 
 @pytest.mark.parametrize("wording", ["make it winter", "add a snow-covered café, please!", "雪 ❄ ü", "#5%"])
@@ -68,13 +69,13 @@ def test_learns_a_toy_classification(tokenizer: CLIPTokenizer) -> None:
     torch.manual_seed(0)
     encoder = text.new_text_encoder(tokenizer, SHAPE)
     losses: list[float] = []
-    head = text.fit_text_encoder(
-        encoder, tokenizer, LABELLED, steps=60, seed=0, vary=same, batch=16,
+    heads = text.fit_text_encoder(
+        encoder, tokenizer, draw, (3, 2), steps=60, seed=0, batch=16,
         on_step=lambda step, loss: losses.append(loss),
     )  # fmt: skip
     assert losses[-1] < losses[0] / 2
-    assert text.accuracy(encoder, tokenizer, head, LABELLED) == 1
-    assert text.accuracy(encoder, tokenizer, head, [("make it winter", 1)]) == 0
+    assert text.accuracy(encoder, tokenizer, heads[0], LABELLED) == 1
+    assert text.accuracy(encoder, tokenizer, heads[0], [("make it winter", 1)]) == 0
     assert not any(weight.requires_grad for weight in encoder.parameters())
 
 
@@ -89,7 +90,7 @@ def test_a_teacher_draws_free_texts_together(tokenizer: CLIPTokenizer) -> None:
     encoder = text.new_text_encoder(tokenizer, SHAPE)
     free = ["frost", "some frost", "a banana", "banana bread", "frost on it", "bananas"]
     lesson = text.Lesson(teacher=teacher, texts=free)
-    text.fit_text_encoder(encoder, tokenizer, LABELLED, steps=40, seed=0, vary=same, lesson=lesson, batch=12)
+    text.fit_text_encoder(encoder, tokenizer, draw, (3, 2), steps=40, seed=0, lesson=lesson, batch=12)
     states = encoder(text.tokenize(tokenizer, ["frost", "a banana", "some frost"])).pooler_output
     near, far = (
         torch.cosine_similarity(states[0], states[2], dim=0),
