@@ -7,17 +7,16 @@ from ip2p_cli.looks import tones
 from ip2p_cli.looks.base import Draw, Pixels
 
 
-def _lab(image: Pixels, amount: float, draw: Draw) -> Pixels:
+def _lab(image: Pixels, amount: float, draw: Draw, much: float = 1.0) -> Pixels:
     """Develop the photo a little lighter, darker, warmer or cooler, as numbers 4 to 6 say."""
-    developed = tones.develop(
-        image, draw.between(4, 0.90, 1.10), draw.between(5, -0.03, 0.03), draw.between(6, 0.93, 1.07)
-    )
+    exposure, contrast = 1 + draw.between(4, -0.10, 0.10) * much, 1 + draw.between(6, -0.07, 0.07) * much
+    developed = tones.develop(image, exposure, draw.between(5, -0.03, 0.03) * much, contrast)
     return tones.clip(tones.mix(image, developed, min(1.0, amount)))
 
 
 def blur(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A photo that is strongly out of focus."""
-    return tones.clip(tones.blur(_lab(image, amount, draw), draw.between(0, 4.0, 7.5) * amount))
+    return tones.clip(tones.blur(_lab(image, amount, draw, 0.65), draw.between(0, 4.6, 8.0) * amount))
 
 
 def sharpen(image: Pixels, amount: float, draw: Draw) -> Pixels:
@@ -31,11 +30,11 @@ def sharpen(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def tilt_shift(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A toy-like scene: one sharp band somewhere between the upper third and the bottom, saturated colour."""
-    away = np.abs(tones.row_position(image) - draw.between(0, 0.36, 0.76))
+    away = np.abs(tones.row_position(image) - draw.between(0, 0.40, 0.74))
     narrow = draw.between(1, 0.03, 0.09)
     near, far = tones.smoothstep(away, narrow, narrow + 0.15), tones.smoothstep(away, 0.2, 0.42)
-    toy = tones.curve(_lab(image, amount, draw), (0, 0), (0.3, 0.29), (0.7, 0.76), (1, 1))
-    toy = tones.clip(tones.saturate(toy, 1 + draw.between(2, 0.25, 0.5) * amount))
+    toy = tones.curve(_lab(image, amount, draw, 0.55), (0, 0), (0.3, 0.29), (0.7, 0.76), (1, 1))
+    toy = tones.clip(tones.saturate(toy, 1 + draw.between(2, 0.40, 0.65) * amount))
     wide = draw.between(3, 6.0, 9.0) * amount
     soft = tones.mix(tones.blur(toy, 0.45 * wide), tones.blur(toy, wide), far)
     return tones.clip(tones.mix(toy, soft, near))
@@ -43,15 +42,14 @@ def tilt_shift(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def film_grain(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Clear film grain, finer or coarser, on film with softer contrast, less colour and a warm or a cold tint."""
-    coarse = draw.between(0, 0.15, 0.85)
-    noise = (1 - coarse) * tones.speckle(draw.fields[8:12], image) + coarse * draw.field(0, image)
-    noise = noise / np.float32(0.75 * np.hypot(1 - coarse, coarse))
+    coarse = draw.between(0, 0.5, 1.0)
+    noise = tones.blur(tones.speckle(draw.fields, image), coarse) * np.float32(2 * np.sqrt(np.pi) * coarse)
     soft = tones.curve(
         tones.saturate(image, draw.between(1, 0.65, 0.9)), (0, draw.between(2, 0.04, 0.10)), (0.5, 0.5), (1, 0.93)
     )
     film = tones.grade(image, tones.develop(soft, draw.between(4, 0.94, 1.06), draw.between(5, -0.03, 0.06)), amount)
     lum = tones.luminance(film)
-    depth = draw.between(3, 0.045, 0.08) * amount * (0.35 + 2.6 * lum * (1 - lum))
+    depth = draw.between(3, 0.05, 0.085) * amount * (0.35 + 2.6 * lum * (1 - lum))
     return tones.clip(film + tones.grey(noise * depth))
 
 
@@ -107,12 +105,12 @@ def thermal(image: Pixels, amount: float, draw: Draw) -> Pixels:
 def bokeh(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A sharp spot near the centre, and everything around it far out of focus, with lights as bright discs."""
     h, w = image.shape[:2]
-    photo = _lab(image, amount, draw)
+    photo = _lab(image, amount, draw, 0.7)
     soft = _out_of_focus(photo, draw.between(0, 6.5, 10.0) * amount * tones.scale_of(image))
     soft = tones.curve(tones.saturate(soft, 1.25), (0, 0), (0.4, 0.44), (0.8, 0.92), (1, 1))
     x = (np.arange(w, dtype=np.float32) + 0.5)[None, :] / w * 2 - 1 - draw.between(1, -0.45, 0.45)
     y = (np.arange(h, dtype=np.float32) + 0.5)[:, None] / h * 2 - 1 - draw.between(2, -0.35, 0.35)
-    sharp = draw.between(3, 0.32, 0.55)
+    sharp = draw.between(3, 0.38, 0.58)
     return tones.clip(tones.mix(photo, soft, tones.smoothstep(tones.f32(np.sqrt(x * x + y * y)), sharp, sharp + 0.5)))
 
 

@@ -29,7 +29,7 @@ def sepia(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def warmer(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A warmer white balance, from yellow to orange."""
-    k, orange, light = draw.between(0, 0.65, 1.35), draw.between(1, -0.035, 0.035), draw.between(2, 0.94, 1.06)
+    k, orange, light = draw.between(0, 0.75, 1.4), draw.between(1, -0.03, 0.03), draw.between(2, 0.95, 1.06)
     factors = (1 + 0.14 * k + 0.5 * orange, 1.0 - orange, 1 - 0.26 * k)
     warm = tones.gain(image, (light * factors[0], light * factors[1], light * factors[2]), (0.05 * k, 0.015 * k, 0))
     return tones.grade(image, tones.clip(warm), amount)
@@ -37,7 +37,7 @@ def warmer(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def cooler(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A cooler white balance, from cyan to blue."""
-    k, violet, light = draw.between(0, 0.65, 1.35), draw.between(1, -0.035, 0.035), draw.between(2, 0.94, 1.06)
+    k, violet, light = draw.between(0, 0.8, 1.45), draw.between(1, -0.03, 0.03), draw.between(2, 0.94, 1.06)
     factors = (1 - 0.28 * k + violet, 0.98 - violet, 1 + 0.14 * k)
     cold = tones.gain(image, (light * factors[0], light * factors[1], light * factors[2]), (0, 0.01 * k, 0.05 * k))
     return tones.grade(image, tones.clip(cold), amount)
@@ -47,7 +47,7 @@ def vivid(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Strong, clean colour."""
     punch = draw.between(0, 0.02, 0.06)
     strong = tones.curve(image, (0, 0), (0.3, 0.3 - punch), (0.7, 0.7 + punch), (1, 1))
-    strong = tones.develop(strong, draw.between(1, 0.94, 1.07), draw.between(2, -0.03, 0.03))
+    strong = tones.develop(strong, draw.between(1, 0.91, 1.09), draw.between(2, -0.04, 0.04))
     strong = tones.mix(image, strong, min(amount, 1.5))
     return tones.clip(tones.saturate(strong, 1 + draw.between(3, 0.70, 1.15) * amount))
 
@@ -55,7 +55,7 @@ def vivid(image: Pixels, amount: float, draw: Draw) -> Pixels:
 def muted(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Quiet, dusty colour."""
     dusty = tones.curve(image, (0, draw.between(0, 0.0, 0.05)), (0.5, 0.44), (1, draw.between(1, 0.82, 0.92)))
-    dusty = tones.develop(dusty, draw.between(2, 0.93, 1.07), draw.between(3, -0.03, 0.03))
+    dusty = tones.develop(dusty, draw.between(2, 0.91, 1.08), draw.between(3, -0.035, 0.035))
     dusty = tones.mix(image, dusty, amount)
     return tones.clip(tones.saturate(dusty, max(0.0, 1 - draw.between(4, 0.55, 0.72) * amount)))
 

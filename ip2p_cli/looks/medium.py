@@ -14,16 +14,14 @@ def pencil_sketch(image: Pixels, amount: float, draw: Draw) -> Pixels:
     lum = tones.luminance(image)
     soft = tones.blur(lum, 0.7)
     dodge = np.clip((soft + 0.04) / (tones.blur(lum, draw.between(0, 2.6, 4.2)) + 0.04), 0, 1)
-    line = tones.f32(dodge ** (draw.between(1, 2.6, 4.6) * max(amount, 1.0)))
-    line = line * (1 - 0.8 * tones.outlines(soft, 0.9, 22 * max(amount, 1.0)))
-    tone = tones.curve(
-        tones.flatten(lum, 5, 0.004), (0, 0.05), (0.5, draw.between(2, 0.45, 0.68)), (0.85, 0.98), (1, 1)
-    )
+    line = tones.f32(dodge ** (draw.between(1, 2.0, 3.6) * max(amount, 1.0)))
+    line = line * (1 - 0.75 * tones.outlines(soft, 0.8, 14 * max(amount, 1.0)))
+    tone = tones.curve(tones.flatten(lum, 5, 0.004), (0, 0.05), (0.5, draw.between(2, 0.50, 0.72)), (0.8, 0.98), (1, 1))
     turn = draw.between(3, 0, 1)
     wobble = 0.7 * draw.field(0, image, 10)
-    first = _strokes(tone, tones.hatch(image, 1, 1, wobble), 0.50 + 0.5 * turn)
-    second = _strokes(tone, tones.hatch(image, 1, -1, wobble), 1.0 - 0.5 * turn)
-    grain = 1 + 0.05 * tones.speckle(draw.fields[8:12], image)
+    first = _strokes(tone, tones.hatch(image, 1, 1, wobble), 0.35 + 0.5 * turn)
+    second = _strokes(tone, tones.hatch(image, 1, -1, wobble), 0.85 - 0.5 * turn)
+    grain = 1 + 0.025 * tones.speckle(draw.fields[8:12], image)
     shade = (0.72 + 0.28 * tone) * first * second
     paper = draw.between(4, 0.88, 0.985)
     return tones.blend(image, tones.grey(paper * (0.13 + 0.87 * line * shade) * grain), amount)
@@ -31,8 +29,8 @@ def pencil_sketch(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def _strokes(tone: Plane, lines: Plane, upto: float) -> Plane:
     """Pencil lines where the tone is darker than `upto`: 1 on bare paper."""
-    dark = np.clip((upto - tone) * 1.5, 0, 1)
-    return tones.f32(1 - 0.75 * dark * lines)
+    dark = np.clip((upto - tone) * 2, 0, 1)
+    return tones.f32(1 - 0.55 * dark * lines)
 
 
 def charcoal(image: Pixels, amount: float, draw: Draw) -> Pixels:
@@ -43,7 +41,7 @@ def charcoal(image: Pixels, amount: float, draw: Draw) -> Pixels:
     tone = tones.mix(tone, tones.blur(tone, 3), draw.between(1, 0.2, 0.6))
     line = tones.outlines(lum, draw.between(2, 1.2, 1.9), 24 * max(amount, 1.0))
     mono = tone * (1 - 0.88 * line) + 0.1 * tones.smoothstep(lum - tones.blur(lum, 2), 0.02, 0.15)
-    tooth = tones.speckle(draw.fields[8:12], image) + 0.6 * draw.field(0, image)
+    tooth = tones.speckle(draw.fields[8:12], image) + 0.35 * draw.field(0, image)
     mono = mono + draw.between(3, 0.035, 0.07) * tooth * (0.25 + 3 * mono * (1 - mono))
     light, warm = draw.between(4, 0.84, 1.0), draw.between(5, 0.0, 0.07)
     paper = (light, light * (1 - 0.45 * warm), light * (1 - warm))
@@ -53,19 +51,20 @@ def charcoal(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def watercolour(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Crisp pale washes with dark pigment at their edges, on grainy paper that shows between them."""
-    base = tones.brush_strokes(image, draw.between(0, 4.0, 6.0))
+    base = tones.brush_strokes(image, draw.between(0, 3.0, 4.6))
     lum = tones.luminance(base)
-    spread = tones.clip(tones.f32(lum + 0.030 * draw.field(0, image, 12)))
-    steps = tones.staircase(spread, draw.between(1, 4.5, 6.5), 7.0)
-    wash = tones.multiply(base, (steps + 0.05) / (lum + 0.05))
+    spread = tones.clip(tones.f32(lum + 0.025 * draw.field(0, image, 16)))
+    steps = tones.staircase(spread, draw.between(1, 4.5, 6.5), 9.0)
+    wash = tones.multiply(base, (0.75 * steps + 0.25 * lum + 0.05) / (lum + 0.05))
     pale = tones.saturate(tones.clip(wash), draw.between(2, 1.2, 1.55))
     pale = tones.curve(pale, (0, 0.16), (0.3, draw.between(3, 0.46, 0.56)), (0.6, 0.82), (0.85, 0.985), (1, 1))
-    rim = tones.outlines(tones.mix(lum, steps, 0.6), 1.0, 11 * max(amount, 1.0))
+    rim = tones.outlines(tones.mix(lum, steps, 0.6), 0.9, 16 * max(amount, 1.0))
     grain = tones.speckle(draw.fields[8:12], image)
-    pigment = 1 - 0.50 * rim + 0.035 * grain + 0.05 * draw.field(1, image, 16)
+    drawn = tones.outlines(tones.luminance(image), 0.8, 12)
+    pigment = 1 - 0.55 * np.maximum(rim, drawn) + 0.025 * grain + 0.04 * draw.field(1, image, 16)
     depth = tones.f32(np.clip(1.15 - tones.luminance(pale), 0, 1))
     pale = pale * tones.grey(1 + (pigment - 1) * np.clip(1.3 * depth, 0.25, 1))
-    bare = tones.smoothstep(tones.radius(image) + 0.16 * draw.field(2, image, 10) + 0.45 * spread, 1.2, 1.36)
+    bare = tones.smoothstep(tones.radius(image) + 0.07 * draw.field(2, image, 16) + 0.35 * lum, 1.30, 1.38)
     light, cream = draw.between(4, 0.95, 1.0), draw.between(5, 0.01, 0.08)
     paper = tones.gain(tones.grey(1 + 0.02 * grain), (light, light * (1 - 0.35 * cream), light * (1 - cream)))
     return tones.blend(image, tones.mix(tones.clip(pale) * paper, paper, 0.9 * bare), amount)
@@ -73,16 +72,19 @@ def watercolour(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def oil(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Thick saturated brush strokes, lit from the side, under more or less old varnish."""
-    size = draw.between(0, 4.8, 7.5)
+    size = draw.between(0, 3.8, 6.0)
     paint = tones.brush_strokes(image, size if amount <= 1 else size + 2.5 * (amount - 1))
+    paint = paint + 0.5 * (tones.blur(image, 0.8) - tones.blur(image, 2.0))  # eyes and mouths stay
     rough = 0.035 * draw.field(0, image, 6) + 0.02 * tones.speckle(draw.fields[8:12], image)
     height = tones.blur(tones.f32(tones.luminance(paint) + rough), 0.6)
     relief = np.clip((height - _shifted(height, 1.2)) * draw.between(1, 0.9, 1.6), -0.15, 0.15)
     deep = draw.between(2, 0.19, 0.27)
-    rich = tones.saturate(tones.curve(paint, (0, 0.01), (0.3, deep), (0.7, 0.78), (1, 1)), draw.between(3, 1.45, 1.85))
+    rich = tones.saturate(
+        tones.curve(tones.clip(paint), (0, 0.01), (0.3, deep), (0.7, 0.78), (1, 1)), draw.between(3, 1.45, 1.85)
+    )
     varnish = draw.between(4, 0.5, 1.5)
     rich = tones.gain(rich, (1.02 + 0.03 * varnish, 1.0 - 0.02 * varnish, 1 - 0.19 * varnish))
-    rich = rich * tones.grey(1 + 0.05 * draw.field(1, image, 10))
+    rich = rich * tones.grey(1 + 0.03 * draw.field(1, image, 6))
     return tones.blend(image, rich + tones.grey(relief), amount)
 
 
@@ -95,7 +97,7 @@ def _shifted(plane: Plane, by: float) -> Plane:
 
 def cartoon(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Flat bright cel colours with clear dark outlines."""
-    flat = tones.brush_strokes(image, draw.between(0, 4.5, 6.0))
+    flat = tones.brush_strokes(image, draw.between(0, 3.6, 4.8))
     lum = tones.luminance(flat)
     level = tones.staircase(lum, draw.between(1, 3.0, 4.6), 9.0)
     bright = tones.curve(level, (0, 0.08), (0.35, draw.between(2, 0.44, 0.60)), (0.7, 0.88), (1, 1))
@@ -108,10 +110,11 @@ def cartoon(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def _ink(image: Pixels, width: float, amount: float) -> Plane:
     """Ink lines of about two pixels along the borders of things."""
-    calm = tones.luminance(tones.flatten(tones.blur(image, 0.8), 5, 0.006))
-    border = tones.edges(calm, 0.55 * width)
-    line = tones.smoothstep(border, 0.030 / max(amount, 1.0), 0.062 / max(amount, 1.0))
-    return tones.f32(np.maximum(line, tones.outlines(calm, width, 34 * max(amount, 1.0))))
+    calm = tones.flatten(tones.luminance(image), 5, 0.004)
+    fine, wide = tones.blur(calm, 0.75 * width), tones.blur(calm, 1.5 * width)
+    # Relative to the surroundings, so that the dark parts of a photo get lines but are not filled with ink.
+    ridge = (wide - fine) / (wide + 0.10)
+    return tones.smoothstep(tones.f32(ridge * max(amount, 1.0)), 0.018, 0.055)
 
 
 _POSTER: tuple[_Four, ...] = (
@@ -156,8 +159,8 @@ def pixel_art(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Big square pixels in few colours."""
     h, w = image.shape[:2]
     size = max(1, round(8 * tones.scale_of(image) * (amount if amount > 1 else 0.5 + 0.5 * amount)))
-    rich = tones.develop(image, draw.between(0, 0.90, 1.10), draw.between(1, -0.06, 0.06), draw.between(2, 1.0, 1.25))
-    rich = tones.clip(tones.saturate(rich, draw.between(3, 1.25, 1.6)))
+    rich = tones.develop(image, draw.between(0, 0.90, 1.10), draw.between(1, -0.06, 0.06), draw.between(2, 1.08, 1.28))
+    rich = tones.clip(tones.saturate(rich, draw.between(3, 1.35, 1.7)))
     padded = cv2.copyMakeBorder(rich, 0, -h % size, 0, -w % size, cv2.BORDER_REPLICATE)
     small = cv2.resize(padded, (padded.shape[1] // size, padded.shape[0] // size), interpolation=cv2.INTER_AREA)
     small = tones.staircase(tones.clip(small), draw.between(4, 3.4, 5.0), 3.5)
@@ -180,8 +183,8 @@ def blueprint(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def engraving(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Ink hatching on cream paper, with thicker lines where the photo is darker."""
-    tone = tones.curve(tones.luminance(image), (0, 0.04), (0.5, draw.between(0, 0.47, 0.62)), (0.8, 0.93), (1, 1))
-    wave = 0.5 * draw.field(0, image, 12) + draw.between(1, -1.2, 1.2)
+    tone = tones.curve(tones.luminance(image), (0, 0.04), (0.5, draw.between(0, 0.49, 0.61)), (0.8, 0.93), (1, 1))
+    wave = 0.25 * draw.field(0, image, 12) + draw.between(1, -0.5, 0.5)
     turn = draw.between(2, 0, 1)
     across = tones.mix(tones.hatch(image, 0, 1, wave), tones.hatch(image, 1, 1, wave), turn)
     slant = tones.mix(tones.hatch(image, 1, 1, wave), tones.hatch(image, 1, -1, wave), turn)

@@ -1,5 +1,6 @@
 """Building blocks of the looks. All lengths are in pixels of a photo whose shorter side has 256 pixels."""
 
+import math
 from functools import lru_cache
 
 import cv2
@@ -263,11 +264,12 @@ def staircase(plane: Plane, levels: float, hardness: float = 6.0) -> Plane:
 
 
 def speckle(fields: npt.NDArray[np.float32], image: Pixels | Plane) -> Plane:
-    """Grain of half a cell: four fields, which give the four quarters of every cell."""
-    _, rows, columns = fields.shape
-    quarters = fields[:4].reshape(2, 2, rows, columns).transpose(2, 0, 3, 1).reshape(2 * rows, 2 * columns)
+    """Grain finer than a cell: four fields give the four quarters of every cell, sixteen fields its sixteen pixels."""
+    count, rows, columns = fields.shape
+    n = math.isqrt(count)
+    parts = fields.reshape(n, n, rows, columns).transpose(2, 0, 3, 1).reshape(n * rows, n * columns)
     height, width = image.shape[:2]
-    return f32(cv2.resize(np.ascontiguousarray(quarters), (width, height), interpolation=cv2.INTER_CUBIC))
+    return f32(cv2.resize(np.ascontiguousarray(parts), (width, height), interpolation=cv2.INTER_CUBIC))
 
 
 def hatch(image: Pixels | Plane, right: int, down: int, phase: float | Plane = 0.0) -> Plane:
