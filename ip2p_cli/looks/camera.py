@@ -49,7 +49,7 @@ def film_grain(image: Pixels, amount: float, draw: Draw) -> Pixels:
     )
     film = tones.grade(image, tones.develop(soft, draw.between(4, 0.94, 1.06), draw.between(5, -0.03, 0.06)), amount)
     lum = tones.luminance(film)
-    depth = draw.between(3, 0.05, 0.085) * amount * (0.35 + 2.6 * lum * (1 - lum))
+    depth = draw.between(3, 0.038, 0.068) * amount * (0.35 + 2.6 * lum * (1 - lum))
     return tones.clip(film + tones.grey(noise * depth))
 
 
@@ -111,7 +111,8 @@ def bokeh(image: Pixels, amount: float, draw: Draw) -> Pixels:
     x = (np.arange(w, dtype=np.float32) + 0.5)[None, :] / w * 2 - 1 - draw.between(1, -0.45, 0.45)
     y = (np.arange(h, dtype=np.float32) + 0.5)[:, None] / h * 2 - 1 - draw.between(2, -0.35, 0.35)
     sharp = draw.between(3, 0.38, 0.58)
-    return tones.clip(tones.mix(photo, soft, tones.smoothstep(tones.f32(np.sqrt(x * x + y * y)), sharp, sharp + 0.5)))
+    away = tones.smoothstep(tones.f32(np.sqrt(x * x + y * y)), sharp, sharp + 0.5)
+    return tones.clip(tones.mix(photo, soft, tones.f32(away * min(1.0, amount) ** 0.5)))
 
 
 def _out_of_focus(image: Pixels, size: float) -> Pixels:

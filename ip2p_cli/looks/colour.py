@@ -29,7 +29,7 @@ def sepia(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def warmer(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A warmer white balance, from yellow to orange."""
-    k, orange, light = draw.between(0, 0.75, 1.4), draw.between(1, -0.03, 0.03), draw.between(2, 0.95, 1.06)
+    k, orange, light = draw.between(0, 0.72, 1.30), draw.between(1, -0.03, 0.03), draw.between(2, 0.95, 1.06)
     factors = (1 + 0.14 * k + 0.5 * orange, 1.0 - orange, 1 - 0.26 * k)
     warm = tones.gain(image, (light * factors[0], light * factors[1], light * factors[2]), (0.05 * k, 0.015 * k, 0))
     return tones.grade(image, tones.clip(warm), amount)
@@ -37,7 +37,7 @@ def warmer(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def cooler(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A cooler white balance, from cyan to blue."""
-    k, violet, light = draw.between(0, 0.8, 1.45), draw.between(1, -0.03, 0.03), draw.between(2, 0.94, 1.06)
+    k, violet, light = draw.between(0, 0.78, 1.38), draw.between(1, -0.03, 0.03), draw.between(2, 0.94, 1.06)
     factors = (1 - 0.28 * k + violet, 0.98 - violet, 1 + 0.14 * k)
     cold = tones.gain(image, (light * factors[0], light * factors[1], light * factors[2]), (0, 0.01 * k, 0.05 * k))
     return tones.grade(image, tones.clip(cold), amount)

@@ -99,7 +99,7 @@ def cartoon(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Flat bright cel colours with clear dark outlines."""
     flat = tones.brush_strokes(image, draw.between(0, 3.6, 4.8))
     lum = tones.luminance(flat)
-    level = tones.staircase(lum, draw.between(1, 3.0, 4.6), 9.0)
+    level = tones.staircase(tones.flatten(lum, 5, 0.002), draw.between(1, 3.0, 4.6), 9.0)
     bright = tones.curve(level, (0, 0.08), (0.35, draw.between(2, 0.44, 0.60)), (0.7, 0.88), (1, 1))
     toned = tones.multiply(flat, (bright + 0.03) / (lum + 0.03))
     toned = tones.saturate(tones.clip(toned), draw.between(3, 1.5, 2.0))
@@ -110,11 +110,13 @@ def cartoon(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def _ink(image: Pixels, width: float, amount: float) -> Plane:
     """Ink lines of about two pixels along the borders of things."""
-    calm = tones.flatten(tones.luminance(image), 5, 0.004)
+    calm = tones.flatten(image, 5, 0.005)
     fine, wide = tones.blur(calm, 0.75 * width), tones.blur(calm, 1.5 * width)
-    # Relative to the surroundings, so that the dark parts of a photo get lines but are not filled with ink.
-    ridge = (wide - fine) / (wide + 0.10)
-    return tones.smoothstep(tones.f32(ridge * max(amount, 1.0)), 0.018, 0.055)
+    # Relative to the surroundings, so that the dark parts of a photo get lines but are not filled with ink; in every
+    # channel, so that two colours of the same lightness have a border too.
+    ridge = (wide - fine) / (wide + 0.16)
+    borders = tones.f32(0.6 * ridge.max(axis=2) + 0.4 * tones.luminance(ridge))
+    return tones.smoothstep(borders * np.float32(max(amount, 1.0)), 0.016, 0.046)
 
 
 _POSTER: tuple[_Four, ...] = (
@@ -184,10 +186,9 @@ def blueprint(image: Pixels, amount: float, draw: Draw) -> Pixels:
 def engraving(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Ink hatching on cream paper, with thicker lines where the photo is darker."""
     tone = tones.curve(tones.luminance(image), (0, 0.04), (0.5, draw.between(0, 0.49, 0.61)), (0.8, 0.93), (1, 1))
-    wave = 0.25 * draw.field(0, image, 12) + draw.between(1, -0.5, 0.5)
-    turn = draw.between(2, 0, 1)
-    across = tones.mix(tones.hatch(image, 0, 1, wave), tones.hatch(image, 1, 1, wave), turn)
-    slant = tones.mix(tones.hatch(image, 1, 1, wave), tones.hatch(image, 1, -1, wave), turn)
+    wave = 0.2 * draw.field(0, image, 12) + draw.between(1, -0.4, 0.4)
+    across = tones.hatch(image, 0, 1, wave)
+    slant = tones.mix(tones.hatch(image, 1, 1, wave), tones.hatch(image, 1, -1, wave), draw.between(2, 0, 1))
     first = tones.smoothstep(tones.f32(tone * 1.35 - across), -0.45, 0.35)
     second = tones.smoothstep(tones.f32(tone * draw.between(3, 2.6, 3.8) - slant), -0.45, 0.35)
     paper = first * second * (1 - 0.8 * tones.outlines(tones.luminance(image), 0.8, 20 * max(amount, 1.0)))
