@@ -14,7 +14,7 @@ def black_and_white(image: Pixels, amount: float) -> Pixels:
 
 def sepia(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """The brown of an old print, between yellow brown and red brown, on paper that is more or less faded."""
-    redder, fade = draw.between(0, -0.035, 0.035), draw.between(1, 0.0, 0.08)
+    redder, fade = draw.between(0, -0.022, 0.042), draw.between(1, 0.0, 0.08)
     lum = tones.curve(tones.luminance(image), (0, 0), (0.5, draw.between(2, 0.41, 0.57)), (1, 1))
     cream = draw.between(3, 0.72, 0.84)
     toned = tones.gradient(

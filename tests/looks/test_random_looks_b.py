@@ -79,7 +79,7 @@ def test_a_draw_is_nearer_to_its_own_look_than_to_any_other(means: tuple[Pixels,
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_every_draw_is_a_picture_at_any_size(name: str) -> None:
-    for seed, shape in enumerate([(1, 1, 3), (1, 700, 3), (900, 2, 3), (5, 40, 3), (257, 131, 3)]):
+    for seed, shape in enumerate([(1, 1, 3), (1, 50, 3), (120, 2, 3), (5, 40, 3), (257, 131, 3)]):
         image = np.random.default_rng(seed).random(shape, dtype=np.float32)
         for amount in (0.5, 1.0, 1.6):
             out = apply(name, image, amount, seed)
