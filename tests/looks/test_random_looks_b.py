@@ -43,7 +43,8 @@ def means(request: pytest.FixtureRequest) -> tuple[Pixels, dict[str, Pixels]]:
     mean: dict[str, Pixels] = {}
     for look in looks().values():
         draws = DRAWS[:1] if look.exact else DRAWS
-        mean[look.name] = np.asarray(sum(apply(look.name, image, seed=seed) for seed in draws), np.float32) / len(draws)
+        paintings = [apply(look.name, image, seed=seed) for seed in draws]
+        mean[look.name] = np.mean(paintings, axis=0, dtype=np.float32)
     return image, mean
 
 
