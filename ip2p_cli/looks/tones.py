@@ -1,5 +1,6 @@
 """Building blocks of the looks. All lengths are in pixels of a photo whose shorter side has 256 pixels."""
 
+import math
 from functools import lru_cache
 
 import cv2
@@ -239,3 +240,41 @@ def hue_mask(
 def vegetation(image: Pixels) -> Plane:
     """Soft mask of leaves and grass."""
     return blur(hue_mask(to_hsv(image), 98, 48, 18, 0.10, 0.30, 0.10), 0.8)
+
+
+def develop(image: Pixels, exposure: float = 1.0, warmth: float = 0.0, contrast: float = 1.0) -> Pixels:
+    """Change exposure, colour balance and contrast a little, as two laboratories do with one negative."""
+    k, base = exposure * contrast, 0.5 * exposure * (1 - contrast)
+    return gain(image, (k * (1 + warmth), k, k * (1 - warmth)), (base, base, base))
+
+
+def between_colours(corners: tuple[Colour, Colour, Colour, Colour], u: float, v: float) -> Colour:
+    """Mix four colours that lie in the corners of a square: (0, 0), (1, 0), (0, 1) and (1, 1)."""
+    a, b, c, d = f32(corners)
+    r, g, b = ((a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v).tolist()
+    return r, g, b
+
+
+def staircase(plane: Plane, levels: float, hardness: float = 6.0) -> Plane:
+    """Reduce a plane to a few levels as `posterise` does; the number of levels need not be whole."""
+    x = plane * levels
+    base = np.floor(x)
+    riser = np.tanh(hardness * (x - base - 0.5)) / (2 * np.tanh(hardness / 2)) + 0.5
+    return f32((base + riser) / levels)
+
+
+def speckle(fields: npt.NDArray[np.float32], image: Pixels | Plane) -> Plane:
+    """Grain finer than a cell: four fields give the four quarters of every cell, sixteen fields its sixteen pixels."""
+    count, rows, columns = fields.shape
+    n = math.isqrt(count)
+    parts = fields.reshape(n, n, rows, columns).transpose(2, 0, 3, 1).reshape(n * rows, n * columns)
+    height, width = image.shape[:2]
+    return f32(cv2.resize(np.ascontiguousarray(parts), (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def hatch(image: Pixels | Plane, right: int, down: int, phase: float | Plane = 0.0) -> Plane:
+    """Parallel lines that repeat in every cell of 4 pixels, so that they are the same everywhere; values in [0, 1]."""
+    s = scale_of(image)
+    y = (np.arange(image.shape[0], dtype=np.float32) + 0.5)[:, None] / s
+    x = (np.arange(image.shape[1], dtype=np.float32) + 0.5)[None, :] / s
+    return f32(0.5 + 0.5 * np.cos((x * right + y * down) * np.float32(np.pi / 2) + phase))
