@@ -20,6 +20,11 @@ CELL = 4  # pixels, of a photo whose shorter side has 256, for each cell of a fi
 MOST_MARKS = 20_000  # in a picture; a very long strip has more cells
 
 
+def cell_size(height: int, width: int) -> float:
+    """Pixels of a picture for each cell of a field, in each direction."""
+    return max(1.0, CELL * min(height, width) / 256)  # smaller ones would be too many in a thin strip
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Draw:
     """The random choices of one painting: all of them are read from standard normal noise.
@@ -40,7 +45,7 @@ class Draw:
     def from_seed(cls, seed: int, height: int, width: int) -> Draw:
         """Draw for a picture of `height` x `width` pixels."""
         rng = np.random.default_rng(seed)
-        size = CELL * min(height, width) / 256
+        size = cell_size(height, width)
         shape = CHANNELS, math.ceil(height / size), math.ceil(width / size)
         numbers = rng.standard_normal(CHANNELS, dtype=np.float32)
         return cls(numbers=numbers, fields=rng.standard_normal(shape, dtype=np.float32))
@@ -77,7 +82,7 @@ class Draw:
         Returns:
             (N, 3): x and y in pixels of `image`, and a size that is uniform in [0, 1].
         """
-        scale = CELL * min(image.shape[:2]) / 256
+        scale = cell_size(*image.shape[:2])
         level = NormalDist().inv_cdf(1 - min(0.5, max(1e-6, share)))
         rows, columns = np.nonzero(self.fields[index] > level)
         rows, columns = rows[:MOST_MARKS], columns[:MOST_MARKS]
