@@ -239,3 +239,34 @@ def hue_mask(
 def vegetation(image: Pixels) -> Plane:
     """Soft mask of leaves and grass."""
     return blur(hue_mask(to_hsv(image), 98, 48, 18, 0.10, 0.30, 0.10), 0.8)
+
+
+def between_colours(t: float, *colours: Colour) -> Colour:
+    """Pick a colour from a row of colours, of which t = 0 is the first and t = 1 the last."""
+    at = float(np.clip(t, 0, 1)) * (len(colours) - 1)
+    red, green, blue = (float(np.interp(at, range(len(colours)), channel)) for channel in zip(*colours, strict=True))
+    return red, green, blue
+
+
+def between_stops(t: float, *palettes: Stops) -> Stops:
+    """Pick a gradient from a row of gradients that have their knots at the same values."""
+    knots = zip(*palettes, strict=True)
+    return tuple((knot[0][0], between_colours(t, *(colour for _, colour in knot))) for knot in knots)
+
+
+def spot(image: Pixels | Plane, x: float, y: float, size: float) -> Plane:
+    """Round spot of light, 1 at (x, y); the position and the size are shares of the width and the height."""
+    h, w = image.shape[:2]
+    column = np.exp(-((((np.arange(h) + 0.5) / h - y) / size) ** 2))
+    row = np.exp(-((((np.arange(w) + 0.5) / w - x) / size) ** 2))
+    return f32(np.outer(column, row))
+
+
+def toward(image: Pixels | Plane, x: float) -> Plane:
+    """Light from the side, as a row (1, W): 1 at the edge that the sun at x is nearer to, -1 at the other one.
+
+    The values shrink to 0 as x comes near the middle, so that they change smoothly with x.
+    """
+    w = image.shape[1]
+    across = (np.arange(w, dtype=np.float32) + 0.5) / w * 2 - 1
+    return f32(across * np.clip((x - 0.5) * 3, -1, 1))[None, :]
