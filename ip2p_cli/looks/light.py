@@ -20,7 +20,7 @@ def darker(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def contrast(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Strong contrast: deep darks and bright lights."""
-    middle = draw.between(0, 0.39, 0.61)
+    middle = draw.between(0, 0.42, 0.58)
     low, high = middle * draw.between(1, 0.1, 0.4), 1 - (1 - middle) * draw.between(2, 0.08, 0.3)
     hard = tones.curve(image, (0, 0), (middle * 0.5, low), (middle, 0.5), (1 - (1 - middle) * 0.5, high), (1, 1))
     return tones.grade(image, tones.saturate(hard, draw.between(3, 0.9, 1.2)), amount)
@@ -28,8 +28,8 @@ def contrast(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def faded(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Matte: lifted blacks, lowered whites, quiet colour."""
-    black, white = draw.between(0, 0.2, 0.36), draw.between(1, 0.74, 0.9)
-    middle = draw.between(2, 0.46, 0.6)
+    black, white = draw.between(0, 0.2, 0.36), draw.between(1, 0.78, 0.93)
+    middle = draw.between(2, 0.49, 0.62)
     quiet = tones.saturate(image, draw.between(3, 0.4, 0.75))
     matte = tones.curve(quiet, (0, black), (0.5, middle), (1, white))
     tint = tones.between_colours(draw.between(4, 0, 1), (1.05, 1.0, 0.93), (0.96, 1.0, 1.04))
@@ -56,7 +56,7 @@ def low_key(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def vignette(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Strongly darkened corners."""
-    size = draw.between(0, 0.34, 0.7)
+    size = draw.between(0, 0.3, 0.52)
     light = tones.spot(image, draw.between(2, 0.36, 0.64), draw.between(3, 0.36, 0.64), size)
     shade = 1 - tones.smoothstep(light, 0.0, 0.42)
     tint = tones.between_colours(draw.between(4, 0, 1), (0.16, 0.08, 0.03), (0.02, 0.02, 0.02), (0.03, 0.06, 0.16))

@@ -10,17 +10,17 @@ from ip2p_cli.looks.base import Draw, Pixels, Plane
 def winter(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """White snow on ground, roofs and plants, in cold light."""
     lum = tones.luminance(image)
-    light = draw.between(2, 0.76, 1.0)
+    light = draw.between(2, 0.8, 1.04)
     cold = tones.between_colours(draw.between(3, 0, 1), (0.98, 1.0, 1.02), (0.90, 0.99, 1.08))
     base = tones.gain(tones.saturate(image, draw.between(4, 0.15, 0.45)), cold, (0.03, 0.035, 0.045)) * light
     stops = ((0, (0.20, 0.22, 0.25)), (0.25, (0.68, 0.71, 0.75)), (0.6, (0.94, 0.96, 0.98)), (1, (1, 1, 1)))
-    white = tones.gradient(lum, *stops) * (0.35 + 0.65 * light)
+    white = tones.gradient(lum, *stops) * (0.55 + 0.45 * light)
     # Snow starts at a height of the picture, and is thicker in some places.
     start = draw.between(1, 0.05, 0.5)
     lying = draw.between(0, 0.0, 0.3) + 0.05 * draw.field(0, image, 24)
     ground = tones.smoothstep(tones.f32(lum + lying), 0.32, 0.72)
     ground = ground * (0.3 + 0.68 * tones.smoothstep(tones.row_position(image), start - 0.1, start + 0.3))
-    cover = np.maximum(tones.vegetation(image) * draw.between(5, 0.72, 1.0), ground)
+    cover = np.maximum(tones.vegetation(image) * draw.between(5, 0.78, 1.0), ground)
     return tones.grade(image, tones.mix(tones.clip(base), white, tones.f32(cover)), amount)
 
 
@@ -29,9 +29,9 @@ def autumn(image: Pixels, amount: float, draw: Draw) -> Pixels:
     lum = tones.luminance(image)
     yellow = ((0, (0.08, 0.04, 0.01)), (0.25, (0.56, 0.32, 0.04)), (0.5, (0.93, 0.66, 0.10)), (1, (1.0, 0.96, 0.70)))
     orange = ((0, (0.06, 0.02, 0.02)), (0.25, (0.52, 0.18, 0.04)), (0.5, (0.92, 0.43, 0.07)), (1, (1.0, 0.90, 0.64)))
-    red = ((0, (0.06, 0.01, 0.02)), (0.25, (0.44, 0.06, 0.04)), (0.5, (0.80, 0.19, 0.08)), (1, (1.0, 0.76, 0.56)))
+    red = ((0, (0.06, 0.01, 0.02)), (0.25, (0.42, 0.09, 0.06)), (0.5, (0.76, 0.24, 0.13)), (1, (1.0, 0.78, 0.60)))
     # Every tree has a colour of its own, around that of the draw.
-    hue = tones.f32(np.clip(draw.between(0, 0.1, 1.9) + 0.4 * draw.field(0, image, 24), 0, 2))
+    hue = tones.f32(np.clip(draw.between(0, 0.1, 1.9) + 0.4 * draw.field(0, image, 12), 0, 2))
     leaf = tones.mix(tones.gradient(lum, *yellow), tones.gradient(lum, *orange), np.minimum(hue, 1))
     leaf = tones.mix(leaf, tones.gradient(lum, *red), np.maximum(hue - 1, 0))
     tint = tones.between_colours(draw.between(1, 0, 1), (1.09, 0.92, 0.60), (1.12, 0.84, 0.62), (1.13, 0.76, 0.64))
@@ -39,7 +39,7 @@ def autumn(image: Pixels, amount: float, draw: Draw) -> Pixels:
     toned = tones.curve(image, (0, 0), (0.4, middle), (1, 0.86 + 0.3 * middle))
     warm = tones.gain(tones.saturate(toned, draw.between(3, 0.7, 1.05)), tint, (0.04, 0.01, 0))
     leaf = leaf * (0.55 + 1.2 * middle)
-    return tones.grade(image, tones.mix(warm, leaf, tones.vegetation(image) * 0.95), amount)
+    return tones.grade(image, tones.mix(warm, leaf, tones.vegetation(image) * 0.9), amount)
 
 
 def spring(image: Pixels, amount: float, draw: Draw) -> Pixels:
@@ -58,9 +58,9 @@ def spring(image: Pixels, amount: float, draw: Draw) -> Pixels:
     blossom = tones.gradient(lum, *blossoms)
     airy = tones.curve(image, (0, 0.03), (0.4, draw.between(2, 0.43, 0.58)), (1, 1))
     pink = tones.smoothstep(lum, 0.35, 0.8) * (1 - veg) * draw.between(3, 0.55, 0.88)
-    on_plants = tones.smoothstep(draw.field(0, image, 16), draw.between(4, 0.4, 1.3), 1.8) * veg
+    on_plants = tones.smoothstep(draw.field(0, image, 5), draw.between(4, 0.7, 1.4), 2.0) * veg
     out = tones.mix(tones.mix(airy, blossom, pink), tones.gradient(lum, *leaves), veg * 0.85)
-    out = tones.mix(out, tones.clip(blossom * 1.1), tones.f32(on_plants * 0.9))
+    out = tones.mix(out, tones.clip(blossom * 1.1), tones.f32(on_plants * 0.85))
     return tones.grade(image, tones.clip(out), amount)
 
 
@@ -68,8 +68,10 @@ def heat(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A scene that a hot sun bleaches, in haze from yellow to red-orange."""
     hue, middle = draw.between(0, 0, 1), draw.between(1, 0.36, 0.54)
     dry = tones.saturate(tones.curve(image, (0, 0.06), (0.35, middle), (0.7, 0.52 + 0.75 * middle), (1, 1)), 0.6)
-    dry = tones.clip(tones.gain(dry, tones.between_colours(hue, (1.08, 1.0, 0.60), (1.1, 0.93, 0.62), (1.14, 0.84, 0.62))))
-    haze = tones.between_colours(hue, (0.60, 0.44, 0.10), (0.62, 0.34, 0.10), (0.66, 0.24, 0.08))
+    dry = tones.clip(
+        tones.gain(dry, tones.between_colours(hue, (1.1, 0.97, 0.66), (1.1, 0.93, 0.62), (1.14, 0.84, 0.62)))
+    )
+    haze = tones.between_colours(hue, (0.62, 0.41, 0.16), (0.62, 0.34, 0.10), (0.66, 0.24, 0.08))
     haze_light = tones.clip(tones.gain(tones.blur(dry, 6), haze) * draw.between(2, 0.65, 1.15))
     sun = tones.spot(image, draw.between(3, 0.05, 0.95), draw.between(4, 0.0, 0.35), 0.4)
     glare = tones.gain(tones.grey(sun), (1.0, 0.86, 0.5)) * draw.between(5, 0.2, 0.55)
@@ -89,9 +91,9 @@ def _flakes(image: Pixels, draw: Draw, index: int, share: float, size: float, so
 
 def snow(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Crisp bright flakes at three distances, before a scene that is grey-blue and a little dark."""
-    dark = draw.between(2, 0.62, 0.92)
+    dark = draw.between(2, 0.72, 1.0)
     tint = tones.between_colours(draw.between(3, 0, 1), (0.98, 1.0, 1.03), (0.84, 0.97, 1.13))
-    grey = tones.curve(tones.saturate(image, 0.32), (0, 0.10), (0.5, 0.50 * dark), (1, 0.82 * dark))
+    grey = tones.curve(tones.saturate(image, 0.4), (0, 0.10), (0.5, 0.50 * dark), (1, 0.82 * dark))
     scene = tones.grade(image, tones.clip(tones.gain(grey, tint)), amount)
     haze = draw.between(4, 0.05, 0.4) * min(1.2, amount) * (1 - tones.smoothstep(tones.row_position(image), 0.1, 0.9))
     scene = tones.mix(scene, (0.62, 0.66, 0.70), np.broadcast_to(haze, image.shape[:2]))
@@ -105,7 +107,7 @@ def snow(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def fog(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Drifting fog, grey to bluish or warm, thicker toward the top, where distant things are."""
-    dense, edge = draw.between(0, 0.62, 0.88), draw.between(1, 0.05, 0.5)
+    dense, edge = draw.between(0, 0.7, 0.9), draw.between(1, 0.05, 0.5)
     thick = dense - draw.between(2, 0.15, 0.45) * tones.smoothstep(tones.row_position(image), edge, edge + 0.6)
     drift = np.clip(thick + 0.05 * draw.field(0, image, 40), 0.15, 0.92) * min(1.1, amount**0.7)
     soft = tones.mix(tones.saturate(image, 0.6), tones.blur(image, 3), 0.35)

@@ -14,7 +14,7 @@ def night(image: Pixels, amount: float, draw: Draw) -> Pixels:
         tones.between_colours(warm, (0.48, 0.68, 1.22), (0.50, 0.76, 1.10), (0.66, 0.74, 1.0)),
         tones.between_colours(warm, (0.0, 0.015, 0.07), (0.01, 0.02, 0.05), (0.02, 0.02, 0.05)),
     )
-    lamp = tones.between_colours(warm, (0.75, 0.95, 1.3), (1.0, 1.0, 1.0), (2.1, 1.25, 0.5))
+    lamp = tones.between_colours(warm, (0.75, 0.95, 1.3), (1.0, 1.0, 1.0), (1.75, 1.08, 0.5))
     pool = tones.spot(image, draw.between(2, 0.1, 0.9), draw.between(3, 0.2, 0.75), draw.between(4, 0.3, 0.6))
     lit = tones.gain(tones.clip(dim), lamp, tones.between_colours(warm, (0, 0.01, 0.04), (0.02,) * 3, (0.10, 0.05, 0)))
     out = tones.mix(tones.multiply(moon, 0.72 + 0.4 * pool), tones.clip(lit), pool * draw.between(5, 0.5, 1.0))
@@ -70,7 +70,9 @@ def _sun(image: Pixels, draw: Draw, y: float, colour: tones.Colour, strength: fl
     """Add a wide glow in a colour and a small pale one where the sun of a draw stands; number 0 is its side."""
     x = draw.between(0, 0.05, 0.95)
     out = tones.screen(image, tones.gain(tones.grey(tones.spot(image, x, y, 0.36)), colour) * strength)
-    return tones.clip(tones.screen(out, tones.gain(tones.grey(tones.spot(image, x, y, 0.11)), (1, 0.9, 0.6)) * strength))
+    return tones.clip(
+        tones.screen(out, tones.gain(tones.grey(tones.spot(image, x, y, 0.11)), (1, 0.9, 0.6)) * strength)
+    )
 
 
 def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
@@ -84,7 +86,9 @@ def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
         ((0, (0.36, 0.28, 0.33)), (0.4, (0.82, 0.60, 0.52)), (0.7, (1.0, 0.83, 0.66)), (1, (1, 0.97, 0.78))),
     )
     lift = draw.between(3, 0.12, 0.26)
-    out = tones.mix(tones.curve(image, (0, lift), (0.5, 0.45 + 0.7 * lift), (1, 0.98)), tones.gradient(lum, *stops), 0.62)
+    out = tones.mix(
+        tones.curve(image, (0, lift), (0.5, 0.45 + 0.7 * lift), (1, 0.98)), tones.gradient(lum, *stops), 0.62
+    )
     y = draw.between(1, 0.15, 0.55)
     mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.5)
     colour = tones.between_colours(hue, (0.95, 0.72, 0.80), (1.0, 0.76, 0.68), (1.0, 0.84, 0.62))
@@ -96,9 +100,9 @@ def golden_hour(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Low rich light from pale gold to amber, with a glow from the sun's side."""
     middle, hue = draw.between(3, 0.62, 0.78), draw.between(2, 0, 1)
     rich = tones.saturate(tones.curve(image, (0, 0), (0.3, middle * 0.33), (0.7, middle), (1, 1)), 1.06)
-    rich = tones.gain(rich, tones.between_colours(hue, (1.08, 0.93, 0.42), (1.10, 0.85, 0.36), (1.14, 0.76, 0.34)))
+    rich = tones.gain(rich, tones.between_colours(hue, (1.10, 0.88, 0.46), (1.12, 0.82, 0.42), (1.14, 0.74, 0.38)))
     rich = tones.clip(_sunlit(rich, draw, 0.36))
-    colour = tones.between_colours(hue, (1.0, 0.82, 0.30), (1.0, 0.72, 0.22), (1.0, 0.58, 0.20))
+    colour = tones.between_colours(hue, (1.0, 0.74, 0.34), (1.0, 0.64, 0.26), (1.0, 0.54, 0.22))
     glow = tones.gain(tones.blur(tones.curve(rich, (0, 0), (0.4, 0.08), (1, 0.65)), 9), colour)
     out = tones.clip(tones.screen(rich, tones.clip(glow * draw.between(4, 0.4, 1.1))))
     return tones.grade(image, _sun(out, draw, draw.between(1, 0.0, 0.4), colour, draw.between(5, 0.35, 0.7)), amount)
