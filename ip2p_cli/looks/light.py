@@ -6,8 +6,8 @@ from ip2p_cli.looks.base import Draw, Pixels
 
 def brighter(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """More light, without burnt-out whites."""
-    up = min(0.44, draw.between(0, 0.14, 0.29) * amount)
-    lights = draw.between(1, 0.75, 1.1)
+    up = min(0.44, draw.between(0, 0.18, 0.28) * amount)
+    lights = draw.between(1, 0.9, 1.1)
     return tones.clip(tones.curve(image, (0, 0), (0.3, 0.3 + up), (0.6, min(0.97, 0.6 + up * lights)), (1, 1)))
 
 
@@ -20,16 +20,16 @@ def darker(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def contrast(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Strong contrast: deep darks and bright lights."""
-    middle = draw.between(0, 0.42, 0.58)
+    middle = draw.between(0, 0.45, 0.55)
     low, high = middle * draw.between(1, 0.1, 0.4), 1 - (1 - middle) * draw.between(2, 0.08, 0.3)
     hard = tones.curve(image, (0, 0), (middle * 0.5, low), (middle, 0.5), (1 - (1 - middle) * 0.5, high), (1, 1))
-    return tones.grade(image, tones.saturate(hard, draw.between(3, 0.9, 1.2)), amount)
+    return tones.grade(image, tones.saturate(hard, draw.between(3, 0.92, 1.1)), amount)
 
 
 def faded(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Matte: lifted blacks, lowered whites, quiet colour."""
-    black, white = draw.between(0, 0.2, 0.36), draw.between(1, 0.78, 0.93)
-    middle = draw.between(2, 0.49, 0.62)
+    black, white = draw.between(0, 0.23, 0.34), draw.between(1, 0.82, 0.91)
+    middle = draw.between(2, 0.52, 0.62)
     quiet = tones.saturate(image, draw.between(3, 0.4, 0.75))
     matte = tones.curve(quiet, (0, black), (0.5, middle), (1, white))
     tint = tones.between_colours(draw.between(4, 0, 1), (1.05, 1.0, 0.93), (0.96, 1.0, 1.04))
@@ -56,8 +56,8 @@ def low_key(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def vignette(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Strongly darkened corners."""
-    size = draw.between(0, 0.3, 0.52)
-    light = tones.spot(image, draw.between(2, 0.36, 0.64), draw.between(3, 0.36, 0.64), size)
-    shade = 1 - tones.smoothstep(light, 0.0, 0.42)
+    size = draw.between(0, 0.44, 0.62)
+    light = tones.spot(image, draw.between(2, 0.4, 0.6), draw.between(3, 0.4, 0.6), size)
+    shade = 1 - tones.smoothstep(light, 0.0, 0.5)
     tint = tones.between_colours(draw.between(4, 0, 1), (0.16, 0.08, 0.03), (0.02, 0.02, 0.02), (0.03, 0.06, 0.16))
     return tones.clip(tones.mix(image, tint, shade * min(1.0, draw.between(1, 0.7, 1.0) * amount)))

@@ -10,14 +10,14 @@ from ip2p_cli.looks.base import Draw, Pixels, Plane
 def winter(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """White snow on ground, roofs and plants, in cold light."""
     lum = tones.luminance(image)
-    light = draw.between(2, 0.8, 1.04)
+    light = draw.between(2, 0.86, 1.03)
     cold = tones.between_colours(draw.between(3, 0, 1), (0.98, 1.0, 1.02), (0.90, 0.99, 1.08))
-    base = tones.gain(tones.saturate(image, draw.between(4, 0.15, 0.45)), cold, (0.03, 0.035, 0.045)) * light
+    base = tones.gain(tones.saturate(image, draw.between(4, 0.25, 0.5)), cold, (0.03, 0.035, 0.045)) * light
     stops = ((0, (0.20, 0.22, 0.25)), (0.25, (0.68, 0.71, 0.75)), (0.6, (0.94, 0.96, 0.98)), (1, (1, 1, 1)))
     white = tones.gradient(lum, *stops) * (0.55 + 0.45 * light)
     # Snow starts at a height of the picture, and is thicker in some places.
-    start = draw.between(1, 0.05, 0.5)
-    lying = draw.between(0, 0.0, 0.3) + 0.05 * draw.field(0, image, 24)
+    start = draw.between(1, 0.05, 0.4)
+    lying = draw.between(0, 0.06, 0.26) + 0.05 * draw.field(0, image, 24)
     ground = tones.smoothstep(tones.f32(lum + lying), 0.32, 0.72)
     ground = ground * (0.3 + 0.68 * tones.smoothstep(tones.row_position(image), start - 0.1, start + 0.3))
     cover = np.maximum(tones.vegetation(image) * draw.between(5, 0.78, 1.0), ground)
@@ -56,7 +56,7 @@ def spring(image: Pixels, amount: float, draw: Draw) -> Pixels:
         ((0, (0.22, 0.10, 0.15)), (0.5, (0.94, 0.50, 0.68)), (0.8, (1.0, 0.74, 0.86)), (1, (1, 0.92, 0.96))),
     )
     blossom = tones.gradient(lum, *blossoms)
-    airy = tones.curve(image, (0, 0.03), (0.4, draw.between(2, 0.43, 0.58)), (1, 1))
+    airy = tones.curve(image, (0, 0.03), (0.4, draw.between(2, 0.41, 0.58)), (1, 1))
     pink = tones.smoothstep(lum, 0.35, 0.8) * (1 - veg) * draw.between(3, 0.55, 0.88)
     on_plants = tones.smoothstep(draw.field(0, image, 5), draw.between(4, 0.7, 1.4), 2.0) * veg
     out = tones.mix(tones.mix(airy, blossom, pink), tones.gradient(lum, *leaves), veg * 0.85)
@@ -107,12 +107,12 @@ def snow(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def fog(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Drifting fog, grey to bluish or warm, thicker toward the top, where distant things are."""
-    dense, edge = draw.between(0, 0.7, 0.9), draw.between(1, 0.05, 0.5)
-    thick = dense - draw.between(2, 0.15, 0.45) * tones.smoothstep(tones.row_position(image), edge, edge + 0.6)
+    dense, edge = draw.between(0, 0.78, 0.9), draw.between(1, 0.05, 0.5)
+    thick = dense - draw.between(2, 0.12, 0.34) * tones.smoothstep(tones.row_position(image), edge, edge + 0.6)
     drift = np.clip(thick + 0.05 * draw.field(0, image, 40), 0.15, 0.92) * min(1.1, amount**0.7)
     soft = tones.mix(tones.saturate(image, 0.6), tones.blur(image, 3), 0.35)
-    colour = tones.between_colours(draw.between(3, 0, 1), (0.86, 0.84, 0.80), (0.84, 0.845, 0.85), (0.78, 0.84, 0.90))
-    light = draw.between(4, 0.8, 1.06)
+    colour = tones.between_colours(draw.between(3, 0, 1), (0.86, 0.84, 0.80), (0.84, 0.845, 0.85), (0.80, 0.85, 0.90))
+    light = draw.between(4, 0.93, 1.08)
     veil = (colour[0] * light, colour[1] * light, colour[2] * light)
     return tones.clip(tones.mix(tones.mix(image, soft, min(1.0, amount)), veil, tones.f32(drift)))
 
@@ -121,7 +121,7 @@ def rain(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A dark wet day, grey to blue or green, with bright slanted streaks."""
     h, w = image.shape[:2]
     s = tones.scale_of(image)
-    dark = draw.between(3, 0.72, 1.12)
+    dark = draw.between(3, 0.78, 1.04)
     tint = tones.between_colours(draw.between(4, 0, 1), (0.97, 1.0, 0.98), (0.88, 0.99, 1.10), (0.78, 0.97, 1.22))
     wet = tones.curve(tones.saturate(image, 0.38), (0, 0.03), (0.5, 0.31 * dark), (1, 0.66 * dark))
     wet = tones.grade(image, tones.clip(tones.gain(wet, tint)), amount)

@@ -62,7 +62,7 @@ def sunset(image: Pixels, amount: float, draw: Draw) -> Pixels:
     sky = tones.gradient(y, (0, top), (sun_y, low), (1, (0.5, 0.28, 0.42)))
     cover = (0.12 + 0.6 * tones.smoothstep(lum, 0.25, 0.85)) * (1 - tones.smoothstep(y, 0.1, 0.9))
     out = tones.mix(out, sky * tones.grey(0.5 + 0.5 * lum), cover)
-    out = tones.clip(_sunlit(out, draw, 0.36) * draw.between(3, 0.72, 1.05))
+    out = tones.clip(_sunlit(out, draw, 0.28) * draw.between(3, 0.8, 1.02))
     return tones.grade(image, _sun(out, draw, sun_y, low, draw.between(4, 0.45, 0.8)), amount)
 
 
@@ -90,21 +90,21 @@ def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
         tones.curve(image, (0, lift), (0.5, 0.45 + 0.7 * lift), (1, 0.98)), tones.gradient(lum, *stops), 0.62
     )
     y = draw.between(1, 0.15, 0.55)
-    mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.5)
+    mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.3)
     colour = tones.between_colours(hue, (0.95, 0.72, 0.80), (1.0, 0.76, 0.68), (1.0, 0.84, 0.62))
-    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.24) * draw.between(5, 0.84, 1.04)
-    return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.3, 0.6)), amount)
+    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.16) * draw.between(5, 0.92, 1.02)
+    return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.25, 0.45)), amount)
 
 
 def golden_hour(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Low rich light from pale gold to amber, with a glow from the sun's side."""
-    middle, hue = draw.between(3, 0.62, 0.78), draw.between(2, 0, 1)
+    middle, hue = draw.between(3, 0.67, 0.77), draw.between(2, 0, 1)
     rich = tones.saturate(tones.curve(image, (0, 0), (0.3, middle * 0.33), (0.7, middle), (1, 1)), 1.06)
     rich = tones.gain(rich, tones.between_colours(hue, (1.10, 0.88, 0.46), (1.12, 0.82, 0.42), (1.14, 0.74, 0.38)))
-    rich = tones.clip(_sunlit(rich, draw, 0.36))
+    rich = tones.clip(_sunlit(rich, draw, 0.22))
     colour = tones.between_colours(hue, (1.0, 0.74, 0.34), (1.0, 0.64, 0.26), (1.0, 0.54, 0.22))
     glow = tones.gain(tones.blur(tones.curve(rich, (0, 0), (0.4, 0.08), (1, 0.65)), 9), colour)
-    out = tones.clip(tones.screen(rich, tones.clip(glow * draw.between(4, 0.4, 1.1))))
+    out = tones.clip(tones.screen(rich, tones.clip(glow * draw.between(4, 0.7, 1.1))))
     return tones.grade(image, _sun(out, draw, draw.between(1, 0.0, 0.4), colour, draw.between(5, 0.35, 0.7)), amount)
 
 
@@ -119,7 +119,7 @@ def midday(image: Pixels, amount: float, draw: Draw) -> Pixels:
         ((0, (0, 0.03, 0.18)), (0.4, (0.05, 0.33, 0.72)), (0.75, (0.36, 0.70, 0.96)), (1, (0.86, 0.97, 1))),
     )
     tint = tones.between_colours(draw.between(2, 0, 1), (1.03, 1.02, 0.97), (0.93, 1.02, 1.12))
-    sun = tones.gain(tones.saturate(sun, draw.between(3, 0.8, 1.25)), tint)
+    sun = tones.gain(tones.saturate(sun, draw.between(3, 0.82, 1.12)), tint)
     out = tones.mix(sun, tones.gradient(tones.luminance(image), *stops), sky * 0.8)
     x, strength = draw.between(4, 0.1, 0.9), draw.between(5, 0.15, 0.6)
     glare = tones.gain(tones.grey(tones.spot(image, x, -0.05, 0.5)), (0.92, 0.97, 1.0)) * strength
