@@ -6,7 +6,7 @@ from ip2p_cli.looks.base import Draw, Pixels
 
 def brighter(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """More light, without burnt-out whites."""
-    up = min(0.44, draw.between(0, 0.18, 0.28) * amount)
+    up = min(0.44, draw.between(0, 0.2, 0.28) * amount)
     lights = draw.between(1, 0.9, 1.1)
     return tones.clip(tones.curve(image, (0, 0), (0.3, 0.3 + up), (0.6, min(0.97, 0.6 + up * lights)), (1, 1)))
 
@@ -23,7 +23,7 @@ def contrast(image: Pixels, amount: float, draw: Draw) -> Pixels:
     middle = draw.between(0, 0.45, 0.55)
     low, high = middle * draw.between(1, 0.1, 0.4), 1 - (1 - middle) * draw.between(2, 0.08, 0.3)
     hard = tones.curve(image, (0, 0), (middle * 0.5, low), (middle, 0.5), (1 - (1 - middle) * 0.5, high), (1, 1))
-    return tones.grade(image, tones.saturate(hard, draw.between(3, 0.92, 1.1)), amount)
+    return tones.grade(image, tones.saturate(hard, draw.between(3, 0.85, 1.04)), amount)
 
 
 def faded(image: Pixels, amount: float, draw: Draw) -> Pixels:
@@ -56,8 +56,8 @@ def low_key(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def vignette(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Strongly darkened corners."""
-    size = draw.between(0, 0.44, 0.62)
-    light = tones.spot(image, draw.between(2, 0.4, 0.6), draw.between(3, 0.4, 0.6), size)
-    shade = 1 - tones.smoothstep(light, 0.0, 0.5)
+    size = draw.between(0, 0.44, 0.53)
+    light = tones.spot(image, draw.between(2, 0.43, 0.57), draw.between(3, 0.43, 0.57), size)
+    shade = 1 - tones.smoothstep(light, 0.0, 0.66)
     tint = tones.between_colours(draw.between(4, 0, 1), (0.16, 0.08, 0.03), (0.02, 0.02, 0.02), (0.03, 0.06, 0.16))
-    return tones.clip(tones.mix(image, tint, shade * min(1.0, draw.between(1, 0.7, 1.0) * amount)))
+    return tones.clip(tones.mix(image, tint, shade * min(1.0, draw.between(1, 0.78, 0.95) * amount)))

@@ -10,17 +10,17 @@ from ip2p_cli.looks.base import Draw, Pixels, Plane
 def winter(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """White snow on ground, roofs and plants, in cold light."""
     lum = tones.luminance(image)
-    light = draw.between(2, 0.86, 1.03)
+    light = draw.between(2, 0.9, 1.02)
     cold = tones.between_colours(draw.between(3, 0, 1), (0.98, 1.0, 1.02), (0.90, 0.99, 1.08))
     base = tones.gain(tones.saturate(image, draw.between(4, 0.25, 0.5)), cold, (0.03, 0.035, 0.045)) * light
     stops = ((0, (0.20, 0.22, 0.25)), (0.25, (0.68, 0.71, 0.75)), (0.6, (0.94, 0.96, 0.98)), (1, (1, 1, 1)))
     white = tones.gradient(lum, *stops) * (0.55 + 0.45 * light)
     # Snow starts at a height of the picture, and is thicker in some places.
-    start = draw.between(1, 0.05, 0.4)
-    lying = draw.between(0, 0.06, 0.26) + 0.05 * draw.field(0, image, 24)
+    start = draw.between(1, 0.05, 0.32)
+    lying = draw.between(0, 0.1, 0.25) + 0.05 * draw.field(0, image, 24)
     ground = tones.smoothstep(tones.f32(lum + lying), 0.32, 0.72)
     ground = ground * (0.3 + 0.68 * tones.smoothstep(tones.row_position(image), start - 0.1, start + 0.3))
-    cover = np.maximum(tones.vegetation(image) * draw.between(5, 0.78, 1.0), ground)
+    cover = np.maximum(tones.vegetation(image) * draw.between(5, 0.85, 1.0), ground)
     return tones.grade(image, tones.mix(tones.clip(base), white, tones.f32(cover)), amount)
 
 

@@ -58,12 +58,12 @@ def sunset(image: Pixels, amount: float, draw: Draw) -> Pixels:
     y = tones.row_position(image)
     top = tones.between_colours(hue, (0.62, 0.12, 0.36), (0.90, 0.24, 0.13), (0.92, 0.36, 0.12))
     low = tones.between_colours(hue, (1.0, 0.40, 0.30), (1.0, 0.58, 0.20), (1.0, 0.70, 0.28))
-    sun_y = draw.between(1, 0.15, 0.6)
+    sun_y = draw.between(1, 0.2, 0.5)
     sky = tones.gradient(y, (0, top), (sun_y, low), (1, (0.5, 0.28, 0.42)))
     cover = (0.12 + 0.6 * tones.smoothstep(lum, 0.25, 0.85)) * (1 - tones.smoothstep(y, 0.1, 0.9))
     out = tones.mix(out, sky * tones.grey(0.5 + 0.5 * lum), cover)
-    out = tones.clip(_sunlit(out, draw, 0.28) * draw.between(3, 0.8, 1.02))
-    return tones.grade(image, _sun(out, draw, sun_y, low, draw.between(4, 0.45, 0.8)), amount)
+    out = tones.clip(_sunlit(out, draw, 0.22) * draw.between(3, 0.88, 1.02))
+    return tones.grade(image, _sun(out, draw, sun_y, low, draw.between(4, 0.5, 0.7)), amount)
 
 
 def _sun(image: Pixels, draw: Draw, y: float, colour: tones.Colour, strength: float) -> Pixels:
@@ -85,12 +85,12 @@ def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
         ((0, (0.34, 0.24, 0.36)), (0.4, (0.82, 0.55, 0.60)), (0.7, (1.0, 0.77, 0.72)), (1, (1, 0.95, 0.82))),
         ((0, (0.36, 0.28, 0.33)), (0.4, (0.82, 0.60, 0.52)), (0.7, (1.0, 0.83, 0.66)), (1, (1, 0.97, 0.78))),
     )
-    lift = draw.between(3, 0.12, 0.26)
+    lift = draw.between(3, 0.15, 0.24)
     out = tones.mix(
         tones.curve(image, (0, lift), (0.5, 0.45 + 0.7 * lift), (1, 0.98)), tones.gradient(lum, *stops), 0.62
     )
     y = draw.between(1, 0.15, 0.55)
-    mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.3)
+    mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.2)
     colour = tones.between_colours(hue, (0.95, 0.72, 0.80), (1.0, 0.76, 0.68), (1.0, 0.84, 0.62))
     out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.16) * draw.between(5, 0.92, 1.02)
     return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.25, 0.45)), amount)
@@ -98,14 +98,14 @@ def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def golden_hour(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Low rich light from pale gold to amber, with a glow from the sun's side."""
-    middle, hue = draw.between(3, 0.67, 0.77), draw.between(2, 0, 1)
+    middle, hue = draw.between(3, 0.69, 0.76), draw.between(2, 0.1, 0.8)
     rich = tones.saturate(tones.curve(image, (0, 0), (0.3, middle * 0.33), (0.7, middle), (1, 1)), 1.06)
     rich = tones.gain(rich, tones.between_colours(hue, (1.10, 0.88, 0.46), (1.12, 0.82, 0.42), (1.14, 0.74, 0.38)))
-    rich = tones.clip(_sunlit(rich, draw, 0.22))
+    rich = tones.clip(_sunlit(rich, draw, 0.17))
     colour = tones.between_colours(hue, (1.0, 0.74, 0.34), (1.0, 0.64, 0.26), (1.0, 0.54, 0.22))
     glow = tones.gain(tones.blur(tones.curve(rich, (0, 0), (0.4, 0.08), (1, 0.65)), 9), colour)
     out = tones.clip(tones.screen(rich, tones.clip(glow * draw.between(4, 0.7, 1.1))))
-    return tones.grade(image, _sun(out, draw, draw.between(1, 0.0, 0.4), colour, draw.between(5, 0.35, 0.7)), amount)
+    return tones.grade(image, _sun(out, draw, draw.between(1, 0.0, 0.4), colour, draw.between(5, 0.35, 0.55)), amount)
 
 
 def midday(image: Pixels, amount: float, draw: Draw) -> Pixels:
