@@ -20,10 +20,10 @@ def darker(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def contrast(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Strong contrast: deep darks and bright lights."""
-    middle = draw.between(0, 0.45, 0.55)
+    middle = draw.between(0, 0.46, 0.54)
     low, high = middle * draw.between(1, 0.1, 0.4), 1 - (1 - middle) * draw.between(2, 0.08, 0.3)
     hard = tones.curve(image, (0, 0), (middle * 0.5, low), (middle, 0.5), (1 - (1 - middle) * 0.5, high), (1, 1))
-    return tones.grade(image, tones.saturate(hard, draw.between(3, 0.85, 1.04)), amount)
+    return tones.grade(image, tones.saturate(hard, draw.between(3, 0.84, 1.0)), amount)
 
 
 def faded(image: Pixels, amount: float, draw: Draw) -> Pixels:

@@ -37,7 +37,7 @@ def autumn(image: Pixels, amount: float, draw: Draw) -> Pixels:
     tint = tones.between_colours(draw.between(1, 0, 1), (1.09, 0.92, 0.60), (1.12, 0.84, 0.62), (1.13, 0.76, 0.64))
     middle = draw.between(2, 0.25, 0.42)
     toned = tones.curve(image, (0, 0), (0.4, middle), (1, 0.86 + 0.3 * middle))
-    warm = tones.gain(tones.saturate(toned, draw.between(3, 0.7, 1.05)), tint, (0.04, 0.01, 0))
+    warm = tones.gain(tones.saturate(toned, draw.between(3, 0.9, 1.1)), tint, (0.04, 0.01, 0))
     leaf = leaf * (0.55 + 1.2 * middle)
     return tones.grade(image, tones.mix(warm, leaf, tones.vegetation(image) * 0.9), amount)
 

@@ -29,7 +29,7 @@ def _sunlit(image: Pixels, draw: Draw, side: float) -> Pixels:
 def sunset(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """A sky from crimson to gold around a low sun, purple shadows below."""
     lum = tones.luminance(image)
-    hue = draw.between(2, 0, 1)
+    hue = draw.between(2, 0.08, 0.8)
     stops = tones.between_stops(
         hue,
         (
@@ -62,8 +62,8 @@ def sunset(image: Pixels, amount: float, draw: Draw) -> Pixels:
     sky = tones.gradient(y, (0, top), (sun_y, low), (1, (0.5, 0.28, 0.42)))
     cover = (0.12 + 0.6 * tones.smoothstep(lum, 0.25, 0.85)) * (1 - tones.smoothstep(y, 0.1, 0.9))
     out = tones.mix(out, sky * tones.grey(0.5 + 0.5 * lum), cover)
-    out = tones.clip(_sunlit(out, draw, 0.22) * draw.between(3, 0.88, 1.02))
-    return tones.grade(image, _sun(out, draw, sun_y, low, draw.between(4, 0.5, 0.7)), amount)
+    out = tones.clip(_sunlit(out, draw, 0.18) * draw.between(3, 0.9, 1.0))
+    return tones.grade(image, _sun(out, draw, sun_y, low, draw.between(4, 0.5, 0.62)), amount)
 
 
 def _sun(image: Pixels, draw: Draw, y: float, colour: tones.Colour, strength: float) -> Pixels:
@@ -81,31 +81,31 @@ def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
     hue = draw.between(2, 0, 1)
     stops = tones.between_stops(
         hue,
-        ((0, (0.32, 0.25, 0.42)), (0.4, (0.74, 0.55, 0.70)), (0.7, (0.96, 0.76, 0.80)), (1, (1, 0.94, 0.90))),
-        ((0, (0.34, 0.24, 0.36)), (0.4, (0.82, 0.55, 0.60)), (0.7, (1.0, 0.77, 0.72)), (1, (1, 0.95, 0.82))),
-        ((0, (0.36, 0.28, 0.33)), (0.4, (0.82, 0.60, 0.52)), (0.7, (1.0, 0.83, 0.66)), (1, (1, 0.97, 0.78))),
+        ((0, (0.32, 0.25, 0.42)), (0.4, (0.82, 0.54, 0.68)), (0.7, (1.0, 0.75, 0.80)), (1, (1, 0.94, 0.90))),
+        ((0, (0.34, 0.24, 0.36)), (0.4, (0.84, 0.55, 0.58)), (0.7, (1.0, 0.77, 0.72)), (1, (1, 0.95, 0.82))),
+        ((0, (0.36, 0.28, 0.33)), (0.4, (0.86, 0.60, 0.50)), (0.7, (1.0, 0.83, 0.66)), (1, (1, 0.97, 0.78))),
     )
     lift = draw.between(3, 0.15, 0.24)
     out = tones.mix(
-        tones.curve(image, (0, lift), (0.5, 0.45 + 0.7 * lift), (1, 0.98)), tones.gradient(lum, *stops), 0.62
+        tones.curve(image, (0, lift), (0.5, 0.45 + 0.7 * lift), (1, 0.98)), tones.gradient(lum, *stops), 0.76
     )
     y = draw.between(1, 0.15, 0.55)
     mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.2)
     colour = tones.between_colours(hue, (0.95, 0.72, 0.80), (1.0, 0.76, 0.68), (1.0, 0.84, 0.62))
-    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.16) * draw.between(5, 0.92, 1.02)
-    return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.25, 0.45)), amount)
+    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.16) * draw.between(5, 0.9, 0.98)
+    return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.22, 0.36)), amount)
 
 
 def golden_hour(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Low rich light from pale gold to amber, with a glow from the sun's side."""
-    middle, hue = draw.between(3, 0.69, 0.76), draw.between(2, 0.1, 0.8)
+    middle, hue = draw.between(3, 0.70, 0.75), draw.between(2, 0.15, 0.7)
     rich = tones.saturate(tones.curve(image, (0, 0), (0.3, middle * 0.33), (0.7, middle), (1, 1)), 1.06)
     rich = tones.gain(rich, tones.between_colours(hue, (1.10, 0.88, 0.46), (1.12, 0.82, 0.42), (1.14, 0.74, 0.38)))
-    rich = tones.clip(_sunlit(rich, draw, 0.17))
+    rich = tones.clip(_sunlit(rich, draw, 0.14))
     colour = tones.between_colours(hue, (1.0, 0.74, 0.34), (1.0, 0.64, 0.26), (1.0, 0.54, 0.22))
     glow = tones.gain(tones.blur(tones.curve(rich, (0, 0), (0.4, 0.08), (1, 0.65)), 9), colour)
-    out = tones.clip(tones.screen(rich, tones.clip(glow * draw.between(4, 0.7, 1.1))))
-    return tones.grade(image, _sun(out, draw, draw.between(1, 0.0, 0.4), colour, draw.between(5, 0.35, 0.55)), amount)
+    out = tones.clip(tones.screen(rich, tones.clip(glow * draw.between(4, 0.8, 1.1))))
+    return tones.grade(image, _sun(out, draw, draw.between(1, 0.0, 0.3), colour, draw.between(5, 0.35, 0.5)), amount)
 
 
 def midday(image: Pixels, amount: float, draw: Draw) -> Pixels:
@@ -118,9 +118,9 @@ def midday(image: Pixels, amount: float, draw: Draw) -> Pixels:
         ((0, (0, 0.08, 0.16)), (0.4, (0.14, 0.56, 0.74)), (0.75, (0.55, 0.90, 0.96)), (1, (0.94, 1, 1))),
         ((0, (0, 0.03, 0.18)), (0.4, (0.05, 0.33, 0.72)), (0.75, (0.36, 0.70, 0.96)), (1, (0.86, 0.97, 1))),
     )
-    tint = tones.between_colours(draw.between(2, 0, 1), (1.03, 1.02, 0.97), (0.93, 1.02, 1.12))
-    sun = tones.gain(tones.saturate(sun, draw.between(3, 0.82, 1.12)), tint)
+    tint = tones.between_colours(draw.between(2, 0, 1), (0.98, 1.02, 1.04), (0.92, 1.02, 1.12))
+    sun = tones.gain(tones.saturate(sun, draw.between(3, 0.82, 1.02)), tint)
     out = tones.mix(sun, tones.gradient(tones.luminance(image), *stops), sky * 0.8)
-    x, strength = draw.between(4, 0.1, 0.9), draw.between(5, 0.15, 0.6)
+    x, strength = draw.between(4, 0.1, 0.9), draw.between(5, 0.3, 0.6)
     glare = tones.gain(tones.grey(tones.spot(image, x, -0.05, 0.5)), (0.92, 0.97, 1.0)) * strength
     return tones.grade(image, tones.clip(tones.screen(tones.clip(out), glare)), amount)
