@@ -78,7 +78,7 @@ def _sun(image: Pixels, draw: Draw, y: float, colour: tones.Colour, strength: fl
 def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Soft morning light from lilac over pink to pale yellow, with lifted shadows and mist."""
     lum = tones.luminance(image)
-    hue = draw.between(2, 0, 1)
+    hue = draw.between(2, 0.1, 1)
     stops = tones.between_stops(
         hue,
         ((0, (0.32, 0.25, 0.42)), (0.4, (0.82, 0.54, 0.68)), (0.7, (1.0, 0.75, 0.80)), (1, (1, 0.94, 0.90))),
@@ -87,21 +87,21 @@ def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
     )
     lift = draw.between(3, 0.15, 0.24)
     out = tones.mix(
-        tones.curve(image, (0, lift), (0.5, 0.45 + 0.7 * lift), (1, 0.98)), tones.gradient(lum, *stops), 0.76
+        tones.curve(image, (0, lift), (0.5, 0.45 + 0.7 * lift), (1, 0.98)), tones.gradient(lum, *stops), 0.82
     )
     y = draw.between(1, 0.15, 0.55)
     mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.2)
     colour = tones.between_colours(hue, (0.95, 0.72, 0.80), (1.0, 0.76, 0.68), (1.0, 0.84, 0.62))
-    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.16) * draw.between(5, 0.9, 0.98)
+    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.16) * draw.between(5, 0.91, 0.97)
     return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.22, 0.36)), amount)
 
 
 def golden_hour(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Low rich light from pale gold to amber, with a glow from the sun's side."""
-    middle, hue = draw.between(3, 0.70, 0.75), draw.between(2, 0.15, 0.7)
+    middle, hue = draw.between(3, 0.70, 0.75), draw.between(2, 0.2, 0.62)
     rich = tones.saturate(tones.curve(image, (0, 0), (0.3, middle * 0.33), (0.7, middle), (1, 1)), 1.06)
     rich = tones.gain(rich, tones.between_colours(hue, (1.10, 0.88, 0.46), (1.12, 0.82, 0.42), (1.14, 0.74, 0.38)))
-    rich = tones.clip(_sunlit(rich, draw, 0.14))
+    rich = tones.clip(_sunlit(rich, draw, 0.12))
     colour = tones.between_colours(hue, (1.0, 0.74, 0.34), (1.0, 0.64, 0.26), (1.0, 0.54, 0.22))
     glow = tones.gain(tones.blur(tones.curve(rich, (0, 0), (0.4, 0.08), (1, 0.65)), 9), colour)
     out = tones.clip(tones.screen(rich, tones.clip(glow * draw.between(4, 0.8, 1.1))))
