@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ip2p_cli.looks import tones
+from ip2p_cli.looks import patterns, tones
 from ip2p_cli.looks.base import Draw, Pixels
 
 
@@ -43,7 +43,7 @@ def tilt_shift(image: Pixels, amount: float, draw: Draw) -> Pixels:
 def film_grain(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Clear film grain, finer or coarser, on film with softer contrast, less colour and a warm or a cold tint."""
     coarse = draw.between(0, 0.5, 1.0)
-    noise = tones.blur(tones.speckle(draw.fields, image), coarse) * np.float32(2 * np.sqrt(np.pi) * coarse)
+    noise = tones.blur(patterns.speckle(draw.fields, image), coarse) * np.float32(2 * np.sqrt(np.pi) * coarse)
     soft = tones.curve(
         tones.saturate(image, draw.between(1, 0.65, 0.9)), (0, draw.between(2, 0.04, 0.10)), (0.5, 0.5), (1, 0.93)
     )
@@ -98,7 +98,7 @@ def thermal(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """The palette of a heat camera."""
     u, v = draw.between(0, 0, 1), draw.between(1, 0, 1)
     warm = tones.blur(tones.luminance(image), draw.between(3, 0.8, 1.8)) + np.float32(draw.between(2, -0.06, 0.06))
-    heat = tones.gradient(tones.clip(warm), *((at, tones.between_colours(corners, u, v)) for at, corners in _HEAT))
+    heat = tones.gradient(tones.clip(warm), *((at, tones.mix_corners(corners, u, v)) for at, corners in _HEAT))
     return tones.blend(image, heat, amount)
 
 

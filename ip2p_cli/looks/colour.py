@@ -77,7 +77,7 @@ _DUOTONE: tuple[tuple[tones.Colour, tones.Colour, tones.Colour, tones.Colour], .
 def duotone(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Two inks: dark blue to plum in the darks, gold to rose in the lights."""
     u, v, shift = draw.between(0, 0, 1), draw.between(1, 0, 1), draw.between(2, -0.07, 0.07)
-    inks = [tones.between_colours(corners, u, v) for corners in _DUOTONE]
+    inks = [tones.mix_corners(corners, u, v) for corners in _DUOTONE]
     stops = zip((0, 0.4 + shift, 0.72 + shift, 1), inks, strict=True)
     return tones.blend(image, tones.gradient(tones.luminance(image), *stops), amount)
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ip2p_cli.looks import tones
+from ip2p_cli.looks import patterns, tones
 from ip2p_cli.looks.base import Draw, Pixels, Plane
 
 _Four = tuple[tones.Colour, tones.Colour, tones.Colour, tones.Colour]
@@ -19,9 +19,9 @@ def pencil_sketch(image: Pixels, amount: float, draw: Draw) -> Pixels:
     tone = tones.curve(tones.flatten(lum, 5, 0.004), (0, 0.05), (0.5, draw.between(2, 0.50, 0.72)), (0.8, 0.98), (1, 1))
     turn = draw.between(3, 0, 1)
     wobble = 0.7 * draw.field(0, image, 10)
-    first = _strokes(tone, tones.hatch(image, 1, 1, wobble), 0.35 + 0.5 * turn)
-    second = _strokes(tone, tones.hatch(image, 1, -1, wobble), 0.85 - 0.5 * turn)
-    grain = 1 + 0.025 * tones.speckle(draw.fields[8:12], image)
+    first = _strokes(tone, patterns.hatch(image, 1, 1, wobble), 0.35 + 0.5 * turn)
+    second = _strokes(tone, patterns.hatch(image, 1, -1, wobble), 0.85 - 0.5 * turn)
+    grain = 1 + 0.025 * patterns.speckle(draw.fields[8:12], image)
     shade = (0.72 + 0.28 * tone) * first * second
     paper = draw.between(4, 0.88, 0.985)
     return tones.blend(image, tones.grey(paper * (0.13 + 0.87 * line * shade) * grain), amount)
@@ -41,7 +41,7 @@ def charcoal(image: Pixels, amount: float, draw: Draw) -> Pixels:
     tone = tones.mix(tone, tones.blur(tone, 3), draw.between(1, 0.2, 0.6))
     line = tones.outlines(lum, draw.between(2, 1.2, 1.9), 24 * max(amount, 1.0))
     mono = tone * (1 - 0.88 * line) + 0.1 * tones.smoothstep(lum - tones.blur(lum, 2), 0.02, 0.15)
-    tooth = tones.speckle(draw.fields[8:12], image) + 0.35 * draw.field(0, image)
+    tooth = patterns.speckle(draw.fields[8:12], image) + 0.35 * draw.field(0, image)
     mono = mono + draw.between(3, 0.035, 0.07) * tooth * (0.25 + 3 * mono * (1 - mono))
     light, warm = draw.between(4, 0.84, 1.0), draw.between(5, 0.0, 0.07)
     paper = (light, light * (1 - 0.45 * warm), light * (1 - warm))
@@ -59,7 +59,7 @@ def watercolour(image: Pixels, amount: float, draw: Draw) -> Pixels:
     pale = tones.saturate(tones.clip(wash), draw.between(2, 1.2, 1.55))
     pale = tones.curve(pale, (0, 0.16), (0.3, draw.between(3, 0.46, 0.56)), (0.6, 0.82), (0.85, 0.985), (1, 1))
     rim = tones.outlines(tones.mix(lum, steps, 0.6), 0.9, 16 * max(amount, 1.0))
-    grain = tones.speckle(draw.fields[8:12], image)
+    grain = patterns.speckle(draw.fields[8:12], image)
     drawn = tones.outlines(tones.luminance(image), 0.8, 12)
     pigment = 1 - 0.55 * np.maximum(rim, drawn) + 0.025 * grain + 0.04 * draw.field(1, image, 16)
     depth = tones.f32(np.clip(1.15 - tones.luminance(pale), 0, 1))
@@ -75,7 +75,7 @@ def oil(image: Pixels, amount: float, draw: Draw) -> Pixels:
     size = draw.between(0, 3.8, 6.0)
     paint = tones.brush_strokes(image, size if amount <= 1 else size + 2.5 * (amount - 1))
     paint = paint + 0.5 * (tones.blur(image, 0.8) - tones.blur(image, 2.0))  # eyes and mouths stay
-    rough = 0.035 * draw.field(0, image, 6) + 0.02 * tones.speckle(draw.fields[8:12], image)
+    rough = 0.035 * draw.field(0, image, 6) + 0.02 * patterns.speckle(draw.fields[8:12], image)
     height = tones.blur(tones.f32(tones.luminance(paint) + rough), 0.6)
     relief = np.clip((height - _shifted(height, 1.2)) * draw.between(1, 0.9, 1.6), -0.15, 0.15)
     deep = draw.between(2, 0.19, 0.27)
@@ -145,7 +145,7 @@ def pop_art(image: Pixels, amount: float, draw: Draw) -> Pixels:
 
 def _print(lum: Plane, size: float, palette: tuple[_Four, ...], cuts: tuple[float, float, float], draw: Draw) -> Pixels:
     """Print in flat inks, each where the luminance is above its cut, without texture finer than `size`."""
-    inks = [tones.between_colours(corners, draw.between(0, 0, 1), draw.between(1, 0, 1)) for corners in palette]
+    inks = [tones.mix_corners(corners, draw.between(0, 0, 1), draw.between(1, 0, 1)) for corners in palette]
     # Local contrast gives a flat or hazy photo more than one ink.
     lum = tones.flatten(tones.f32(lum + 0.4 * (lum - tones.blur(lum, 24))), size, 0.015)
     lum = tones.blur(lum, 0.5) + np.float32(draw.between(2, -0.05, 0.05))
@@ -178,7 +178,7 @@ def blueprint(image: Pixels, amount: float, draw: Draw) -> Pixels:
     hue, light = draw.between(2, -1, 1), draw.between(3, -0.06, 0.07)
     dark = (0.03 + 0.3 * light, 0.13 + 0.04 * hue + light, 0.40 + 1.2 * light)
     pale = (0.12 + 0.3 * light, 0.34 + 0.06 * hue + light, 0.70 + 1.2 * light)
-    stain = 0.05 * draw.field(0, image, 16) + 0.04 * tones.speckle(draw.fields[8:12], image)
+    stain = 0.05 * draw.field(0, image, 16) + 0.04 * patterns.speckle(draw.fields[8:12], image)
     ground = tones.multiply(tones.gradient(lum, (0, dark), (1, pale)), 1 + tones.f32(stain))
     return tones.blend(image, tones.mix(ground, (0.93, 0.97, 1.0), np.clip(line, 0, 1)), amount)
 
@@ -187,8 +187,8 @@ def engraving(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Ink hatching on cream paper, with thicker lines where the photo is darker."""
     tone = tones.curve(tones.luminance(image), (0, 0.04), (0.5, draw.between(0, 0.49, 0.61)), (0.8, 0.93), (1, 1))
     wave = 0.2 * draw.field(0, image, 12) + draw.between(1, -0.4, 0.4)
-    across = tones.hatch(image, 0, 1, wave)
-    slant = tones.mix(tones.hatch(image, 1, 1, wave), tones.hatch(image, 1, -1, wave), draw.between(2, 0, 1))
+    across = patterns.hatch(image, 0, 1, wave)
+    slant = tones.mix(patterns.hatch(image, 1, 1, wave), patterns.hatch(image, 1, -1, wave), draw.between(2, 0, 1))
     first = tones.smoothstep(tones.f32(tone * 1.35 - across), -0.45, 0.35)
     second = tones.smoothstep(tones.f32(tone * draw.between(3, 2.6, 3.8) - slant), -0.45, 0.35)
     paper = first * second * (1 - 0.8 * tones.outlines(tones.luminance(image), 0.8, 20 * max(amount, 1.0)))

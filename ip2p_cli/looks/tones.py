@@ -1,6 +1,5 @@
 """Building blocks of the looks. All lengths are in pixels of a photo whose shorter side has 256 pixels."""
 
-import math
 from functools import lru_cache
 
 import cv2
@@ -248,7 +247,7 @@ def develop(image: Pixels, exposure: float = 1.0, warmth: float = 0.0, contrast:
     return gain(image, (k * (1 + warmth), k, k * (1 - warmth)), (base, base, base))
 
 
-def between_colours(corners: tuple[Colour, Colour, Colour, Colour], u: float, v: float) -> Colour:
+def mix_corners(corners: tuple[Colour, Colour, Colour, Colour], u: float, v: float) -> Colour:
     """Mix four colours that lie in the corners of a square: (0, 0), (1, 0), (0, 1) and (1, 1)."""
     a, b, c, d = f32(corners)
     r, g, b = ((a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v).tolist()
@@ -263,18 +262,14 @@ def staircase(plane: Plane, levels: float, hardness: float = 6.0) -> Plane:
     return f32((base + riser) / levels)
 
 
-def speckle(fields: npt.NDArray[np.float32], image: Pixels | Plane) -> Plane:
-    """Grain finer than a cell: four fields give the four quarters of every cell, sixteen fields its sixteen pixels."""
-    count, rows, columns = fields.shape
-    n = math.isqrt(count)
-    parts = fields.reshape(n, n, rows, columns).transpose(2, 0, 3, 1).reshape(n * rows, n * columns)
-    height, width = image.shape[:2]
-    return f32(cv2.resize(np.ascontiguousarray(parts), (width, height), interpolation=cv2.INTER_CUBIC))
+def between_colours(t: float, *colours: Colour) -> Colour:
+    """Pick a colour from a row of colours, of which t = 0 is the first and t = 1 the last."""
+    at = float(np.clip(t, 0, 1)) * (len(colours) - 1)
+    red, green, blue = (float(np.interp(at, range(len(colours)), channel)) for channel in zip(*colours, strict=True))
+    return red, green, blue
 
 
-def hatch(image: Pixels | Plane, right: int, down: int, phase: float | Plane = 0.0) -> Plane:
-    """Parallel lines that repeat in every cell of 4 pixels, so that they are the same everywhere; values in [0, 1]."""
-    s = scale_of(image)
-    y = (np.arange(image.shape[0], dtype=np.float32) + 0.5)[:, None] / s
-    x = (np.arange(image.shape[1], dtype=np.float32) + 0.5)[None, :] / s
-    return f32(0.5 + 0.5 * np.cos((x * right + y * down) * np.float32(np.pi / 2) + phase))
+def between_stops(t: float, *palettes: Stops) -> Stops:
+    """Pick a gradient from a row of gradients that have their knots at the same values."""
+    knots = zip(*palettes, strict=True)
+    return tuple((knot[0][0], between_colours(t, *(colour for _, colour in knot))) for knot in knots)
