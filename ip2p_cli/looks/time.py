@@ -78,7 +78,7 @@ def _sun(image: Pixels, draw: Draw, y: float, colour: tones.Colour, strength: fl
 def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Soft morning light from lilac over pink to pale yellow, with lifted shadows and mist."""
     lum = tones.luminance(image)
-    hue = draw.between(2, 0.1, 1)
+    hue = draw.between(2, 0.3, 1)
     stops = tones.between_stops(
         hue,
         ((0, (0.32, 0.25, 0.42)), (0.4, (0.82, 0.54, 0.68)), (0.7, (1.0, 0.75, 0.80)), (1, (1, 0.94, 0.90))),
@@ -93,7 +93,7 @@ def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
     mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.2)
     colour = tones.between_colours(hue, (0.95, 0.72, 0.80), (1.0, 0.76, 0.68), (1.0, 0.84, 0.62))
     out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.16) * draw.between(5, 0.91, 0.97)
-    return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.22, 0.36)), amount)
+    return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.24, 0.34)), amount)
 
 
 def golden_hour(image: Pixels, amount: float, draw: Draw) -> Pixels:
