@@ -92,7 +92,7 @@ def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
     y = draw.between(1, 0.15, 0.55)
     mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.12)
     colour = tones.between_colours(hue, (0.95, 0.72, 0.80), (1.0, 0.76, 0.68), (1.0, 0.84, 0.62))
-    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.16) * draw.between(5, 0.91, 0.97)
+    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.12) * draw.between(5, 0.95, 1.0)
     return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.24, 0.34)), amount)
 
 
