@@ -6,7 +6,7 @@ from ip2p_cli.looks.base import Draw, Pixels
 
 def brighter(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """More light, without burnt-out whites."""
-    up = min(0.44, draw.between(0, 0.18, 0.29) * amount)
+    up = min(0.44, draw.between(0, 0.2, 0.305) * amount)
     lights = draw.between(1, 0.9, 1.1)
     return tones.clip(tones.curve(image, (0, 0), (0.3, 0.3 + up), (0.6, min(0.97, 0.6 + up * lights)), (1, 1)))
 

@@ -78,22 +78,22 @@ def _sun(image: Pixels, draw: Draw, y: float, colour: tones.Colour, strength: fl
 def sunrise(image: Pixels, amount: float, draw: Draw) -> Pixels:
     """Soft morning light from lilac over pink to pale yellow, with lifted shadows and mist."""
     lum = tones.luminance(image)
-    hue = draw.between(2, 0.1, 1)
+    hue = draw.between(2, 0.2, 1)
     stops = tones.between_stops(
         hue,
         ((0, (0.32, 0.25, 0.42)), (0.4, (0.82, 0.54, 0.68)), (0.7, (1.0, 0.75, 0.80)), (1, (1, 0.94, 0.90))),
         ((0, (0.34, 0.24, 0.36)), (0.4, (0.84, 0.55, 0.58)), (0.7, (1.0, 0.77, 0.72)), (1, (1, 0.95, 0.82))),
         ((0, (0.36, 0.28, 0.33)), (0.4, (0.86, 0.60, 0.50)), (0.7, (1.0, 0.83, 0.66)), (1, (1, 0.97, 0.78))),
     )
-    lift = draw.between(3, 0.15, 0.24)
+    lift = draw.between(3, 0.15, 0.19)
     out = tones.mix(
         tones.curve(image, (0, lift), (0.5, 0.45 + 0.7 * lift), (1, 0.98)), tones.gradient(lum, *stops), 0.82
     )
     y = draw.between(1, 0.15, 0.55)
-    mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.2)
+    mist = (1 - tones.smoothstep(abs(tones.row_position(image) - y - 0.1), 0.0, 0.4)) * draw.between(4, 0.0, 0.12)
     colour = tones.between_colours(hue, (0.95, 0.72, 0.80), (1.0, 0.76, 0.68), (1.0, 0.84, 0.62))
-    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.16) * draw.between(5, 0.91, 0.97)
-    return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.22, 0.36)), amount)
+    out = _sunlit(tones.mix(out, colour, tones.f32(mist + 0 * lum)), draw, 0.12) * draw.between(5, 0.95, 1.0)
+    return tones.grade(image, _sun(tones.clip(out), draw, y, colour, draw.between(6, 0.24, 0.34)), amount)
 
 
 def golden_hour(image: Pixels, amount: float, draw: Draw) -> Pixels:
