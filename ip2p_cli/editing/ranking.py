@@ -4,7 +4,7 @@ Every measure is made on pictures of at most `measures.SIDE` pixels, and has a n
 another:
 
 - clip: how far the edit goes where the words go, plus how near it stays to the photo (paper, sections 3.1.2 and 4).
-- look: for nano and an instruction it knows, how near the edit comes to the look's own function.
+- look: for nano and an instruction it knows, how near the edit comes to a draw of the look's own function.
 - offline: visible change times kept structure. It knows nothing of the words.
 """
 
@@ -17,6 +17,9 @@ from PIL import Image
 
 from ip2p_cli.looks import apply
 from ip2p_cli.measures import NOTICEABLE, edit_score, lab_distance, measure_change, reduced, similarity, to_lab
+
+
+_DRAWS = 4  # of a look: an edit is compared with the one that it comes nearest to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +53,16 @@ def measure(photo: Image.Image, edits: Sequence[Image.Image], looks: Sequence[st
     size = (before.shape[1], before.shape[0])
     pictures = [reduced(edit, size) for edit in edits]
     labs = [to_lab(picture) for picture in pictures]
+    draws = {
+        look: [to_lab(apply(look, before, seed=seed)) for seed in range(_DRAWS)] for look in set(looks) if look is not None
+    }
     measured = []
     for index, (picture, look) in enumerate(zip(pictures, looks, strict=True)):
         facts: dict[str, float | str] = dict(measure_change(before, picture))
         score = edit_score(float(facts["change"]), float(facts["structure"]))
         facts["measure"] = "offline: visible change x kept structure"
         if look is not None:
-            distance = lab_distance(to_lab(apply(look, before)), labs[index])
+            distance = min(lab_distance(draw, labs[index]) for draw in draws[look])
             facts |= {"measure": f"look: nearness to “{look}”", "distance to the look": round(distance, 2)}
             score = similarity(distance)
         distances = [lab_distance(labs[index], other) for other in labs]
