@@ -18,7 +18,6 @@ from PIL import Image
 from ip2p_cli.looks import apply
 from ip2p_cli.measures import NOTICEABLE, edit_score, lab_distance, measure_change, reduced, similarity, to_lab
 
-
 _DRAWS = 4  # of a look: an edit is compared with the one that it comes nearest to
 
 
@@ -54,7 +53,9 @@ def measure(photo: Image.Image, edits: Sequence[Image.Image], looks: Sequence[st
     pictures = [reduced(edit, size) for edit in edits]
     labs = [to_lab(picture) for picture in pictures]
     draws = {
-        look: [to_lab(apply(look, before, seed=seed)) for seed in range(_DRAWS)] for look in set(looks) if look is not None
+        look: [to_lab(apply(look, before, seed=seed)) for seed in range(_DRAWS)]
+        for look in set(looks)
+        if look is not None
     }
     measured = []
     for index, (picture, look) in enumerate(zip(pictures, looks, strict=True)):

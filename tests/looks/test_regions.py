@@ -32,7 +32,18 @@ def test_masks_are_soft_planes_of_a_fair_size(name: str, landscape: np.ndarray) 
     subject[80:200, 100:220] = 1
     mask = REGIONS[name].mask(landscape, subject)
     if mask is None:
-        assert name not in {"left", "right", "top", "bottom", "middle", "edges", "corners", "subject", "background", "sky"}
+        assert name not in {
+            "left",
+            "right",
+            "top",
+            "bottom",
+            "middle",
+            "edges",
+            "corners",
+            "subject",
+            "background",
+            "sky",
+        }
         return
     assert mask.shape == landscape.shape[:2]
     assert mask.dtype == np.float32
@@ -146,8 +157,12 @@ def test_subjects_are_found_by_their_photos_name(tmp_path: Path) -> None:
     stream = LooksStream(photos, seed=0, subjects=masks)
     assert stream.subjects.keys() == {photo.stem for photo in photos}
     pairs = stream.batch(1, 40, WHOLE)
-    named = [i for i, text in enumerate(pairs.instructions) if "subject" in text.lower() and "behind" not in text.lower()]
-    tops = [np.abs(pairs.after - pairs.before)[i, :24].mean() for i in named if "but" not in pairs.instructions[i].lower()]
+    named = [
+        i for i, text in enumerate(pairs.instructions) if "subject" in text.lower() and "behind" not in text.lower()
+    ]
+    tops = [
+        np.abs(pairs.after - pairs.before)[i, :24].mean() for i in named if "but" not in pairs.instructions[i].lower()
+    ]
     assert tops
     assert np.median(tops) > 0.02
 

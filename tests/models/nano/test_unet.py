@@ -45,7 +45,9 @@ def test_the_velocity_belongs_to_the_photo_and_its_change(step: int, change: flo
     alphas = cumulative_alphas(SCHEDULE)[torch.tensor([step, step])]
     noisy = add_noise(photo + change, noise, alphas)
     output = small_unet(change)(torch.cat([noisy, photo], dim=1), torch.tensor(step), text).sample
-    torch.testing.assert_close(output, prediction_target(photo + change, noise, alphas, "v_prediction"), atol=2e-4, rtol=0)
+    torch.testing.assert_close(
+        output, prediction_target(photo + change, noise, alphas, "v_prediction"), atol=2e-4, rtol=0
+    )
 
 
 @torch.no_grad()
