@@ -52,11 +52,8 @@ def measure(photo: Image.Image, edits: Sequence[Image.Image], looks: Sequence[st
     size = (before.shape[1], before.shape[0])
     pictures = [reduced(edit, size) for edit in edits]
     labs = [to_lab(picture) for picture in pictures]
-    draws = {
-        look: [to_lab(apply(look, before, seed=seed)) for seed in range(_DRAWS)]
-        for look in set(looks)
-        if look is not None
-    }
+    named = {look for look in looks if look is not None}
+    draws = {look: [to_lab(apply(look, before, seed=seed)) for seed in range(_DRAWS)] for look in named}
     measured = []
     for index, (picture, look) in enumerate(zip(pictures, looks, strict=True)):
         facts: dict[str, float | str] = dict(measure_change(before, picture))

@@ -57,8 +57,8 @@ def test_samplers_give_the_photo_where_nothing_changes(sampler: str, steps: int)
     from ip2p_cli.diffusion.editing import run
 
     photo = torch.randn(1, 4, 8, 8)
-    config = {**SCHEDULE, "prediction_type": "v_prediction", "timestep_spacing": "trailing", "num_train_timesteps": 1000,
-              "clip_sample": False, "set_alpha_to_one": False, "_class_name": "DDIMScheduler"}  # fmt: skip
+    config = {**SCHEDULE, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+    config |= {"num_train_timesteps": 1000, "clip_sample": False, "set_alpha_to_one": False}
     unet, text = small_unet(), torch.randn(1, 5, 16)
     scheduler = make_scheduler(sampler, config, steps)
     result = run(
