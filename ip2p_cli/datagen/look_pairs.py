@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.looks import Draw, Pixels, looks
-from ip2p_cli.looks.base import Plane
+from ip2p_cli.looks.base import Plane, cell_size
 from ip2p_cli.looks.phrasing import vary_in
 from ip2p_cli.looks.regions import REGIONS, Region, restrict
 from ip2p_cli.suggest import did_you_mean
@@ -179,7 +179,7 @@ class LooksStream(Stream):
         pairs = []
         for _ in range(1 if crop.whole else crop.per_photo):
             y, x = window = random_window(before, crop, rng)
-            cells = before.shape[1] / draw.fields.shape[2]
+            cells = cell_size(*before.shape[:2])
             rows, columns = (slice(round(part.start / cells), round(part.stop / cells)) for part in (y, x))
             wording = rng.choice(wordings)
             instruction = vary_in(region, wording, look.name, rng)
