@@ -1,5 +1,6 @@
 """TIFF files that Pillow decodes wrongly or noisily: the layouts are mended, and libtiff is kept quiet.
 
+Colours as floats are refused: nothing in the file says which value is white, or whether the values are linear light.
 The combinations of bits, planes, colours and compression are tested against tifffile (tests/io/test_tiff.py).
 """
 
