@@ -108,6 +108,14 @@ def test_rights_and_ratings_are_in_the_edit(tmp_path: Path, source: str, ending:
     assert not [word for word in LEFT_OUT if word in str(found)]
 
 
+def test_from_heic(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(smooth()).save(tmp_path / "a.heic", xmp=PHOTO)
+    picture = read_image(tmp_path / "a.heic")
+    assert picture.notes == ()
+    assert said(edit(picture, tmp_path / "out.jpg"))[full("xmp:Rating")] == ["4"]
+
+
 def test_the_prefixes_stay() -> None:
     description = carried(PHOTO).description
     for name in (b"<xmp:Rating>4<", b"<dc:rights>", b"<drone:GpsLongtitude>", b'xml:lang="x-default"', b"<mine:Note>"):
