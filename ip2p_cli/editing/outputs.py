@@ -15,6 +15,7 @@ from ip2p_cli.editing.file_specs import INDEX, EditTask, FileSpec, file_specs, o
 from ip2p_cli.editing.model_size import ModelSizeEdit, finish
 from ip2p_cli.editing.tree import Step, StepPath, hashed
 from ip2p_cli.editing.tree_run import Earlier, TreeRun
+from ip2p_cli.io import xmp
 from ip2p_cli.io.comparison import animated_gif, animated_webp, compare, strip
 from ip2p_cli.io.exif import strip_location
 from ip2p_cli.io.files import open_regular, sweep_temporary
@@ -186,7 +187,7 @@ def encoded(
     Args:
         image: The edit.
         path: Its file, whose ending decides the format.
-        picture: The photo; its EXIF and, if the sizes agree, its transparency are carried over.
+        picture: The photo; its EXIF, XMP and, if the sizes agree, its transparency are carried over.
         record: How it was made.
         options: How to save it.
 
@@ -194,9 +195,10 @@ def encoded(
         UsageError, OutputError: As `io.output.encode_picture`.
     """
     alpha = picture.alpha if picture.alpha is not None and picture.alpha.size == image.size else None
-    exif = picture.exif if options.metadata else None
-    if exif is not None and options.strip_location:
-        exif = strip_location(exif)
+    exif, description = (picture.exif, picture.xmp) if options.metadata else (None, None)
+    if options.strip_location:
+        exif = exif and strip_location(exif)
+        description = description and xmp.strip_location(description)
     return encode_picture(
         image,
         path,
@@ -204,6 +206,7 @@ def encoded(
         quality=options.quality,
         record=record if options.metadata else None,
         exif=exif,
+        xmp=description,
         density=picture.density if options.metadata else None,
     )
 

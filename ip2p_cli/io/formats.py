@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 
 from ip2p_cli.errors import InputError
 from ip2p_cli.io import bmp, png_chunks, tiff
+from ip2p_cli.io.layouts import LayoutError
 from ip2p_cli.io.names import printable, reason
 
 # Decoded, a photo of this size takes 600 MB; the largest phone cameras stay just below.
@@ -130,20 +131,13 @@ def _open_as(name: str, factory: Callable[..., ImageFile.ImageFile], file: IO[by
         if png.profile is not None:
             image.info["icc_profile"] = png.profile
         return Identified(image, name, png.notes)
-    if name == "BMP":
-        return Identified(factory(bmp.as_pillow_reads_it(file), ""), name)
-    if name != "TIFF":
-        return Identified(factory(file, ""), name)
-    tiff.silence_libtiff()
     try:
-        image = factory(file, "")
-        tiff.prepare(image)
-    except (SyntaxError, ValueError) as error:
-        if isinstance(error, tiff.LayoutError) or str(error) in ("unknown pixel mode", "unknown data organization"):
-            cause = f"{shown}: this layout of TIFF ({error}) is not read: save it as RGB of 8 or 16 bits first"
-            raise InputError(cause) from error
-        raise
-    return Identified(image, name)
+        if name == "BMP":
+            return Identified(factory(bmp.as_pillow_reads_it(file), ""), name)
+        return Identified(tiff.opened(factory, file) if name == "TIFF" else factory(file, ""), name)
+    except LayoutError as error:
+        remedy = "PNG" if name == "BMP" else "RGB of 8 or 16 bits"
+        raise InputError(f"{shown}: this layout of {name} ({error}) is not read: save it as {remedy} first") from error
 
 
 def check_size(size: tuple[int, int], shown: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,12 +20,15 @@ from ip2p_cli.errors import UsageError
 from ip2p_cli.io import formats
 from ip2p_cli.io.exif import upright
 from ip2p_cli.io.files import MAX_BYTES, check_regular_file
+from ip2p_cli.io.metadata import carried_xmp, raw_profile
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.pixels import upright_srgb
 from ip2p_cli.io.provenance import parents_in, read_sidecar, record_in
 
 _ORIENTATION = 0x0112
 _MAX_DENSITY = 100_000
+# Title, maker, model, artist, copyright, EXIF and GPS in a TIFF.
+_DESCRIBING = frozenset({270, 271, 272, 315, 33432, 34665, 34853})
 _SIDEWAYS = (5, 6, 7, 8)  # the orientations that exchange width and height
 
 # Pillow converts these modes to 8-bit colours; of the others (16 bits, floats) it does not know which value is white.
@@ -43,6 +45,7 @@ class Picture:
         path: The file; for an image from memory the file that Pillow read it from, or an empty path.
         digest: The SHA-256 of the file that was decoded, in hex; for an image from memory, of its mode, size, pixels.
         exif: The photo's EXIF for the output (see `exif.upright`); None without.
+        xmp: What the photo says about itself beside its EXIF, as XMP for the output (see `metadata`); None without.
         density: Pixels per inch across and down; None where the photo does not say.
         parents: The earlier ip2p records that led to this photo, oldest first (see `provenance.parents_in`).
         notes: Short lines for the user, such as "first of 12 frames".
@@ -53,6 +56,7 @@ class Picture:
     path: Path
     digest: str
     exif: bytes | None = None
+    xmp: bytes | None = None
     density: tuple[float, float] | None = None
     parents: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -61,8 +65,8 @@ class Picture:
 def read_image(path: Path) -> Picture:
     """Read a photo: its first frame, upright, in sRGB whatever it is stored as.
 
-    The file is opened once, so that `digest` belongs to what was decoded. Of the photo's metadata EXIF and the records
-    of ip2p are read; XMP, IPTC and PNG text are not.
+    The file is opened once, so that `digest` belongs to what was decoded. Of the photo's metadata EXIF, XMP, IPTC, the
+    usual texts of PNG and the records of ip2p are read; a note says what is left out.
 
     Raises:
         InputError: The file is missing, not a picture, broken or too large.
@@ -115,11 +119,20 @@ def _decode(image: Image.Image, path: Path, tiff: bytes | None) -> Picture:
     image.load()
     orientation = 1 if tiff is not None else _orientation(image)  # Pillow turns a TIFF as it decodes it
     rgb, alpha, profile_note = upright_srgb(image, profile, orientation)
-    exif, exif_note = _exif(image.info, tiff)
-    notes = tuple(note for note in (profile_note, exif_note, _metadata_note(image.info)) if note)
-    density = _density(image, orientation in _SIDEWAYS)
-    parents = parents_in(record_in(image.info))
-    return Picture(rgb=rgb, alpha=alpha, path=path, digest="", exif=exif, density=density, parents=parents, notes=notes)
+    record = record_in(image.info)
+    exif, exif_note = _exif(image, tiff)
+    xmp, xmp_note = carried_xmp(image, has_record=record is not None)
+    return Picture(
+        rgb=rgb,
+        alpha=alpha,
+        path=path,
+        digest="",
+        exif=exif,
+        xmp=xmp,
+        density=_density(image, orientation in _SIDEWAYS),
+        parents=parents_in(record),
+        notes=tuple(note for note in (profile_note, exif_note, xmp_note) if note),
+    )
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -210,15 +223,15 @@ def _frames_note(image: ImageFile.ImageFile, format_name: str) -> str | None:
     return f"main one of {frames} pictures" if format_name == "HEIC" else f"first of {frames} frames"
 
 
-def _exif(info: Mapping[Any, Any], tiff: bytes | None) -> tuple[bytes | None, str | None]:
+def _exif(image: Image.Image, tiff: bytes | None) -> tuple[bytes | None, str | None]:
     """Return the photo's EXIF for the output, and a note where it is broken. tiff: the whole file, if it is a TIFF."""
-    block = info.get("exif")
+    block = image.info.get("exif")
     if tiff is not None:  # a TIFF file is an EXIF block; BigTIFF is not
         block = tiff if tiff[2:4] in (b"*\0", b"\0*") else None
-    profile = info.get("Raw profile type exif")  # how ImageMagick puts EXIF into PNG: name, length, hex
+        if block is None and _DESCRIBING & set(getattr(image, "tag_v2", {})):
+            return None, "its EXIF is that of a BigTIFF and was left out"
     try:
-        if not block and isinstance(profile, str):
-            block = bytes.fromhex("".join(profile.split("\n")[3:]))
+        block = block or raw_profile(image.info, "exif")
         return (upright(block) or None) if block else None, None
     except ValueError:
         return None, "its EXIF is broken and was left out"
@@ -235,11 +248,3 @@ def _density(image: Image.Image, sideways: bool) -> tuple[float, float] | None:
     if not 1 <= min(across, down) <= max(across, down) <= _MAX_DENSITY:
         return None
     return (down, across) if sideways else (across, down)
-
-
-def _metadata_note(info: Mapping[Any, Any]) -> str | None:
-    """Say which metadata of the photo is not carried over."""
-    packet, blocks = info.get("xmp"), info.get("photoshop")
-    dropped = ["XMP"] if isinstance(packet, bytes) and packet.strip(b"\0 ") and record_in(info) is None else []
-    dropped += ["IPTC"] if isinstance(blocks, dict) and 0x0404 in blocks else []
-    return f"its {' and '.join(dropped)} (such as rights and ratings) will not be in the result" if dropped else None

@@ -55,12 +55,13 @@ def encode_picture(
     alpha: Image.Image | None = None,
     quality: int = 92,
     exif: bytes | None = None,
+    xmp: bytes | None = None,
     record: Mapping[str, Any] | None = None,
     density: tuple[float, float] | None = None,
 ) -> bytes:
     """Encode a picture in the format of a file name's ending, tagged as sRGB.
 
-    Nothing but the profile, `exif`, `density` and `record` is embedded: not the XMP, IPTC and PNG text of the photo.
+    Nothing but the profile, `exif`, `xmp`, `density` and `record` is embedded.
 
     Args:
         image: The picture as seen on white, in sRGB.
@@ -69,6 +70,7 @@ def encode_picture(
         quality: For lossy formats, 1 to 100.
         exif: The photo's EXIF, from `Picture.exif`; its width and height are set to the picture's. EXIF that cannot
             be read is left out.
+        xmp: What the photo's XMP says, from `Picture.xmp`.
         record: How the picture was made (see `provenance`), embedded with the text of parameters (in EXIF it replaces
             the photo's UserComment) and XMP.
         density: Pixels per inch across and down; in EXIF where the format has no place of its own for it.
@@ -84,18 +86,19 @@ def encode_picture(
     if not 1 <= quality <= 100:
         raise UsageError(f"quality {quality} is out of range: use 1 to 100, for example 92")
     if record is not None:
-        record = bounded(record, writer.max_metadata, printable(path))
+        record = bounded(record, writer.max_metadata, printable(path), xmp or b"")
     # PNG has the parameters in a text of its own; only in TIFF XMP is a part of the EXIF.
     comment = None if record is None or format_.name == "PNG" else parameters(record)
-    xmp = None if record is None or format_.name != "TIFF" else xmp_packet(record)
-    block = exif_blocks.for_output(exif, image.size, comment=comment, xmp=xmp)
+    packet = None if record is None and xmp is None else xmp_packet(record, xmp or b"")
+    in_exif = packet if format_.name == "TIFF" else None
+    block = exif_blocks.for_output(exif, image.size, comment=comment, xmp=in_exif)
     if density is not None and format_.name not in _WITH_DENSITY:
         block = exif_blocks.with_density(block, density)
     options = {**writer.options, **({"quality": quality} if writer.lossy else {}), "icc_profile": srgb_profile()}
     if density is not None and format_.name in _WITH_DENSITY:
         options["dpi"] = density
     if format_.name != "TIFF":  # Pillow's TIFF writer loses it; it is added to the file below
-        options |= _metadata(block, record, format_.name, writer.max_metadata)
+        options |= _metadata(block, record, packet, format_)
     data = _encode(image.convert("RGB"), alpha, format_.name, writer, options, printable(path))
     return exif_blocks.add_to_tiff(data, block) if format_.name == "TIFF" else data
 
@@ -115,22 +118,22 @@ def _format(path: Path) -> tuple[Format, Writer]:
 
 
 def _metadata(
-    block: exif_blocks.Block, record: Mapping[str, Any] | None, format_name: str, limit: int | None
+    block: exif_blocks.Block, record: Mapping[str, Any] | None, packet: bytes | None, format_: Format
 ) -> dict[str, object]:
-    """Make Pillow's save options that put EXIF and the record into a file."""
-    if format_name == "AVIF":  # with this tag Pillow would write the block anew, and lose what it does not know
+    """Make Pillow's save options that put EXIF, the record and an XMP packet into a file."""
+    if format_.name == "AVIF":  # with this tag Pillow would write the block anew, and lose what it does not know
         block = exif_blocks.without(block, exif_blocks.ORIENTATION)
     options: dict[str, object] = {}
-    if data := exif_blocks.build(block, limit):
+    if data := exif_blocks.build(block, format_.writer.max_metadata if format_.writer else None):
         options["exif"] = data
-    if record is None:
-        return options
-    if format_name != "PNG":
-        return {**options, "xmp": xmp_packet(record)}
+    if format_.name != "PNG":
+        return options if packet is None else {**options, "xmp": packet}
     info = PngImagePlugin.PngInfo()
-    info.add_itxt("ip2p", as_json(record))
-    info.add_text("parameters", parameters(record))
-    info.add_itxt("XML:com.adobe.xmp", xmp_packet(record).decode())
+    if record is not None:
+        info.add_itxt("ip2p", as_json(record))
+        info.add_text("parameters", parameters(record))
+    if packet is not None:
+        info.add_itxt("XML:com.adobe.xmp", packet.decode())
     return {**options, "pnginfo": info}
 
 

@@ -16,11 +16,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from ip2p_cli.errors import InputError, OutputError
-from ip2p_cli.io import formats
+from ip2p_cli.io import formats, xmp
 from ip2p_cli.io.files import check_regular_file, write_whole
 from ip2p_cli.io.names import printable
 
@@ -65,13 +64,27 @@ def parameters(record: Mapping[str, Any]) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
-def xmp_packet(record: Mapping[str, Any]) -> bytes:
-    """Make an XMP packet (ISO 16684-1) of a record, the tool's name and the digital source type."""
-    version = escape(printable(f"ip2p {record.get('ip2p', '')}".strip()))
+def xmp_packet(record: Mapping[str, Any] | None, photo: bytes = b"") -> bytes:
+    """Make an XMP packet (ISO 16684-1).
+
+    Args:
+        record: How the picture was made: it is written with the tool's name and the digital source type.
+        photo: What the photo's own XMP says, from `Picture.xmp`.
+    """
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\n'
+        f"{photo.decode()}{'' if record is None else _description(record)}\n"
+        "</rdf:RDF>\n</x:xmpmeta>\n"
+        '<?xpacket end="w"?>'
+    ).encode()
+
+
+def _description(record: Mapping[str, Any]) -> str:
+    """Write what ip2p says of a picture as an rdf:Description."""
+    version = escape(printable(f"ip2p {record.get('ip2p', '')}".strip()))
+    return (
         '<rdf:Description rdf:about=""\n'
         ' xmlns:xmp="http://ns.adobe.com/xap/1.0/"\n'
         ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"\n'
@@ -79,9 +92,8 @@ def xmp_packet(record: Mapping[str, Any]) -> bytes:
         f"<xmp:CreatorTool>{version}</xmp:CreatorTool>\n"
         f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>\n"
         f"<ip2p:record>{escape(as_json(record))}</ip2p:record>\n"
-        "</rdf:Description>\n</rdf:RDF>\n</x:xmpmeta>\n"
-        '<?xpacket end="w"?>'
-    ).encode()
+        "</rdf:Description>"
+    )
 
 
 def as_json(record: Mapping[str, Any]) -> str:
@@ -89,13 +101,13 @@ def as_json(record: Mapping[str, Any]) -> str:
     return json.dumps(record, default=str)
 
 
-def bounded(record: Mapping[str, Any], limit: int | None, shown: str) -> Mapping[str, Any]:
-    """Drop the oldest parents of a record until its XMP packet has at most `limit` bytes.
+def bounded(record: Mapping[str, Any], limit: int | None, shown: str, photo: bytes = b"") -> Mapping[str, Any]:
+    """Drop the oldest parents of a record until its XMP packet, with what the photo says, has at most `limit` bytes.
 
     Raises:
         OutputError: The packet is too large even without parents. It names the file `shown`.
     """
-    while limit is not None and len(xmp_packet(record)) > limit:
+    while limit is not None and len(xmp_packet(record, photo)) > limit:
         parents = record.get("parents")
         if not parents:
             raise OutputError(f"{shown}: the instruction is too long for this format to hold: use .png")
@@ -151,12 +163,8 @@ def _is_shallow(value: object) -> bool:
 def _record_text(packet: bytes) -> str:
     """Return the text of ip2p's element or attribute in an XMP packet; "" where there is none."""
     try:
-        text = packet.rstrip(b"\0").decode("utf-8")
-        # The entities of a document type could grow without end or read files.
-        if len(packet) > MAX_BYTES or "<!DOCTYPE" in text:
-            return ""
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError):
+        root, _ = xmp.parse(packet)
+    except ValueError:
         return ""
     name = f"{{{_NAMESPACE}}}record"
     texts = (element.get(name) or (element.text if element.tag == name else "") for element in root.iter())

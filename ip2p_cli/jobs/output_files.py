@@ -97,6 +97,12 @@ class OutputFiles:
         return ours or (self._overwrite and not path.is_dir())
 
 
+def check_writable(folder: Path) -> None:
+    """Raise OutputError if a folder that exists cannot be written to: a read-only disk, or its permissions."""
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{printable(folder)}: the folder cannot be written to: choose another place with -o")
+
+
 def _holds(path: Path, data: bytes) -> bool:
     try:
         return not path.is_symlink() and file_digest(path) == hashlib.sha256(data).hexdigest()

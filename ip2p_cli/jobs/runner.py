@@ -16,7 +16,7 @@ from ip2p_cli.errors import InputError, Ip2pError, OutputError
 from ip2p_cli.io.names import printable, reason
 from ip2p_cli.jobs.item import Item, Outcome
 from ip2p_cli.jobs.manifest import Entry, Manifest, file_stamp
-from ip2p_cli.jobs.output_files import OutputFiles
+from ip2p_cli.jobs.output_files import OutputFiles, check_writable
 from ip2p_cli.jobs.plan import Plan, input_name, is_done
 
 _GROUPS_AHEAD = 2
@@ -126,7 +126,10 @@ class Runner:
 
         An item that fails does not stop the others. When the caller stops iterating, or an exception comes (Ctrl-C),
         files that are being saved are saved whole and the rest is dropped.
+        Raises OutputError at once where there is work to do and the folder cannot be written to.
         """
+        if self.manifest is not None and self.plan.to_do:
+            check_writable(self.plan.folder)
         self._total = sum(self.work.units(self.plan.items[index]) for index in self.plan.to_do)
         for group in set(self.plan.groups) - set(self.plan.open_groups):
             yield from (self._skipped(index) for index in group)

@@ -56,6 +56,21 @@ def run_length() -> bytes:
     return b"\0\0".join(lines) + b"\0\1"
 
 
+def pairs_of_indexes() -> bytes:
+    """RLE4: a run that alternates between two indexes, then indexes as they are, then the end of each line."""
+    lines = []
+    for line in INDEXES[::-1]:
+        a, b, c, d, e = (int(index) for index in line)
+        lines.append(bytes([2, a << 4 | b, 0, 3, c << 4 | d, e << 4]))
+    return b"\0\0".join(lines) + b"\0\1"
+
+
+def quarters() -> np.ndarray:
+    """Indexes of 2 bits, four to a byte, from the left."""
+    padded = np.pad(INDEXES, ((0, 0), (0, -WIDTH % 4))).reshape(HEIGHT, -1, 4)
+    return (padded << np.array([6, 4, 2, 0])).sum(-1).astype(np.uint8)
+
+
 NIBBLES = (0xF00, 0xF0, 0xF)
 OUTSIDE = (0x3FF00000, 0xFFC00, 0x3FF)
 COLOUR = {
@@ -76,22 +91,46 @@ COLOUR = {
 TWO_COLOURS = {
     "8 bits": bmp(info(8), rows(INDEXES), PALETTE),
     "run length": bmp(info(8, 1), run_length(), PALETTE),
+    "run length of 4 bits": bmp(info(4, 2), pairs_of_indexes(), PALETTE[:64]),
+    "2 bits": bmp(info(2), rows(quarters()), PALETTE[:16]),
+    "2 bits, top down": bmp(info(2, height=-HEIGHT), rows(quarters(), top_down=True), PALETTE[:16]),
+    "2 bits, version 5, two colours": bmp(info(2, size=124), rows(quarters()), PALETTE[:8]),
     "OS/2 1, palette of 3 bytes": bmp(
         struct.pack("<LHHHH", 12, WIDTH, HEIGHT, 1, 8), rows(INDEXES), bytes(3) + b"\xff" * 3 + bytes(254 * 3)
     ),
 }
 
 
-@pytest.mark.parametrize("name", [*COLOUR, *TWO_COLOURS])
+ALL = COLOUR | TWO_COLOURS
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_37_old_kinds_of_bmp(name: str) -> None:
-    picture = picture_from_bytes({**COLOUR, **TWO_COLOURS}[name], Path("a.bmp"))
+    picture = picture_from_bytes(ALL[name], Path("a.bmp"))
     assert np.array_equal(np.asarray(picture.rgb), LEVELS if name in COLOUR else GREY)
 
 
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        (info(24, 4, size=64), "run lengths of 24 bits"),
+        (info(24, 4, size=24), "run lengths of 24 bits"),
+        (info(1, 3, size=64), "compressed as fax (Huffman)"),
+        (info(0, 4), "a JPEG inside"),
+        (info(0, 5, size=124), "a PNG inside"),
+        (info(32, 11, size=124), "CMYK"),
+    ],
+)
+def test_kinds_of_bmp_that_are_not_read_are_named(header: bytes, name: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        picture_from_bytes(bmp(header, bytes(99)), Path("a.bmp"))
+    assert str(refusal.value) == f"a.bmp: this layout of BMP ({name}) is not read: save it as PNG first"
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(sorted(COLOUR)), st.lists(st.tuples(st.integers(2, 70), st.integers(0, 255)), max_size=6))
+@given(st.sampled_from(sorted(ALL)), st.lists(st.tuples(st.integers(2, 70), st.integers(0, 255)), max_size=6))
 def test_any_change_of_a_header_is_a_picture_or_one_line(name: str, changes: list[tuple[int, int]]) -> None:
-    data = bytearray(COLOUR[name])
+    data = bytearray(ALL[name])
     for place, value in changes:
         data[place % len(data)] = value
     message = ""

@@ -231,9 +231,3 @@ def test_11_the_resolution_is_carried_over(tmp_path: Path, source: str, name: st
     write_image(picture.rgb, tmp_path / name, overwrite=False, density=picture.density)
     with Image.open(tmp_path / name) as image:
         assert float(image.info.get("dpi", (image.getexif().get(282),))[0]) == pytest.approx(300, abs=0.1)
-
-
-def test_11_what_is_not_carried_over_is_noted(tmp_path: Path) -> None:
-    packet = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
-    picture = read_image(saved(tmp_path, smooth(), "a.jpg", xmp=packet))
-    assert picture.notes == ("its XMP (such as rights and ratings) will not be in the result",)

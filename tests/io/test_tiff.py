@@ -112,12 +112,21 @@ def test_9_planes_of_16_bits_without_compression() -> None:
     assert np.abs(np.asarray(picture.rgb) - np.moveaxis(values, 0, -1) / 257).max() <= 1
 
 
-def test_10_a_float_tiff_in_colour_is_called_what_it_is() -> None:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, stored("rgb", "float", "contig"), photometric="rgb")
-    with pytest.raises(InputError, match=r"layout of TIFF .* is not read: save it as RGB of 8 or 16 bits") as refusal:
-        picture_from_bytes(buffer.getvalue(), Path("a.tif"))
-    assert "damaged" not in str(refusal.value)
+@pytest.mark.parametrize(
+    ("colour", "bits", "name"),
+    [
+        ("rgb", "float", "RGB of 32-bit floats"),
+        ("rgb", "32", "RGB of 32-bit integers"),
+        ("cmyk", "float", "CMYK of 32-bit floats"),
+    ],
+)
+@pytest.mark.parametrize("order", "<>")
+def test_10_a_layout_that_is_not_read_is_called_what_it_is(colour: str, bits: str, name: str, order: Any) -> None:
+    buffer, photometric = io.BytesIO(), NAMES.get(colour, colour)
+    tifffile.imwrite(buffer, stored(colour, bits, "contig"), photometric=photometric, byteorder=order)
+    assert outcome(buffer.getvalue()) == (
+        f"a.tif: this layout of TIFF ({name}) is not read: save it as RGB of 8 or 16 bits first"
+    )
 
 
 def test_37_libtiff_does_not_print(capfd: pytest.CaptureFixture[str]) -> None:
