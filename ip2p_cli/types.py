@@ -122,7 +122,7 @@ class OutputOptions:
     Attributes:
         quality: Of lossy formats, 1 to 100.
         metadata: Whether EXIF and the record of how it was made are written into the picture.
-        strip_location: Whether the GPS position is left out of the EXIF.
+        strip_location: Whether places are left out of the EXIF and the XMP.
         sidecar: Also write the record beside the picture.
         strip: Also write the photo and its edits side by side.
         gif: Also write the photo and its edits as an animated GIF.
