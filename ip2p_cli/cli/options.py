@@ -137,7 +137,10 @@ Sidecar = Annotated[
     bool, typer.Option("--sidecar", help="Also write how it was made beside it, as FILE.json.", rich_help_panel=_OUT)
 ]
 NoMetadata = Annotated[
-    bool, typer.Option("--no-metadata", help="Write pixels and profile only: no EXIF, no XMP, no record.", rich_help_panel=_OUT)
+    bool,
+    typer.Option(
+        "--no-metadata", help="Write pixels and profile only: no EXIF, no XMP, no record.", rich_help_panel=_OUT
+    ),
 ]
 StripLocation = Annotated[
     bool, typer.Option("--strip-location", help="Drop places from the EXIF and the XMP.", rich_help_panel=_OUT)
