@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from benchmarks.draws import draw_of
 from ip2p_cli.diffusion.detail import return_to_full_size
 from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.editing.engine import Engine
@@ -33,7 +34,7 @@ from ip2p_cli.editing.tree import single_edit
 from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.editing.work import LoadedModels
 from ip2p_cli.io.images import picture_from_image
-from ip2p_cli.looks import apply, looks
+from ip2p_cli.looks import Draw, apply, looks
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
 from ip2p_cli.types import EditSettings
@@ -45,13 +46,16 @@ SIDE_OF_MODEL = 256
 ROOT = Path(__file__).parent.parent
 
 
-def edited_small(look: str, photo: Image.Image, model: str) -> ModelSizeEdit:
-    """The edit of a photo by a model at its own size."""
+def edited_small(look: str, photo: Image.Image, model: str) -> tuple[ModelSizeEdit, Draw]:
+    """The edit of a photo by a model at its own size, and the look's draw that belongs to its noise."""
     spec = find_model(model)
     choice = ModelChoice(spec=spec, device="cpu", dtype="fp32", known_weights="whichever")
     tree = single_edit(looks()[look].wordings[0], resolve(EditSettings(seed=0), spec), choice)
     run = TreeRun(tree, picture_from_image(photo), _engine(), StepCache(None), Chooser())
-    return run.edit(tree.steps[0])[1]
+    step = tree.steps[0]
+    prepared = run.row(step).prepared
+    draw = draw_of(prepared.noise_seed, *prepared.pixels.shape[-2:], prepared.fit.box)
+    return run.edit(step)[1], draw
 
 
 @cache
@@ -109,8 +113,11 @@ def measure(photos: Sequence[Path], names: Sequence[str], args: argparse.Namespa
     for name in names:
         pairs = []
         for photo, path in zip(loaded, photos, strict=True):
-            small = ideal_small(name, photo, args.noise) if args.ideal else edited_small(name, photo, args.model)
-            target = tensor(apply(name, pixels(photo)))
+            if args.ideal:
+                small, target = ideal_small(name, photo, args.noise), tensor(apply(name, pixels(photo)))
+            else:
+                small, draw = edited_small(name, photo, args.model)
+                target = tensor(looks()[name].paint(pixels(photo), 1.0, draw))
             full = tensor(pixels(photo))
             ours = return_to_full_size(full, small.source, small.edited)
             plain = lanczos(small.edited, photo.size)

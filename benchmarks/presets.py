@@ -20,12 +20,13 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.draws import draw_of
 from benchmarks.nano_quality.distances import psnr
 from benchmarks.nano_quality.editing import prepared
 from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.latents import ImageLatent
 from ip2p_cli.diffusion.samplers import SAMPLERS
-from ip2p_cli.looks import apply, looks
+from ip2p_cli.looks import looks
 from ip2p_cli.models.loader import Editor, load_editor
 from ip2p_cli.models.registry import find_model
 
@@ -90,7 +91,7 @@ def measure(
     reference: tuple[str, int] = REFERENCE,
 ) -> Iterator[Row]:
     """A row for the reference, then one for every wanted (sampler, steps)."""
-    targets = [[apply(name, photo) for name in names] for photo in photos]
+    targets = [[target(name, photo, seed) for seed, name in enumerate(names)] for photo in photos]
     goals: list[list[np.ndarray]] = []
     for sampler, steps in (reference, *wanted):
         pairs = (edits(editor, photo, names, sampler, steps, cfg_text, cfg_image) for photo in photos)
@@ -103,6 +104,11 @@ def measure(
             to_look=mean_psnr(found, targets),
             seconds=float(np.mean(times)),
         )
+
+
+def target(name: str, photo: np.ndarray, seed: int) -> np.ndarray:
+    """The look, as the noise of the edit's seed draws it."""
+    return looks()[name].paint(photo, 1.0, draw_of(seed, *photo.shape[:2]))
 
 
 def mean_psnr(found: Sequence[Sequence[np.ndarray]], wanted: Sequence[Sequence[np.ndarray]]) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.draws import draw_of
 from benchmarks.nano_quality.distances import (
     appearance,
     colour_distance,
@@ -29,11 +30,18 @@ VISIBLE = 30.0  # a look whose draws are within this many dB of the photo shows 
 
 @dataclass
 class LookFigures:
-    """What was measured of one look, a value a photo; `taken_for`: the looks that came nearest instead."""
+    """What was measured of one look, a value a photo.
+
+    Attributes:
+        level: PSNR of the mean of the edits to the mean of the draws.
+        own_draw: PSNR of an edit to the draw that the noise of its seed holds.
+        taken_for: The looks that came nearest instead.
+    """
 
     followed: list[bool] = field(default_factory=list)
     followed_held_out: list[bool] = field(default_factory=list)
     level: list[float] = field(default_factory=list)
+    own_draw: list[float] = field(default_factory=list)
     spread_of_seeds: list[float] = field(default_factory=list)
     spread_of_draws: list[float] = field(default_factory=list)
     colour: list[float] = field(default_factory=list)
@@ -85,7 +93,9 @@ def _measure(
     look = looks()[name]
     count = 1 if look.exact else SEEDS
     wordings = [rng.choice(look.wordings)] * count + [rng.choice(look.held_out)]
-    *edits, held_out = run(editor, photo, wordings, args, first_seed=rng.randrange(2**31))
+    seed = rng.randrange(2**31)
+    *edits, held_out = run(editor, photo, wordings, args, first_seed=seed)
+    figures.own_draw.append(psnr(edits[0], look.paint(photo, 1.0, draw_of(seed, *photo.shape[:2]))))
     nearest = _nearest(edits[0], means)
     figures.followed.append(_is_same(nearest, name, means))
     if not figures.followed[-1]:
