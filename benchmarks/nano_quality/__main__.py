@@ -56,7 +56,8 @@ def look_summary(found: dict[str, LookFigures]) -> dict[str, float]:
 def print_looks(found: dict[str, LookFigures]) -> None:
     for name, f in sorted(found.items(), key=lambda item: np.mean(item[1].followed)):
         line = f"  {name:15} {np.mean(f.followed):5.0%} {np.mean(f.followed_held_out):5.0%} held out"
-        line += f" {statistics.median(f.level):6.2f} dB, own draw {statistics.median(f.own_draw):5.2f} dB, colour {np.mean(f.colour):4.1f}"
+        line += f" {statistics.median(f.level):6.2f} dB, own draw {statistics.median(f.own_draw):5.2f} dB"
+        line += f", colour {np.mean(f.colour):4.1f}"
         if f.spread_of_draws:
             line += f", spread {np.mean(f.spread_of_seeds):4.1f} of {np.mean(f.spread_of_draws):4.1f}"
         if f.texture_before:
