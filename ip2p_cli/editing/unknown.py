@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ip2p_cli.editing.model_choice import ModelChoice
@@ -33,6 +33,11 @@ class Understood:
     instead: str = ""
     closest: str = ""
 
+    @property
+    def line(self) -> str:
+        """What is not known and what is done all the same."""
+        return f"{self.problem}: {self.instead}. {self.closest}"
+
 
 def understand(editor: Editor, instruction: str) -> Understood:
     """Return what nano understands by an instruction."""
@@ -56,10 +61,17 @@ class Resolved:
     Attributes:
         tree: The edits.
         refusal: Why they are not to be made, if `unknown` says so; a LeftOutError if they are left out.
+        problems: What nano does not know and what it does all the same, for the steps that it does not know.
     """
 
     tree: EditTree
     refusal: UnknownInstructionError | None = None
+    problems: Mapping[tuple[str, int], str] = field(default_factory=dict)
+
+    def facts(self, step: Step) -> dict[str, str]:
+        """Return what a step does instead of its instruction, and why, for a result's `extra`."""
+        done_as = {} if step.done_as is None else {"done_as": step.done_as}
+        return done_as | ({"unknown": self.problems[step.place]} if step.place in self.problems else {})
 
 
 class InstructionResolver:
@@ -85,15 +97,16 @@ class InstructionResolver:
         steps = [step for step in tree.steps if step.position >= tree.first and _is_open(step)]
         understood = {step.place: self._understood(step) for step in steps}
         done = {step.place: replace(step, done_as=understood[step.place].done_as) for step in steps}
-        problems = [one for one in understood.values() if one.problem is not None]
+        problems = {place: one for place, one in understood.items() if one.problem is not None}
         refusal = None
         if problems and self._unknown != "do":
             is_left_out = self._unknown == "skip"
-            message = f"{problems[0].problem}: {'left out' if is_left_out else 'not done'}. {problems[0].closest}"
+            first = next(iter(problems.values()))
+            message = f"{first.problem}: {'left out' if is_left_out else 'not done'}. {first.closest}"
             refusal = (LeftOutError if is_left_out else UnknownInstructionError)(message)
         if any(step.done_as is not None for step in done.values()):
             tree = replace(tree, paths=tuple(tuple(done.get(one.place, one) for one in path) for path in tree.paths))
-        return Resolved(tree=tree, refusal=refusal)
+        return Resolved(tree=tree, refusal=refusal, problems={place: one.line for place, one in problems.items()})
 
     def _understood(self, step: Step) -> Understood:
         key = step.choice, step.instruction
@@ -103,7 +116,7 @@ class InstructionResolver:
                 found = self._ask(step)
             self._known[key] = found
             if found.problem is not None and self._unknown == "do":
-                self._tell(f"{found.problem}: {found.instead}. {found.closest}")
+                self._tell(found.line)
         return self._known[key]
 
     def _ask(self, step: Step) -> Understood:
