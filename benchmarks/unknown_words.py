@@ -44,11 +44,11 @@ PARAPHRASES = (
     ("everything covered with snow", "winter"), ("freezing january day", "winter"), ("as cold as siberia", "winter"),
     ("leaves turning red and gold", "autumn"), ("september foliage", "autumn"), ("halloween season outdoors", "autumn"),
     ("i can hardly see through the mist", "fog"), ("london fog", "fog"), ("lightning bolts everywhere", "storm"),
-    ("a tempest is coming", "storm"), ("at two in the morning", "night"), ("it is dark outside, the stars are out", "night"),
+    ("a tempest is coming", "storm"), ("at two in the morning", "night"), ("dark outside, the stars are out", "night"),
     ("the sun goes down", "sunset"), ("evening red", "sunset"), ("turn the light up", "brighter"),
     ("too dark, fix it", "brighter"), ("stop it down", "darker"), ("drawn with a graphite pencil", "pencil_sketch"),
     ("as if sketched by hand", "pencil_sketch"), ("saturday animation", "cartoon"), ("a comic book panel", "cartoon"),
-    ("in aquarelle colours", "watercolour"), ("done with water and pigments", "watercolour"), ("brown like an old print", "sepia"),
+    ("in aquarelle colours", "watercolour"), ("water and pigments", "watercolour"), ("brown like an old print", "sepia"),
     ("light becomes dark", "invert"), ("out of focus all over", "blur"), ("crisper, please", "sharpen"),
 )  # fmt: skip
 
