@@ -48,7 +48,7 @@ PARAPHRASES = (
     ("the sun goes down", "sunset"), ("evening red", "sunset"), ("turn the light up", "brighter"),
     ("too dark, fix it", "brighter"), ("stop it down", "darker"), ("drawn with a graphite pencil", "pencil_sketch"),
     ("as if sketched by hand", "pencil_sketch"), ("saturday animation", "cartoon"), ("a comic book panel", "cartoon"),
-    ("in aquarelle colours", "watercolour"), ("water and pigments", "watercolour"), ("brown like an old print", "sepia"),
+    ("aquarelle colours", "watercolour"), ("water and pigments", "watercolour"), ("brown like an old print", "sepia"),
     ("light becomes dark", "invert"), ("out of focus all over", "blur"), ("crisper, please", "sharpen"),
 )  # fmt: skip
 
