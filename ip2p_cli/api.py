@@ -18,6 +18,8 @@ from ip2p_cli.editing.model_size import finish
 from ip2p_cli.editing.step_cache import StepCache
 from ip2p_cli.editing.tree import EditTree, Step, plan_tree, single_edit
 from ip2p_cli.editing.tree_run import TreeRun
+from ip2p_cli.editing.unknown import InstructionResolver, Resolved
+from ip2p_cli.errors import LeftOutError
 from ip2p_cli.io.images import Picture, picture_from_image, read_image
 from ip2p_cli.io.instructions import checked_instruction
 from ip2p_cli.io.own_recipes import find_recipe
@@ -27,7 +29,17 @@ from ip2p_cli.models.editor import Editor as LoadedModel
 from ip2p_cli.models.lora import parse_lora
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import choose_model, draw_seed, resolve
-from ip2p_cli.types import DeviceName, DtypeName, EditResult, EditSettings, Guard, Handoff, ModelSpec, OffloadName
+from ip2p_cli.types import (
+    DeviceName,
+    DtypeName,
+    EditResult,
+    EditSettings,
+    Guard,
+    Handoff,
+    ModelSpec,
+    OffloadName,
+    Unknown,
+)
 
 Photo = str | PathLike[str] | Image.Image
 OnStep = Callable[[int, int], None]
@@ -93,6 +105,7 @@ class Editor:
         settings: EditSettings | None = None,
         *,
         preset: str | None = None,
+        unknown: Unknown = "do",
         on_step: OnStep | None = None,
     ) -> EditResult:
         """Edit a photo.
@@ -102,6 +115,8 @@ class Editor:
             instruction: What to change.
             settings: What is unset is resolved as the command does; an unset seed is drawn.
             preset: Settings under one name.
+            unknown: What to do if nano does not know the instruction. "do": the nearest look, if it is near enough;
+                `extra["unknown"]` then says so. "skip" and "fail": raise UnknownInstructionError.
             on_step: Called with (denoising steps done, steps).
 
         Returns:
@@ -111,9 +126,12 @@ class Editor:
         Raises:
             InputError: The photo cannot be read.
             UsageError: A setting is not possible.
+            UnknownInstructionError: nano does not know the instruction, see `unknown`.
         """
-        tree = self._single(instruction, settings or EditSettings(), preset)
-        return self._run(_picture(photo), tree, on_step)[-1]
+        resolved = self._resolve(self._single(instruction, settings or EditSettings(), preset), unknown)
+        if resolved.refusal is not None:
+            raise resolved.refusal
+        return self._run(_picture(photo), resolved, on_step)[-1]
 
     def edit_many(
         self,
@@ -122,10 +140,14 @@ class Editor:
         settings: EditSettings | None = None,
         *,
         preset: str | None = None,
+        unknown: Unknown = "do",
     ) -> list[EditResult]:
-        """Edit several photos alike; arguments and errors as `edit`. The first photo that fails ends it."""
-        tree = self._single(instruction, settings or EditSettings(), preset)
-        return [self._run(_picture(photo), tree)[-1] for photo in photos]
+        """Edit several photos alike; arguments and errors as `edit`. The first photo that fails ends it.
+
+        With `unknown="skip"` there are no results if nano does not know the instruction.
+        """
+        resolved = self._resolve(self._single(instruction, settings or EditSettings(), preset), unknown)
+        return [] if _is_left_out(resolved) else [self._run(_picture(photo), resolved)[-1] for photo in photos]
 
     def variants(
         self,
@@ -135,6 +157,7 @@ class Editor:
         settings: EditSettings | None = None,
         *,
         preset: str | None = None,
+        unknown: Unknown = "do",
     ) -> list[EditResult]:
         """Edit a photo with several seeds; what the edits share is computed once.
 
@@ -144,6 +167,7 @@ class Editor:
             seeds: How many, from the settings' seed or 0 on; or the seeds themselves.
             settings: As for `edit`.
             preset: As for `edit`.
+            unknown: As for `edit_many`.
 
         Returns:
             A result for each seed.
@@ -152,7 +176,8 @@ class Editor:
         first = settings.seed or 0
         numbers = range(first, first + seeds) if isinstance(seeds, int) else seeds
         trees = [self._single(instruction, replace(settings, seed=seed), preset) for seed in numbers]
-        return [self._run(picture, tree)[-1] for tree in trees]
+        resolved = [self._resolve(tree, unknown) for tree in trees]
+        return [self._run(picture, one)[-1] for one in resolved if not _is_left_out(one)]
 
     def chain(
         self,
@@ -164,6 +189,7 @@ class Editor:
         preset: str | None = None,
         handoff: Handoff | None = None,
         guard: Guard | None = None,
+        unknown: Unknown = "do",
         on_step: OnStep | None = None,
     ) -> list[EditResult]:
         """Run edits that follow each other.
@@ -176,6 +202,7 @@ class Editor:
             preset: As for `edit`.
             handoff: How an edit gets what the one before made; None as the recipe says.
             guard: What is removed from what an edit changes although nobody asked for it; None as the recipe says.
+            unknown: As for `edit_many`, if nano does not know one of the instructions.
             on_step: Called with (denoising steps done, all of the chain).
 
         Returns:
@@ -195,7 +222,8 @@ class Editor:
             handoff=handoff,
             guard=guard,
         )
-        return self._run(_picture(photo), tree, on_step)
+        resolved = self._resolve(tree, unknown)
+        return [] if _is_left_out(resolved) else self._run(_picture(photo), resolved, on_step)
 
     def _model(self, choice: ModelChoice) -> LoadedModel | Adapter:
         return self._models[choice]
@@ -203,7 +231,11 @@ class Editor:
     def _single(self, instruction: str, settings: EditSettings, preset: str | None) -> EditTree:
         return single_edit(checked_instruction(instruction), resolve(settings, self.spec, preset), self._choice)
 
-    def _run(self, picture: Picture, tree: EditTree, on_step: OnStep | None = None) -> list[EditResult]:
+    def _resolve(self, tree: EditTree, unknown: Unknown) -> Resolved:
+        return InstructionResolver(self._model, unknown).resolve(tree)
+
+    def _run(self, picture: Picture, resolved: Resolved, on_step: OnStep | None = None) -> list[EditResult]:
+        tree = resolved.tree
         run = TreeRun(tree, picture, self._engine, StepCache(None), Chooser())
         total = sum(step.settings.steps * step.best_of for step in tree.steps)
         done: dict[tuple[str, int], int] = {}
@@ -221,15 +253,22 @@ class Editor:
             fit, edit = run.edit(step)
             results.append(
                 EditResult(
-                    request=run.request(step),
+                    request=replace(run.request(step), instruction=step.instruction),
                     image=finish(run.request(step), fit, edit),
                     latent=run.result(step).latent,
                     model=self.spec.name,
                     seconds=time.monotonic() - began,
-                    extra={"input_sha256": picture.digest},
+                    extra={"input_sha256": picture.digest, **resolved.facts(step)},
                 )
             )
         return results
+
+
+def _is_left_out(resolved: Resolved) -> bool:
+    """Whether edits are left out; raises UnknownInstructionError if they are to fail."""
+    if resolved.refusal is not None and not isinstance(resolved.refusal, LeftOutError):
+        raise resolved.refusal
+    return resolved.refusal is not None
 
 
 def _picture(photo: Photo) -> Picture:

@@ -34,6 +34,14 @@ class InputError(Ip2pError):
     exit_code = 3
 
 
+class UnknownInstructionError(InputError):
+    """The model does not know what an instruction asks for, and the user said not to do it then."""
+
+
+class LeftOutError(UnknownInstructionError):
+    """As its base; the user said to leave such items out, so that it ends no job."""
+
+
 class OutputError(Ip2pError):
     """An output cannot be written, or exists already."""
 

@@ -23,6 +23,7 @@ EngineName = Literal["local", "ray"]
 Handoff = Literal["latent", "pixels"]
 ResizeMode = Literal["pad", "crop", "original"]
 Guard = Literal["none", "low"]
+Unknown = Literal["do", "skip", "fail"]
 PictureFormat = Literal["keep", "png", "jpg", "webp", "tiff", "avif"]
 
 

@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "measures": set(),
     "doctor": {"api", "models", "io", "config", "settings"},
     "diffusion": {"diffusion", "models"},
-    "models": {"models"},
+    "models": {"models", "looks"},
     "io": {"io"},
     "settings": {"diffusion", "io", "presets", "config"},
     "config": {"io", "models"},

@@ -88,6 +88,7 @@ def chain(
         output=output,
         cache=None if chaining.no_cache else place.folder / FOLDER,
         clip=clip,
+        unknown=settings.unknown,
     )
     _run(job, chaining, model, settings.preset, flags, "" if chaining.edits else (words or [""])[-1])
 
@@ -109,7 +110,7 @@ def _run(
             overview = Overview(plan=plan, manifest=manifest, title=title, command_of=again.command)
             job.write_overview(overview, results_of(plan), sheet=False, report=True)
 
-    job.run(plan, job.models(plan), finish=finish)
+    job.run(plan, job.models, finish=finish)
 
 
 def _requests(photos: list[InputPhoto], tree: EditTree, saving: OutputFlags, *, fetch: bool) -> list[Request]:

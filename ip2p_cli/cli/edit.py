@@ -61,6 +61,7 @@ def edit(
         output_flags=saving,
         run_flags=running,
         output=output,
+        unknown=settings.unknown,
     )
     plan = job.plan()
     after = _AfterEach(output, saving.preview)
@@ -78,7 +79,7 @@ def edit(
             job.write_overview(overview, results_of(plan), sheet=False, report=True)
 
     try:
-        job.run(plan, job.models(plan), after_each=after, finish=finish)
+        job.run(plan, job.models, after_each=after, finish=finish)
     finally:
         after.remember(model)
 
@@ -166,7 +167,7 @@ class _AfterEach:
         self._last: Item | None = None
 
     def __call__(self, item: Item, outcome: Outcome) -> None:
-        if outcome.state != "failed":
+        if outcome.error is None:
             self._last = item
         if self._preview and outcome.state == "done":
             from ip2p_cli.cli.preview import preview

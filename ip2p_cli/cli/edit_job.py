@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.running import AfterEach, outcomes_of, report_outcomes
 from ip2p_cli.errors import InterruptionError, Ip2pError
 from ip2p_cli.io.names import MAX_NAME
+from ip2p_cli.types import Unknown
 
 if TYPE_CHECKING:
     from ip2p_cli.editing.overview import Overview, Result
@@ -34,6 +36,7 @@ class EditJob:
         noun: What the items are called.
         cache: Where what steps leave is kept; None for nowhere.
         clip: CLIP's folder, to choose among the seeds of a step.
+        unknown: What to do with instructions that nano does not know.
     """
 
     requests: Sequence[Request]
@@ -44,6 +47,7 @@ class EditJob:
     noun: str = "photos"
     cache: Path | None = None
     clip: Path | None = None
+    unknown: Unknown = "do"
 
     def plan(self) -> Plan:
         """Decide names, what is done already, and which items go together."""
@@ -51,7 +55,7 @@ class EditJob:
         from ip2p_cli.jobs.plan import make_plan
 
         plan = make_plan(
-            self.requests,
+            self._resolved(),
             self.place.folder,
             self.place.manifest,
             files_of=files_of,
@@ -62,10 +66,25 @@ class EditJob:
         part = part_of(self.run_flags.shard)
         return plan.part(*part) if part else plan
 
-    def models(self, plan: Plan) -> LoadedModels:
-        """Return the plan's models, loaded when they are needed."""
-        steps = {(step.choice, step.instruction): None for item in plan.items for step in item.task.tree.steps}
+    @cached_property
+    def models(self) -> LoadedModels:
+        """The job's models, loaded when they are needed."""
+        steps = {(step.choice, step.instruction): None for one in self.requests for step in one.task.tree.steps}
         return models_for(steps, self.output)
+
+    def _resolved(self) -> list[Request]:
+        """The requests with what the models get for their instructions."""
+        from ip2p_cli.editing.unknown import InstructionResolver
+
+        resolver = InstructionResolver(self.models.loaded, self.unknown, self.output.warn)
+        requests = []
+        for request in self.requests:
+            resolved = resolver.resolve(request.task.tree)
+            if resolved.tree is not request.task.tree or resolved.refusal is not None:
+                task = replace(request.task, tree=resolved.tree, refusal=resolved.refusal)
+                request = replace(request, task=task, recipe=task.recipe(fetch=not self.run_flags.dry_run))
+            requests.append(request)
+        return requests
 
     def run(
         self,
@@ -80,7 +99,7 @@ class EditJob:
 
         Args:
             plan: From `plan`.
-            models: From `models`.
+            models: The job's models.
             after_each: Called after each outcome.
             to_stdout: Whether results go to stdout as they come.
             finish: Called at the end, unless the user interrupted; also if some items failed.

@@ -53,6 +53,7 @@ class EditFlags:
     preset: opt.Preset = None
     output_size: opt.OutputSize = None
     negative_prompt: opt.NegativePrompt = None
+    unknown: opt.Unknown = "do"
 
     def settings(self, scales: ScaleFlags | None = None) -> EditSettings:
         """Return what the user set."""

@@ -121,10 +121,9 @@ def _introduce_nano(output: Output) -> None:
 
 
 def _hint(editor: Editor | Adapter, instructions: Iterable[str], output: Output) -> None:
-    """Warn of words that are cut off, and of instructions that nano does not know."""
+    """Warn of words that are cut off."""
     from ip2p_cli.diffusion.editing import truncated_words
     from ip2p_cli.models.adapters import Adapter
-    from ip2p_cli.models.nano.look_matcher import closest
 
     if isinstance(editor, Adapter):
         return  # these read long instructions
@@ -132,11 +131,3 @@ def _hint(editor: Editor | Adapter, instructions: Iterable[str], output: Output)
         lost = truncated_words(editor, instruction)
         if lost:
             output.warn(f"the instruction is too long for {editor.spec.name}; it does not see: {' '.join(lost)}")
-        if editor.spec.name != "nano":
-            continue
-        near = closest(editor, instruction)
-        if not near.known:
-            output.warn(
-                f"nano was not trained for “{instruction}”; the closest that it can do: {near.examples}. For any "
-                "instruction: --model instruct-pix2pix (4 GB, downloaded once)."
-            )

@@ -13,6 +13,7 @@ from ip2p_cli.types import DeviceName, DtypeName, EngineName, OffloadName
 from ip2p_cli.types import OutputSize as OutputSizeName
 from ip2p_cli.types import PictureFormat as PictureFormatName
 from ip2p_cli.types import ResizeMode as ResizeModeName
+from ip2p_cli.types import Unknown as UnknownName
 
 _MODEL = "What to edit with"
 _HOW = "How to edit"
@@ -53,6 +54,14 @@ NegativePrompt = Annotated[
     str | None,
     typer.Option(
         help="What to move away from, in place of the empty instruction; needs --cfg-text above 1.",
+        rich_help_panel=_HOW,
+    ),
+]
+Unknown = Annotated[
+    UnknownName,
+    typer.Option(
+        help="Where nano does not know the instruction. do: the nearest look, if near enough. skip: leave it out. "
+        "fail: end with an error.",
         rich_help_panel=_HOW,
     ),
 ]
@@ -130,7 +139,7 @@ Redo = Annotated[
     bool, typer.Option("--redo", help="Make again what was made with other settings.", rich_help_panel=_MANY)
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would be done, and load nothing.", rich_help_panel=_MANY)
+    bool, typer.Option("--dry-run", help="Print what would be done, and load nothing but nano.", rich_help_panel=_MANY)
 ]
 Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.", rich_help_panel=_OUT)]
 Sidecar = Annotated[

@@ -45,6 +45,7 @@ def replay(
     ip2p replay winter.png --set steps=50 -o better.png
     """
     from ip2p_cli.editing.replay import differences, find_source, read_recorded, replay_plan, tree_of
+    from ip2p_cli.editing.unknown import InstructionResolver
     from ip2p_cli.editing.work import EditWork
     from ip2p_cli.io.output import check_output
     from ip2p_cli.io.provenance import read_record
@@ -55,6 +56,9 @@ def replay(
     if changes:
         edits = _changed(edits, changes)
     tree = tree_of(edits, lambda recorded: _choice(recorded, model, is_trusted=yes))
+    models = models_for(((step.choice, step.instruction) for step in tree.steps), output)
+    if edits[0].instruction != edits[0].record.get("instruction"):
+        tree = InstructionResolver(models.loaded, tell=output.warn).resolve(tree).tree
     place, is_same_photo = find_source(edits[-1], source)
     target = _target(picture, out, overwrite)
     check_output(target, overwrite)
@@ -63,7 +67,6 @@ def replay(
         original = read_recorded(picture, read_record(picture))
         differ = differences(original, tree, is_same_photo)
     plan = replay_plan(edits[-1], tree, place, target, overwrite=overwrite)
-    models = models_for(((step.choice, step.instruction) for step in tree.steps), output)
     with output.progress(place.name) as bar:
         work = EditWork(models, plan.folder, memory=edits[-1].memory)
         outcomes = list(Runner(plan=plan, work=work, on_units=bar).run())
@@ -122,7 +125,9 @@ def _changed(edits: Sequence[Recorded], changes: Sequence[str]) -> list[Recorded
     refuse_unknown(given, ("instruction", *SETTINGS), "--set")
     settings = read_settings({name: value for name, value in given.items() if name in SETTINGS}, "--set")
     instruction = given.get("instruction", edits[0].instruction)
-    return [replace(edits[0], instruction=instruction, settings=settings.or_else(edits[0].settings))]
+    done_as = edits[0].done_as if instruction == edits[0].instruction else None
+    changed = settings.or_else(edits[0].settings)
+    return [replace(edits[0], instruction=instruction, done_as=done_as, settings=changed)]
 
 
 def _target(picture: Path, out: str | None, overwrite: bool) -> Path:

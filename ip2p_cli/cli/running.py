@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ip2p_cli.cli.flags import RunFlags
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.stopping import Terminated, interruptible
-from ip2p_cli.errors import InterruptionError, Ip2pError
+from ip2p_cli.errors import InterruptionError, Ip2pError, LeftOutError
 
 if TYPE_CHECKING:
     from ip2p_cli.editing.work import EditWork, MakeWork
@@ -80,7 +80,9 @@ def report_outcomes(
     with counting(len(plan.indices), output, folder=plan.folder, noun=noun, goes_on=plan.has_manifest) as tally:
         for outcome in outcomes:
             item = plan.items[outcome.index]
-            if outcome.error is not None:
+            if outcome.state == "left out":
+                tally.leave_out(outcome.error)
+            elif outcome.error is not None:
                 tally.fail(outcome.error)
             else:
                 _report(item, outcome, output, to_stdout)
@@ -103,6 +105,14 @@ class Tally:
     done: int = 0
     skipped: int = 0
     failed: list[Ip2pError] = field(default_factory=list)
+    left_out: list[Ip2pError] = field(default_factory=list)
+
+    def leave_out(self, why: Ip2pError | None) -> None:
+        """Count an item that the user wants left out; each reason is reported once."""
+        assert why is not None
+        if self.count > 1 and str(why) not in map(str, self.left_out):
+            self.output.warn(str(why))
+        self.left_out.append(why)
 
     def fail(self, error: Ip2pError) -> None:
         """Count an item that failed; among several it is reported at once."""
@@ -141,8 +151,11 @@ def counting(
         raise tally.failed[0]
     if tally.failed:
         raise type(tally.failed[0])(f"{len(tally.failed)} of {tally.count} {noun} failed; see above.")
+    if tally.left_out and tally.done + tally.skipped == 0:
+        raise tally.left_out[0] if tally.count == 1 else LeftOutError(f"all {tally.count} {noun} skipped; see above.")
     if tally.count > 1 or tally.skipped:
         before = f", {tally.skipped} done before" if tally.skipped else ""
+        before += f", {len(tally.left_out)} skipped" if tally.left_out else ""
         output.say(f"{tally.done} of {tally.count} {noun} {verb}{before}: {folder}")
 
 
@@ -163,7 +176,7 @@ def records_of(item: Item, outcome: Outcome) -> list[dict[str, Any]]:
     records = []
     for place, (path, steps) in enumerate(zip(outcome.results, task.tree.paths, strict=True)):
         step = steps[-1]
-        made = {"model": step.choice.spec.name, "instruction": step.instruction, **asdict(step.settings)}
+        made = {"model": step.choice.spec.name, **step.instructions, **asdict(step.settings)}
         record = dict(outcome.records[place]) if outcome.records else made
         chain = {"recipe": task.tree.name, "handoff": task.tree.handoff} if task.tree.name is not None else {}
         record |= {"edits": [one.instruction for one in steps], **chain}

@@ -67,10 +67,16 @@ def variants(
     place = _place(saving.out, source, instructions, running)
     place.begin([source], dry_run=running.dry_run)
     job = EditJob(
-        requests=requests, place=place, output_flags=saving, run_flags=running, output=output, noun="variants"
+        requests=requests,
+        place=place,
+        output_flags=saving,
+        run_flags=running,
+        output=output,
+        noun="variants",
+        unknown=settings.unknown,
     )
     plan = job.plan()
-    models = job.models(plan)
+    models = job.models
     name = model.model or choice.spec.name
 
     def finish() -> None:

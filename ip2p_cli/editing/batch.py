@@ -46,7 +46,7 @@ def run_batch(
 def _filler(tree: EditTree, like: TreeRun, is_one_photo: bool) -> Row:
     """Keep the place of an item that is not worked on, with pixels of the right size."""
     step, prepared = tree.steps[0], like.row(like.tree.steps[0]).prepared
-    request = replace(prepared.request, instruction=step.instruction, settings=step.settings)
+    request = replace(prepared.request, instruction=step.words, settings=step.settings)
     if is_one_photo:
         return Row(prepared=replace(prepared, request=request), key=like.picture.digest)
     grey = torch.full_like(prepared.pixels, 0.5)

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from ip2p_cli.editing.tree import EditTree, Step, StepPath
+from ip2p_cli.errors import Ip2pError
 from ip2p_cli.io.names import slug
 from ip2p_cli.types import OutputOptions
 
@@ -24,11 +25,13 @@ class EditTask:
 
     Attributes:
         ending: Of a folder's pictures, e.g. ".png"; None if the output is a file with a name of its own.
+        refusal: Why the edits are not to be made, see `editing.unknown`.
     """
 
     tree: EditTree
     options: OutputOptions = field(default_factory=OutputOptions)
     ending: str | None = None
+    refusal: Ip2pError | None = None
 
     def recipe(self, *, fetch: bool = True) -> dict[str, Any]:
         """Return everything that decides the outputs' bytes besides the photo; fetch: as in `EditTree.recipe`."""

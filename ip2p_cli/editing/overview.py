@@ -85,7 +85,7 @@ def rank(results: Sequence[Result], models: LoadedModels, chooser: Chooser, *, k
     if not readable:
         return []
     photo = read_image(readable[0].item.source).rgb
-    instructions = [result.step.instruction for result in readable]
+    instructions = [result.step.words for result in readable]
     measured = chooser.measure(lambda: models(readable[0].step.choice), photo, pictures, instructions)
     return [
         replace(readable[index], measured=found, is_kept=keep is None or place < keep)

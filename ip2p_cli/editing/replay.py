@@ -41,6 +41,7 @@ class Recorded:
 
     Attributes:
         picture: The file that the record is in.
+        done_as: The instruction that the model got in place of the one that was asked for, if it did.
         place: The edit's row in the batch it was made in, from 1.
         batch_size: That batch's rows.
     """
@@ -49,6 +50,7 @@ class Recorded:
     record: Mapping[str, Any]
     model: str
     instruction: str
+    done_as: str | None
     settings: EditSettings
     place: int
     batch_size: int
@@ -107,7 +109,7 @@ def read_recorded(picture: Path, record: Mapping[str, Any] | None) -> list[Recor
 
 def _recorded(picture: Path, record: Mapping[str, Any]) -> Recorded:
     shown = printable(picture)
-    model, instruction = record.get("model"), record.get("instruction")
+    model, instruction, done_as = (record.get(name) for name in ("model", "instruction", "done_as"))
     if not isinstance(model, str) or not isinstance(instruction, str):
         raise InputError(f"{shown}: its record names no model or no instruction: it cannot be replayed")
     known = {name: value for name, value in renamed(record).items() if name in SETTINGS and value is not None}
@@ -117,6 +119,7 @@ def _recorded(picture: Path, record: Mapping[str, Any]) -> Recorded:
         record=record,
         model=model,
         instruction=instruction,
+        done_as=done_as if isinstance(done_as, str) else None,
         settings=read_settings(known, shown),
         place=place,
         batch_size=batch_size,
@@ -203,6 +206,7 @@ def _step(position: int, recorded: Recorded, choice: ModelChoice) -> Step:
         label="",
         name=recorded.instruction,
         instruction=recorded.instruction,
+        done_as=recorded.done_as if choice.spec.name == recorded.model else None,
         settings=settings,
         choice=choice,
         best_of=best_of,
@@ -232,9 +236,9 @@ def differences(edits: Sequence[Recorded], tree: EditTree, is_same_photo: bool) 
     found = [] if is_same_photo else ["the photo is another one"]
     for recorded, step in zip(edits, tree.paths[0], strict=True):
         settings = step.settings if step.winner is None else replace(step.settings, seed=step.seeds[step.winner])
-        now = {"ip2p": __version__, **step.choice.identity(), "instruction": step.instruction, **asdict(settings)}
+        now = {"ip2p": __version__, **step.choice.identity(), **step.instructions, **asdict(settings)}
         then = _LATER_SETTINGS | renamed(recorded.record)
-        for name in ("ip2p", "model", "weights", "dtype", "loras", "vae", "instruction", *SETTINGS):
+        for name in ("ip2p", "model", "weights", "dtype", "loras", "vae", "instruction", "done_as", *SETTINGS):
             if name in now and then.get(name) != now[name] and not (name == "ip2p" and then.get(name) is None):
                 text = f"{name}: {then.get(name)} then, {now[name]} now"
                 found += [text] if text not in found else []

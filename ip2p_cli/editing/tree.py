@@ -39,6 +39,7 @@ class Step:
         where: The recipe's file and line, for messages.
         best_of: How many seeds are tried, from the settings' own on.
         winner: Which of them is kept, from 0, if a record says so; otherwise the best is chosen.
+        done_as: The instruction that the model gets in place of the one that was asked for, see `editing.unknown`.
     """
 
     position: int
@@ -51,10 +52,23 @@ class Step:
     where: str = ""
     best_of: int = 1
     winner: int | None = None
+    done_as: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse an instruction that no model can take, wherever it is from."""
         checked_instruction(self.instruction)
+        if self.done_as is not None:
+            checked_instruction(self.done_as)
+
+    @property
+    def words(self) -> str:
+        """What the model gets."""
+        return self.instruction if self.done_as is None else self.done_as
+
+    @property
+    def instructions(self) -> dict[str, str]:
+        """What was asked for and, if it differs, what is done instead, by the names of the record."""
+        return {"instruction": self.instruction} | ({} if self.done_as is None else {"done_as": self.done_as})
 
     @property
     def place(self) -> tuple[str, int]:
@@ -201,7 +215,7 @@ def hashed(facts: Any) -> str:
 
 
 def _facts(step: Step, tree: EditTree, fetch: bool) -> dict[str, Any]:
-    facts = {"instruction": step.instruction, **step.choice.identity(fetch=fetch), **asdict(step.settings)}
+    facts = {**step.instructions, **step.choice.identity(fetch=fetch), **asdict(step.settings)}
     if step.best_of > 1:
         clip = files_fingerprint([tree.clip / "model.safetensors"]) if tree.clip else None
         facts |= {"best_of": step.best_of, "clip": clip}

@@ -89,7 +89,7 @@ class TreeRun:
         """Return a step as a request on the photo."""
         return EditRequest(
             source=self.picture.rgb,
-            instruction=step.instruction,
+            instruction=step.words,
             settings=step.settings,
             digest=self.picture.digest,
             position=step.position,
@@ -135,7 +135,7 @@ class TreeRun:
         result = self._results.get(step.place) or self.result(step)
         chosen = result.chosen.facts(step) if result.chosen is not None else None
         won = {"seed": chosen["seed"], "best_of": chosen} if chosen else {}
-        return {**step.choice.identity(), "instruction": step.instruction, **asdict(step.settings), **won}
+        return {**step.choice.identity(), **step.instructions, **asdict(step.settings), **won}
 
     def _own_record(self, step: Step) -> dict[str, Any]:
         result = self._results.get(step.place)
@@ -240,7 +240,7 @@ class TreeRun:
         """The best of pictures[1:], edits of pictures[0]; or the winner that a record names."""
         if step.winner is not None:
             return Chosen(index=step.winner)
-        return self._chooser.best(self._engine.editor(step.choice), pictures[0], pictures[1:], step.instruction)
+        return self._chooser.best(self._engine.editor(step.choice), pictures[0], pictures[1:], step.words)
 
     def _handed_over(self, step: Step, previous: StepResult, fit: Fit, model: str) -> ImageLatent | None:
         """The latent that a step starts from, if it needs no encoding."""

@@ -58,6 +58,13 @@ class LoadedModels:
             raise FatalError(loaded)
         return loaded
 
+    def loaded(self, choice: ModelChoice) -> Editor | Adapter:
+        """Return the model; raises Ip2pError if it cannot be loaded. For use before a job runs."""
+        try:
+            return self(choice)
+        except FatalError as fatal:
+            raise fatal.error from None
+
 
 class EditWork:
     """Edits photos; see `jobs.runner.Work`.
@@ -85,6 +92,8 @@ class EditWork:
 
     def read(self, item: Item, files: OutputFiles) -> Read:
         """Read the photo and find out which files are missing; raises Ip2pError."""
+        if item.task.refusal is not None:
+            raise item.task.refusal
         picture = self._photos.read(item.source, file_stamp(item.source))
         if item.size is not None and picture.rgb.size != item.size:
             raise InputError(f"{printable(item.source)}: the photo changed while this ran: run the command again")

@@ -66,7 +66,8 @@ class Outcome:
     """What became of the plan's item `index`.
 
     Attributes:
-        state: "done" now, "skipped" because an earlier run did it, or "failed" with `error`.
+        state: "done" now, "skipped" because an earlier run did it, "failed" with `error`, or "left out" because the
+            user wants no such items, which `error` describes.
         seconds: Spent on it, from reading to saving; its share of a group.
         results: The pictures that the user asked for.
         records: How each of `results` was made; empty if it was skipped.
@@ -74,7 +75,7 @@ class Outcome:
     """
 
     index: int
-    state: Literal["done", "skipped", "failed"]
+    state: Literal["done", "skipped", "failed", "left out"]
     seconds: float = 0.0
     error: Ip2pError | None = None
     results: tuple[Path, ...] = ()

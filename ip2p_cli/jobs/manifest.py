@@ -57,14 +57,14 @@ class Entry:
 
     Attributes:
         name: The item's name, see `jobs.item.Item`.
-        state: "started", "done" or "failed".
+        state: "started", "done", "failed", or "skipped" if it was left out.
         number: Counts the entries of the item, over all processes: of other work the highest counts.
         input: The photo relative to the manifest's folder, so that both may move together.
         recipe: Everything that decided the outputs' bytes besides the photo.
         title: See `jobs.item.Request`.
         input_sha256: Of the photo's bytes.
         input_stamp: The photo's size and time of change, see `file_stamp`.
-        reason: Why it failed.
+        reason: Why it failed or was left out.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from ip2p_cli.errors import InputError, Ip2pError, OutputError
+from ip2p_cli.errors import InputError, Ip2pError, LeftOutError, OutputError
 from ip2p_cli.io.names import printable, reason
 from ip2p_cli.jobs.item import Item, Outcome
 from ip2p_cli.jobs.manifest import Entry, Manifest, file_stamp
@@ -239,14 +239,16 @@ class Runner:
         )
 
     def _failed(self, one: _InHand) -> Outcome:
+        is_left_out = isinstance(one.error, LeftOutError)
         if self.manifest is not None:
             with contextlib.suppress(Ip2pError):  # a full disk: the error itself is reported all the same
                 self.manifest.refresh()
                 if is_done(one.item, self.manifest):  # another process did it meanwhile
                     return self._skipped(one.index)
                 if self.plan.folder.is_dir():
-                    self.manifest.note(self._entry(one, "failed"))
-        return Outcome(index=one.index, state="failed", error=one.error, seconds=one.seconds)
+                    self.manifest.note(self._entry(one, "skipped" if is_left_out else "failed"))
+        state: Literal["left out", "failed"] = "left out" if is_left_out else "failed"
+        return Outcome(index=one.index, state=state, error=one.error, seconds=one.seconds)
 
     def _entry(self, one: _InHand, state: str) -> Entry:
         return Entry(

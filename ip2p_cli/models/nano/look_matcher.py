@@ -1,4 +1,4 @@
-"""The similarity of an instruction to the wordings that nano was trained on.
+"""What nano understands by an instruction: the look whose wordings are nearest, and the region that it names.
 
 The wordings and their sentence states (the text encoder's pooled output, of unit length) are beside the weights.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -15,28 +16,50 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ip2p_cli.looks.region_words import find_region
+from ip2p_cli.looks.regions import REGIONS
 from ip2p_cli.models.editor import Editor, token_ids
 
 _WORDINGS, _STATES = "wordings.json", "wordings.safetensors"
-# Of 260 wordings that were not trained on, 96 % are above; of 30 other instructions ("add a cat"), one is.
-THRESHOLD = 0.73
+# Cosines to the nearest wording, set with `python -m benchmarks.unknown_words`. From KNOWN on, nano gets an instruction
+# as it is; from NEAR on, it can get the plainest wording of the nearest look in its place.
+KNOWN = 0.73
+NEAR = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closest:
-    """The looks nearest to an instruction.
+    """The looks nearest to an instruction, and its region.
 
     Attributes:
-        known: Whether the nearest look is near enough.
-        similarity: Cosine, -1 to 1, of the nearest wording.
-        looks: Their names, nearest first.
+        similarity: Cosine, -1 to 1, of the nearest wording to the instruction without its region.
+        looks: The names of the looks, nearest first.
         wordings: The plainest wording of each look.
+        region: A name in REGIONS; None if the instruction names no region, or one that nano does not know.
+        unknown_region: The words for a region that nano does not know, such as “the car”.
     """
 
-    known: bool
     similarity: float
     looks: tuple[str, ...]
     wordings: tuple[str, ...]
+    region: str | None = None
+    unknown_region: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether nano knows the look."""
+        return self.similarity >= KNOWN
+
+    @property
+    def near(self) -> bool:
+        """Whether the nearest look is near enough to be done in place of the instruction."""
+        return self.similarity >= NEAR
+
+    @property
+    def plainest(self) -> str:
+        """The plainest wording of the nearest look, for the region if there is one."""
+        noun = REGIONS[self.region].nouns[0] if self.region is not None else None
+        return self.wordings[0] if noun is None else f"only {noun}: {self.wordings[0]}"
 
     @property
     def examples(self) -> str:
@@ -60,14 +83,31 @@ def write_known(editor: Editor, wordings: Sequence[tuple[str, str]], folder: Pat
 
 
 def closest(editor: Editor, instruction: str, count: int = 3) -> Closest:
-    """Find the `count` looks nearest to an instruction."""
+    """Find the `count` looks nearest to an instruction, and the region that it names."""
     folder = Path(editor.spec.source)
-    wordings: list[list[str]] = json.loads((folder / _WORDINGS).read_text("utf-8"))
-    states = load_file(folder / _STATES)["states"].float()
-    similar = (states @ sentence_states(editor, [instruction])[0]).sort(descending=True)
+    wordings, states = _known(folder, (folder / _STATES).stat().st_mtime_ns)
+    found = find_region(instruction)
+    texts = list(dict.fromkeys([instruction, found.rest]))
+    # A region's words can be a look's own as well: of both readings the nearer one counts.
+    similar = (sentence_states(editor, texts) @ states.T).amax(dim=0).sort(descending=True)
     plainest = {look: text for text, look in reversed(wordings)}  # the first of each look
     looks = tuple(dict.fromkeys(wordings[index][1] for index in similar.indices.tolist()))[:count]
-    best = similar.values[0].item()
     return Closest(
-        known=best >= THRESHOLD, similarity=best, looks=looks, wordings=tuple(plainest[look] for look in looks)
+        similarity=similar.values[0].item(),
+        looks=looks,
+        wordings=tuple(plainest[look] for look in looks),
+        region=found.name,
+        unknown_region=found.unknown,
     )
+
+
+def is_wording(folder: Path, instruction: str) -> bool:
+    """Whether an instruction is one of the wordings of a model folder; needs no loaded model."""
+    return any(instruction == text for text, _ in json.loads((folder / _WORDINGS).read_text("utf-8")))
+
+
+@lru_cache(maxsize=2)
+def _known(folder: Path, changed: int) -> tuple[list[list[str]], Tensor]:
+    """The wordings (text, look) of a model folder, and their states; changed: when the folder's files were."""
+    wordings: list[list[str]] = json.loads((folder / _WORDINGS).read_text("utf-8"))
+    return wordings, load_file(folder / _STATES)["states"].float()
