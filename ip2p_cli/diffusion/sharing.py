@@ -64,6 +64,11 @@ class SharedUNet:
         dtype: torch.dtype = self._unet.dtype
         return dtype
 
+    @property
+    def config(self) -> Any:
+        """The config of the UNet."""
+        return self._unet.config
+
     def __call__(
         self,
         sample: torch.Tensor,
