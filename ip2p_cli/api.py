@@ -19,7 +19,9 @@ from ip2p_cli.editing.step_cache import StepCache
 from ip2p_cli.editing.tree import EditTree, Step, plan_tree, single_edit
 from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.io.images import Picture, picture_from_image, read_image
+from ip2p_cli.io.inputs import InputPhoto
 from ip2p_cli.io.instructions import checked_instruction
+from ip2p_cli.io.mask_settings import checked_mask
 from ip2p_cli.io.own_recipes import find_recipe
 from ip2p_cli.io.recipes import quick_recipe, read_recipe
 from ip2p_cli.models.adapters import Adapter
@@ -27,7 +29,17 @@ from ip2p_cli.models.editor import Editor as LoadedModel
 from ip2p_cli.models.lora import parse_lora
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import choose_model, draw_seed, resolve
-from ip2p_cli.types import DeviceName, DtypeName, EditResult, EditSettings, Guard, Handoff, ModelSpec, OffloadName
+from ip2p_cli.types import (
+    DeviceName,
+    DtypeName,
+    EditResult,
+    EditSettings,
+    Guard,
+    Handoff,
+    MaskSettings,
+    ModelSpec,
+    OffloadName,
+)
 
 Photo = str | PathLike[str] | Image.Image
 OnStep = Callable[[int, int], None]
@@ -92,6 +104,7 @@ class Editor:
         instruction: str,
         settings: EditSettings | None = None,
         *,
+        mask: Photo | MaskSettings | None = None,
         preset: str | None = None,
         on_step: OnStep | None = None,
     ) -> EditResult:
@@ -101,6 +114,8 @@ class Editor:
             photo: Its path, or a picture.
             instruction: What to change.
             settings: What is unset is resolved as the command does; an unset seed is drawn.
+            mask: A picture, or its path, in which white may change and black stays; a folder of such pictures; or
+                `MaskSettings` for rectangles and soft borders too.
             preset: Settings under one name.
             on_step: Called with (denoising steps done, steps).
 
@@ -112,7 +127,7 @@ class Editor:
             InputError: The photo cannot be read.
             UsageError: A setting is not possible.
         """
-        tree = self._single(instruction, settings or EditSettings(), preset)
+        tree = self._single(instruction, settings or EditSettings(), mask, preset)
         return self._run(_picture(photo), tree, on_step)[-1]
 
     def edit_many(
@@ -121,10 +136,11 @@ class Editor:
         instruction: str,
         settings: EditSettings | None = None,
         *,
+        mask: Photo | MaskSettings | None = None,
         preset: str | None = None,
     ) -> list[EditResult]:
         """Edit several photos alike; arguments and errors as `edit`. The first photo that fails ends it."""
-        tree = self._single(instruction, settings or EditSettings(), preset)
+        tree = self._single(instruction, settings or EditSettings(), mask, preset)
         return [self._run(_picture(photo), tree)[-1] for photo in photos]
 
     def variants(
@@ -134,6 +150,7 @@ class Editor:
         seeds: int | Sequence[int] = 8,
         settings: EditSettings | None = None,
         *,
+        mask: Photo | MaskSettings | None = None,
         preset: str | None = None,
     ) -> list[EditResult]:
         """Edit a photo with several seeds; what the edits share is computed once.
@@ -143,6 +160,7 @@ class Editor:
             instruction: What to change.
             seeds: How many, from the settings' seed or 0 on; or the seeds themselves.
             settings: As for `edit`.
+            mask: As for `edit`.
             preset: As for `edit`.
 
         Returns:
@@ -151,7 +169,7 @@ class Editor:
         settings, picture = settings or EditSettings(), _picture(photo)
         first = settings.seed or 0
         numbers = range(first, first + seeds) if isinstance(seeds, int) else seeds
-        trees = [self._single(instruction, replace(settings, seed=seed), preset) for seed in numbers]
+        trees = [self._single(instruction, replace(settings, seed=seed), mask, preset) for seed in numbers]
         return [self._run(picture, tree)[-1] for tree in trees]
 
     def chain(
@@ -160,6 +178,7 @@ class Editor:
         edits: str | PathLike[str] | Sequence[str],
         settings: EditSettings | None = None,
         *,
+        mask: Photo | MaskSettings | None = None,
         variables: Mapping[str, str] | None = None,
         preset: str | None = None,
         handoff: Handoff | None = None,
@@ -172,6 +191,7 @@ class Editor:
             photo: Its path, or a picture.
             edits: The instructions; or a recipe, by its name or file. All its edits use this model.
             settings: Count before those of the recipe.
+            mask: Of every edit, as for `edit`; counts before those of the recipe.
             variables: The recipe's variables.
             preset: As for `edit`.
             handoff: How an edit gets what the one before made; None as the recipe says.
@@ -194,16 +214,21 @@ class Editor:
             preset=preset,
             handoff=handoff,
             guard=guard,
+            mask=checked_mask(mask),
         )
         return self._run(_picture(photo), tree, on_step)
 
     def _model(self, choice: ModelChoice) -> LoadedModel | Adapter:
         return self._models[choice]
 
-    def _single(self, instruction: str, settings: EditSettings, preset: str | None) -> EditTree:
-        return single_edit(checked_instruction(instruction), resolve(settings, self.spec, preset), self._choice)
+    def _single(
+        self, instruction: str, settings: EditSettings, mask: Photo | MaskSettings | None, preset: str | None
+    ) -> EditTree:
+        resolved = resolve(settings, self.spec, preset)
+        return single_edit(checked_instruction(instruction), resolved, self._choice, checked_mask(mask))
 
     def _run(self, picture: Picture, tree: EditTree, on_step: OnStep | None = None) -> list[EditResult]:
+        tree = tree.for_photo(InputPhoto(path=picture.path))
         run = TreeRun(tree, picture, self._engine, StepCache(None), Chooser())
         total = sum(step.settings.steps * step.best_of for step in tree.steps)
         done: dict[tuple[str, int], int] = {}
