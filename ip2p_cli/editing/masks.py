@@ -82,14 +82,15 @@ def grown(mask: Image.Image, pixels: int) -> Image.Image:
         return ImageChops.invert(grown(ImageChops.invert(mask), -pixels))
     if pixels == 0:
         return mask
-    pixels = min(pixels, 2 * max(mask.size))
+    if pixels >= sum(mask.size):
+        return Image.new("L", mask.size, mask.getextrema()[1])
     # An octagon is a square and a diamond, one after the other; a diamond is two diagonals.
     diagonal = int(0.2929 * pixels)
-    straight = pixels - 2 * diagonal
-    values: Plane = np.asarray(mask)
+    straight, margin = pixels - 2 * diagonal, 2 * diagonal  # a way along diagonals may leave the picture so far
+    values: Plane = np.pad(np.asarray(mask), margin)
     for step, reach in (((0, 1), straight), ((1, 0), straight), ((1, 1), diagonal), ((1, -1), diagonal)):
         values = _spread(values, step, reach)
-    return Image.fromarray(values)
+    return Image.fromarray(values).crop((margin, margin, margin + mask.width, margin + mask.height))
 
 
 def feathered(mask: Image.Image, pixels: int) -> Image.Image:

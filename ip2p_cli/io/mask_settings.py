@@ -98,13 +98,12 @@ def box_in_pixels(box: str, size: tuple[int, int]) -> tuple[int, int, int, int]:
         value * side / 100 if is_percent else value
         for (value, is_percent), side in zip(numbers, (width, height, width, height), strict=True)
     )
-    # Half a pixel rounds up, and what is smaller than a pixel is one.
-    left, top = math.floor(x + 0.5), math.floor(y + 0.5)
-    right, bottom = max(left + 1, math.floor(x + w + 0.5)), max(top + 1, math.floor(y + h + 0.5))
-    left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-    if left >= right or top >= bottom:
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise UsageError(f"box {box} lies outside the photo of {width} x {height}")
-    return left, top, right, bottom
+    # Half a pixel rounds up, and what is smaller than a pixel is one.
+    left, top = (min(max(math.floor(at + 0.5), 0), side - 1) for at, side in ((x, width), (y, height)))
+    right, bottom = min(math.floor(x + w + 0.5), width), min(math.floor(y + h + 0.5), height)
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _boxes(value: object, name: str) -> tuple[str, ...]:
