@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ip2p_cli.api import Editor
     from ip2p_cli.errors import Ip2pError
-    from ip2p_cli.types import EditResult, EditSettings
+    from ip2p_cli.types import EditResult, EditSettings, MaskSettings
 
 __version__ = "0.1.0"
-__all__ = ["EditResult", "EditSettings", "Editor", "Ip2pError", "__version__"]
+__all__ = ["EditResult", "EditSettings", "Editor", "Ip2pError", "MaskSettings", "__version__"]
 
-_HOMES = (("Editor", ".api"), ("EditResult", ".types"), ("EditSettings", ".types"), ("Ip2pError", ".errors"))
+_HOMES = (
+    ("Editor", ".api"),
+    ("EditResult", ".types"),
+    ("EditSettings", ".types"),
+    ("Ip2pError", ".errors"),
+    ("MaskSettings", ".types"),
+)
 
 
 def __getattr__(name: str) -> Any:

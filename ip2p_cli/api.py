@@ -22,6 +22,7 @@ from ip2p_cli.editing.unknown import InstructionResolver, Resolved
 from ip2p_cli.errors import LeftOutError
 from ip2p_cli.io.images import Picture, picture_from_image, read_image
 from ip2p_cli.io.instructions import checked_instruction
+from ip2p_cli.io.mask_settings import checked_mask
 from ip2p_cli.io.own_recipes import find_recipe
 from ip2p_cli.io.recipes import quick_recipe, read_recipe
 from ip2p_cli.models.adapters import Adapter
@@ -36,6 +37,7 @@ from ip2p_cli.types import (
     EditSettings,
     Guard,
     Handoff,
+    MaskSettings,
     ModelSpec,
     OffloadName,
     Unknown,
@@ -104,6 +106,7 @@ class Editor:
         instruction: str,
         settings: EditSettings | None = None,
         *,
+        mask: Photo | MaskSettings | None = None,
         preset: str | None = None,
         unknown: Unknown = "do",
         on_step: OnStep | None = None,
@@ -114,6 +117,8 @@ class Editor:
             photo: Its path, or a picture.
             instruction: What to change.
             settings: What is unset is resolved as the command does; an unset seed is drawn.
+            mask: A picture, or its path, in which white may change and black stays; a folder of such pictures; or
+                `MaskSettings` for rectangles and soft borders too.
             preset: Settings under one name.
             unknown: What to do if nano does not know the instruction. "do": the nearest look, if it is near enough;
                 `extra["unknown"]` then says so. "skip" and "fail": raise UnknownInstructionError.
@@ -128,7 +133,7 @@ class Editor:
             UsageError: A setting is not possible.
             UnknownInstructionError: nano does not know the instruction, see `unknown`.
         """
-        resolved = self._resolve(self._single(instruction, settings or EditSettings(), preset), unknown)
+        resolved = self._resolve(self._single(instruction, settings or EditSettings(), mask, preset), unknown)
         if resolved.refusal is not None:
             raise resolved.refusal
         return self._run(_picture(photo), resolved, on_step)[-1]
@@ -139,6 +144,7 @@ class Editor:
         instruction: str,
         settings: EditSettings | None = None,
         *,
+        mask: Photo | MaskSettings | None = None,
         preset: str | None = None,
         unknown: Unknown = "do",
     ) -> list[EditResult]:
@@ -146,7 +152,7 @@ class Editor:
 
         With `unknown="skip"` there are no results if nano does not know the instruction.
         """
-        resolved = self._resolve(self._single(instruction, settings or EditSettings(), preset), unknown)
+        resolved = self._resolve(self._single(instruction, settings or EditSettings(), mask, preset), unknown)
         return [] if _is_left_out(resolved) else [self._run(_picture(photo), resolved)[-1] for photo in photos]
 
     def variants(
@@ -156,6 +162,7 @@ class Editor:
         seeds: int | Sequence[int] = 8,
         settings: EditSettings | None = None,
         *,
+        mask: Photo | MaskSettings | None = None,
         preset: str | None = None,
         unknown: Unknown = "do",
     ) -> list[EditResult]:
@@ -166,6 +173,7 @@ class Editor:
             instruction: What to change.
             seeds: How many, from the settings' seed or 0 on; or the seeds themselves.
             settings: As for `edit`.
+            mask: As for `edit`.
             preset: As for `edit`.
             unknown: As for `edit_many`.
 
@@ -175,7 +183,7 @@ class Editor:
         settings, picture = settings or EditSettings(), _picture(photo)
         first = settings.seed or 0
         numbers = range(first, first + seeds) if isinstance(seeds, int) else seeds
-        trees = [self._single(instruction, replace(settings, seed=seed), preset) for seed in numbers]
+        trees = [self._single(instruction, replace(settings, seed=seed), mask, preset) for seed in numbers]
         resolved = [self._resolve(tree, unknown) for tree in trees]
         return [self._run(picture, one)[-1] for one in resolved if not _is_left_out(one)]
 
@@ -185,6 +193,7 @@ class Editor:
         edits: str | PathLike[str] | Sequence[str],
         settings: EditSettings | None = None,
         *,
+        mask: Photo | MaskSettings | None = None,
         variables: Mapping[str, str] | None = None,
         preset: str | None = None,
         handoff: Handoff | None = None,
@@ -198,6 +207,7 @@ class Editor:
             photo: Its path, or a picture.
             edits: The instructions; or a recipe, by its name or file. All its edits use this model.
             settings: Count before those of the recipe.
+            mask: Of every edit, as for `edit`; counts before those of the recipe.
             variables: The recipe's variables.
             preset: As for `edit`.
             handoff: How an edit gets what the one before made; None as the recipe says.
@@ -221,6 +231,7 @@ class Editor:
             preset=preset,
             handoff=handoff,
             guard=guard,
+            mask=checked_mask(mask),
         )
         resolved = self._resolve(tree, unknown)
         return [] if _is_left_out(resolved) else self._run(_picture(photo), resolved, on_step)
@@ -228,8 +239,11 @@ class Editor:
     def _model(self, choice: ModelChoice) -> LoadedModel | Adapter:
         return self._models[choice]
 
-    def _single(self, instruction: str, settings: EditSettings, preset: str | None) -> EditTree:
-        return single_edit(checked_instruction(instruction), resolve(settings, self.spec, preset), self._choice)
+    def _single(
+        self, instruction: str, settings: EditSettings, mask: Photo | MaskSettings | None, preset: str | None
+    ) -> EditTree:
+        resolved = resolve(settings, self.spec, preset)
+        return single_edit(checked_instruction(instruction), resolved, self._choice, checked_mask(mask))
 
     def _resolve(self, tree: EditTree, unknown: Unknown) -> Resolved:
         return InstructionResolver(self._model, unknown).resolve(tree)

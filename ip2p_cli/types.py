@@ -7,6 +7,7 @@ Options that the user did not set are None in `EditSettings`; they are resolved 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,7 @@ Handoff = Literal["latent", "pixels"]
 ResizeMode = Literal["pad", "crop", "original"]
 Guard = Literal["none", "low"]
 Unknown = Literal["do", "skip", "fail"]
+MaskSteps = Literal["all", "last"]
 PictureFormat = Literal["keep", "png", "jpg", "webp", "tiff", "avif"]
 
 
@@ -67,6 +69,47 @@ class ResolvedEditSettings:
     output_size: OutputSize
     resize_mode: ResizeMode = "pad"
     negative_prompt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSettings:
+    """Which part of a photo an edit may change, as far as someone has said it; None and () mean not said.
+
+    Attributes:
+        mask: A picture in which white may change, its path, or a folder with one for each photo.
+        box: Rectangles "x,y,width,height" in pixels or per cent of the photo, which may change. With a mask only what
+            is white and in a rectangle may.
+        invert_mask: Black may change instead; without a mask, what is outside the rectangles.
+        grow: How far what may change is grown, in pixels or, as "2%", in per cent of the photo's shorter side; a
+            negative number shrinks it.
+        feather: How wide its border is softened to either side, likewise.
+        mask_steps: When the rest is held in place while the model works: after all steps, or in the last tenth.
+    """
+
+    mask: str | PathLike[str] | Image | None = None
+    box: tuple[str, ...] = ()
+    invert_mask: bool | None = None
+    grow: float | str | None = None
+    feather: float | str | None = None
+    mask_steps: MaskSteps | None = None
+
+    @property
+    def has_area(self) -> bool:
+        """Whether a mask or a rectangle is given."""
+        return self.mask is not None or bool(self.box)
+
+    def or_else(self, fallback: MaskSettings) -> MaskSettings:
+        """These settings, with what is unsaid taken from `fallback`; mask, rectangles and inversion belong together."""
+        area = self if self.has_area else fallback
+        is_inverted = area.invert_mask if self.has_area or self.invert_mask is None else self.invert_mask
+        return MaskSettings(
+            mask=area.mask,
+            box=area.box,
+            invert_mask=is_inverted,
+            grow=fallback.grow if self.grow is None else self.grow,
+            feather=fallback.feather if self.feather is None else self.feather,
+            mask_steps=self.mask_steps or fallback.mask_steps,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

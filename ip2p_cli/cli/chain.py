@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ip2p_cli.cli.chain_flags import ChainFlags
-from ip2p_cli.cli.edit_job import EditJob, command_line
-from ip2p_cli.cli.flags import CommonFlags, EditFlags, ModelFlags, OutputFlags, RunFlags, ScaleFlags, takes_flags
+from ip2p_cli.cli.edit_job import EditJob, command_line, mask_flags
+from ip2p_cli.cli.flags import (
+    CommonFlags,
+    EditFlags,
+    MaskFlags,
+    ModelFlags,
+    OutputFlags,
+    RunFlags,
+    ScaleFlags,
+    takes_flags,
+)
 from ip2p_cli.cli.input_args import OutputPlace, is_picture_name, part_of, photos_of
 from ip2p_cli.cli.loading import Choices
 from ip2p_cli.cli.output import Output
@@ -25,7 +34,7 @@ if TYPE_CHECKING:
     from ip2p_cli.jobs.item import Request
     from ip2p_cli.jobs.manifest import Manifest
     from ip2p_cli.jobs.plan import Plan
-    from ip2p_cli.types import EditSettings
+    from ip2p_cli.types import EditSettings, MaskSettings
 
 
 @takes_flags
@@ -39,6 +48,7 @@ def chain(
     model: ModelFlags,
     scales: ScaleFlags,
     settings: EditFlags,
+    masking: MaskFlags,
     saving: OutputFlags,
     running: RunFlags,
     common: CommonFlags,
@@ -55,7 +65,7 @@ def chain(
 
     output = Output(json=common.json, quiet=common.quiet)
     inputs, recipe = chaining.recipe(words or [])
-    flags, choices = settings.settings(scales), Choices(model)
+    flags, mask, choices = settings.settings(scales), masking.settings(), Choices(model)
     tries_several = any((chaining.best_of or edit.best_of) > 1 for edit in _edits_of(recipe))
     clip = find_clip(chaining.clip) if chaining.clip or tries_several else None
 
@@ -71,6 +81,7 @@ def chain(
         until=chaining.until,
         best_of=chaining.best_of,
         clip=clip,
+        mask=mask,
     )
     if chaining.check:
         _print_tree(tree_with(seed=settings.seed or 0), settings.seed, output)
@@ -90,12 +101,11 @@ def chain(
         clip=clip,
         unknown=settings.unknown,
     )
-    _run(job, chaining, model, settings.preset, flags, "" if chaining.edits else (words or [""])[-1])
+    recipe_name = "" if chaining.edits else (words or [""])[-1]
+    _run(job, _Again(chaining, model, flags, mask, settings.preset, place.folder, recipe_name))
 
 
-def _run(
-    job: EditJob, chaining: ChainFlags, model: ModelFlags, preset: str | None, flags: EditSettings, recipe: str
-) -> None:
+def _run(job: EditJob, again: _Again) -> None:
     from ip2p_cli.editing.overview import Overview, results_of
 
     plan, manifest = job.plan(), job.place.manifest
@@ -106,7 +116,6 @@ def _run(
         _prune_cache(job, plan, manifest)
         if job.output_flags.report:
             title = f"Chain of {sources[0].name}" if len(sources) == 1 else f"Chains of {len(sources)} photos"
-            again = _Again(chaining, model, flags, preset, plan.folder, recipe)
             overview = Overview(plan=plan, manifest=manifest, title=title, command_of=again.command)
             job.write_overview(overview, results_of(plan), sheet=False, report=True)
 
@@ -120,7 +129,8 @@ def _requests(photos: list[InputPhoto], tree: EditTree, saving: OutputFlags, *, 
 
     requests = []
     for photo in photos:
-        task = EditTask(tree=tree, options=saving.options(strip=True), ending=saving.ending(photo.path))
+        options, ending = saving.options(strip=True), saving.ending(photo.path)
+        task = EditTask(tree=tree.for_photo(photo), options=options, ending=ending)
         name = photo.folder / shortened(photo.path.stem, MAX_NAME)
         requests.append(Request(photo=photo, task=task, recipe=task.recipe(fetch=fetch), name=name, is_folder=True))
     return requests
@@ -159,6 +169,7 @@ class _Again:
     chaining: ChainFlags
     model: ModelFlags
     settings: EditSettings
+    mask: MaskSettings
     preset: str | None
     folder: Path
     recipe: str
@@ -171,6 +182,7 @@ class _Again:
         flags |= {"--clip": chaining.clip, "--model": model.model, "--revision": model.revision, "--lora": model.loras}
         flags |= {"--vae": model.vae, "--preset": self.preset, "--format": (result.item.task.ending or "").lstrip(".")}
         flags |= {"--" + name.replace("_", "-"): value for name, value in asdict(self.settings).items()}
+        flags |= mask_flags(self.mask)
         seeds = {step.settings.seed for step in tree.steps}
         flags |= {"--seed": seeds.pop()} if len(seeds) == 1 else {}
         flags["-o"] = f"{self.folder}-again"
@@ -185,6 +197,9 @@ def _print_tree(tree: EditTree, seed: int | None, output: Output) -> None:
         if step.best_of > 1:
             shown["best_of"] = step.best_of
         text = ", ".join(f"{key} {value}" for key, value in shown.items())
+        if step.mask is not None:
+            text += f", {step.mask.words()}"
+            shown["mask"] = step.mask.record(None)
         data = {"edit": step.position + 1, "label": step.label, "name": step.name, "instruction": step.instruction}
         output.data(
             f"{step.position + 1:2d}{step.label}  {step.instruction}  ({step.choice.spec.name}, {text})",

@@ -29,7 +29,9 @@ def print_plan(plan: Plan, output: Output) -> None:
         record |= {"input": str(item.source), "output": str(plan.folder / item.name)}
         record["results"] = [spec.name for spec in file_specs(item.task, item.name) if spec.is_result]
         seed = f"seed {tree.steps[0].settings.seed}  " if len(tree.steps) == 1 else ""
-        output.data(f"{state:6} {size:>11}  {seed}{item.source} -> {plan.folder / item.name}", record)
+        mask = tree.steps[0].mask if tree.name is None else None
+        where = f"  ({mask.words()})" if mask is not None else ""
+        output.data(f"{state:6} {size:>11}  {seed}{item.source} -> {plan.folder / item.name}{where}", record)
     _print_steps(plan, output)
     guess = estimate(plan)
     groups = len(plan.open_groups)
@@ -47,7 +49,8 @@ def _print_steps(plan: Plan, output: Output) -> None:
     for step in tree.steps:
         first, last = step.seeds[0], step.seeds[-1]
         seeds = f"seed {first}" if step.best_of == 1 else f"best of seeds {first} to {last}"
-        output.say(f"{step.position + 1:2d}{step.label}  {step.instruction}  ({step.choice.spec.name}, {seeds})")
+        mask = f", {step.mask.words()}" if step.mask is not None else ""
+        output.say(f"{step.position + 1:2d}{step.label}  {step.instruction}  ({step.choice.spec.name}, {seeds}{mask})")
 
 
 def _facts(step: Step) -> dict[str, Any]:
@@ -56,6 +59,7 @@ def _facts(step: Step) -> dict[str, Any]:
         "model": step.choice.spec.name,
         **asdict(step.settings),
         "seeds": step.seeds,
+        **({"mask": step.mask.record(None) | {"problem": step.mask.problem}} if step.mask is not None else {}),
     }
 
 

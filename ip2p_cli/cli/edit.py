@@ -9,13 +9,22 @@ import typer
 
 from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.edit_job import EditJob, edit_command, output_name
-from ip2p_cli.cli.flags import CommonFlags, EditFlags, ModelFlags, OutputFlags, RunFlags, ScaleFlags, takes_flags
+from ip2p_cli.cli.flags import (
+    CommonFlags,
+    EditFlags,
+    MaskFlags,
+    ModelFlags,
+    OutputFlags,
+    RunFlags,
+    ScaleFlags,
+    takes_flags,
+)
 from ip2p_cli.cli.input_args import InputArgs, OutputPlace, part_of
 from ip2p_cli.cli.loading import Choices
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.preview import check_preview
 from ip2p_cli.errors import UsageError
-from ip2p_cli.types import EditSettings
+from ip2p_cli.types import EditSettings, MaskSettings
 
 if TYPE_CHECKING:
     from ip2p_cli.io.inputs import InputPhoto
@@ -36,6 +45,7 @@ def edit(
     model: ModelFlags,
     scales: ScaleFlags,
     settings: EditFlags,
+    masking: MaskFlags,
     saving: OutputFlags,
     running: RunFlags,
     common: CommonFlags,
@@ -54,7 +64,8 @@ def edit(
         check_preview()
     choices = Choices(model)
     place = OutputPlace(saving.out, part_of(running.shard), must_be_folder=jobs is not None)
-    requests = _Requests(inputs, place, choices, settings.settings(scales), settings.preset, saving, running, output)
+    given = (settings.settings(scales), masking.settings())
+    requests = _Requests(inputs, place, choices, *given, settings.preset, saving, running, output)
     job = EditJob(
         requests=requests.from_words() if jobs is None else requests.from_jobs(jobs),
         place=place,
@@ -93,6 +104,7 @@ class _Requests:
         place: OutputPlace,
         choices: Choices,
         flags: EditSettings,
+        mask: MaskSettings,
         preset: str | None,
         saving: OutputFlags,
         running: RunFlags,
@@ -100,11 +112,14 @@ class _Requests:
     ) -> None:
         self._inputs, self._place, self._choices, self._flags = inputs, place, choices, flags
         self._preset, self._saving, self._running, self._output = preset, saving, running, output
+        self._mask = mask
 
     def from_words(self) -> list[Request]:
         """Return a request for each photo, all with the same instruction."""
+        from ip2p_cli.io.mask_settings import needs_area
         from ip2p_cli.settings import resolve
 
+        mask = needs_area(self._mask)
         photos = self._inputs.photos(self._place.folder if self._place.manifest else None, self._output)
         file = self._place.file
         if file is not None and len(photos) > 1:
@@ -115,12 +130,14 @@ class _Requests:
         self._place.begin([photo.path for photo in photos], dry_run=self._running.dry_run)
         seed = self._drawn_seed()
         name = file.name if file else None
-        return [self._request(photo, self._inputs.instruction, self._flags, seed, name) for photo in photos]
+        instruction = self._inputs.instruction
+        return [self._request(photo, instruction, self._flags, mask, seed, name) for photo in photos]
 
     def from_jobs(self, path: Path) -> list[Request]:
         """Return a request for each row of a job file."""
         from ip2p_cli.io.inputs import InputPhoto, user_path
         from ip2p_cli.io.jobs import read_jobs
+        from ip2p_cli.io.mask_settings import needs_area
 
         jobs = read_jobs(path)
         self._place.begin((), dry_run=self._running.dry_run)
@@ -129,16 +146,25 @@ class _Requests:
             photo = InputPhoto(path=user_path(job.input), is_named=True)
             try:
                 settings = self._flags.or_else(job.settings)
-                requests.append(self._request(photo, job.instruction, settings, seed, job.output))
+                mask = self._mask.or_else(job.mask)
+                requests.append(self._request(photo, job.instruction, settings, mask, seed, job.output))
             except UsageError as error:
                 raise UsageError(f"{job.where}: {error}") from None
+        if all(request.task.tree.steps[0].mask is None for request in requests):
+            needs_area(self._mask)
         return requests
 
     def _drawn_seed(self) -> EditSettings:
         return EditSettings(seed=self._place.seed(self._output) if self._flags.seed is None else None)
 
     def _request(
-        self, photo: InputPhoto, instruction: str, given: EditSettings, seed: EditSettings, output: str | None
+        self,
+        photo: InputPhoto,
+        instruction: str,
+        given: EditSettings,
+        mask: MaskSettings,
+        seed: EditSettings,
+        output: str | None,
     ) -> Request:
         from ip2p_cli.editing.file_specs import EditTask
         from ip2p_cli.editing.tree import single_edit
@@ -147,7 +173,8 @@ class _Requests:
 
         choice = self._choices()
         settings = resolve(given.or_else(seed), choice.spec, self._preset)
-        task = EditTask(tree=single_edit(instruction, settings, choice), options=self._saving.options())
+        tree = single_edit(instruction, settings, choice, mask).for_photo(photo)
+        task = EditTask(tree=tree, options=self._saving.options())
         ending = self._saving.ending(photo.path, keep=self._place.manifest is not None)
         return Request(
             photo=photo,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ip2p_cli.editing.work import LoadedModels
     from ip2p_cli.jobs.item import Request
     from ip2p_cli.jobs.plan import Plan
+    from ip2p_cli.types import MaskSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +146,15 @@ def edit_command(result: Result, model: str) -> str:
     """Return the `ip2p edit` that makes a picture again, quoted for a POSIX shell."""
     flags: dict[str, object] = {"--model": model}
     flags |= {"--" + name.replace("_", "-"): value for name, value in asdict(result.step.settings).items()}
+    if result.step.mask is not None:
+        flags |= mask_flags(result.step.mask.for_command())
     flags["-o"] = f"{result.picture.stem}-again{result.picture.suffix}"
     return command_line("edit", flags, [str(result.item.source), result.step.instruction])
+
+
+def mask_flags(mask: MaskSettings) -> dict[str, object]:
+    """Return the flags that say what these settings do."""
+    return {"--" + name.replace("_", "-"): value for name, value in vars(mask).items()}
 
 
 def command_line(command: str, flags: Mapping[str, object], words: Sequence[str]) -> str:

@@ -29,6 +29,12 @@ def replay(
     source: Annotated[
         Path | None, typer.Option("--input", help="The photo, where it is not found by itself, or another one.")
     ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|FOLDER", help="The mask, or the folder of the masks, where it is not found by itself."
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Another setting, such as steps=50, or instruction=…"),
@@ -55,7 +61,7 @@ def replay(
     edits = read_recorded(picture, read_record(picture))
     if changes:
         edits = _changed(edits, changes)
-    tree = tree_of(edits, lambda recorded: _choice(recorded, model, is_trusted=yes))
+    tree = tree_of(edits, lambda recorded: _choice(recorded, model, is_trusted=yes), mask)
     models = models_for(((step.choice, step.instruction) for step in tree.steps), output)
     if edits[0].instruction != edits[0].record.get("instruction"):
         tree = InstructionResolver(models.loaded, tell=output.warn).resolve(tree).tree

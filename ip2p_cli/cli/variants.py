@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ip2p_cli.cli.edit_job import EditJob, edit_command
-from ip2p_cli.cli.flags import CommonFlags, EditFlags, ModelFlags, OutputFlags, RunFlags, takes_flags
+from ip2p_cli.cli.flags import CommonFlags, EditFlags, MaskFlags, ModelFlags, OutputFlags, RunFlags, takes_flags
 from ip2p_cli.cli.input_args import InputArgs, OutputPlace, is_picture_name, part_of
 from ip2p_cli.cli.loading import choose
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.variant_flags import RankFlags, VaryFlags
 from ip2p_cli.errors import UsageError
-from ip2p_cli.types import EditSettings
+from ip2p_cli.types import EditSettings, MaskSettings
 
 if TYPE_CHECKING:
     from ip2p_cli.editing.history import LastEdit
@@ -41,6 +41,7 @@ def variants(
     ranking: RankFlags,
     model: ModelFlags,
     settings: EditFlags,
+    masking: MaskFlags,
     saving: OutputFlags,
     running: RunFlags,
     common: CommonFlags,
@@ -52,6 +53,7 @@ def variants(
     """
     from ip2p_cli.editing.choose import Chooser
     from ip2p_cli.editing.overview import Overview, rank, results_of
+    from ip2p_cli.io.mask_settings import needs_area
     from ip2p_cli.models.clip import find_clip
 
     output = Output(json=common.json, quiet=common.quiet)
@@ -63,7 +65,8 @@ def variants(
     choice = choose(model)
     base = replace(settings.settings(), seed=None).or_else(EditSettings() if settings.preset else begin)
     sweep = _sweep(instructions, vary, settings.seed if settings.seed is not None else begin.seed, choice.spec)
-    requests = _requests(sweep, source, base, settings.preset, choice, saving, fetch=not running.dry_run)
+    mask = needs_area(masking.settings().or_else(last.mask if last is not None else MaskSettings()))
+    requests = _requests(sweep, source, base, settings.preset, choice, mask, saving, fetch=not running.dry_run)
     place = _place(saving.out, source, instructions, running)
     place.begin([source], dry_run=running.dry_run)
     job = EditJob(
@@ -121,6 +124,7 @@ def _requests(
     base: EditSettings,
     preset: str | None,
     choice: ModelChoice,
+    mask: MaskSettings,
     saving: OutputFlags,
     *,
     fetch: bool,
@@ -132,13 +136,14 @@ def _requests(
     from ip2p_cli.jobs.item import Request
     from ip2p_cli.settings import resolve
 
-    requests, ending = [], saving.ending(source)
+    requests, ending, photo = [], saving.ending(source), InputPhoto(path=source)
     for variant in variants_of(sweep, lambda given: resolve(given.or_else(base), choice.spec, preset)):
-        task = EditTask(tree=single_edit(variant.instruction, variant.settings, choice), options=saving.options())
+        tree = single_edit(variant.instruction, variant.settings, choice, mask).for_photo(photo)
+        task = EditTask(tree=tree, options=saving.options())
         name = PurePath(variant.name + ending)
         requests.append(
             Request(
-                photo=InputPhoto(path=source),
+                photo=photo,
                 task=task,
                 recipe=task.recipe(fetch=fetch),
                 name=name,

@@ -11,6 +11,7 @@ import torch
 
 from ip2p_cli.diffusion.guidance import GuidedDenoiser
 from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent, check_finite
+from ip2p_cli.diffusion.masking import Hold, hold_after_step
 from ip2p_cli.diffusion.samplers import find_sampler, make_scheduler
 from ip2p_cli.diffusion.text import TextCondition, as_condition, null_condition, size_condition
 from ip2p_cli.diffusion.text import encode_text as encode_text
@@ -120,6 +121,7 @@ def denoise(
     generators: Sequence[torch.Generator],
     noise: torch.Tensor | None = None,
     negative: TextCondition | None = None,
+    hold: Hold | None = None,
     on_step: OnStep | None = None,
     max_rows: int | None = None,
 ) -> SampledLatent:
@@ -137,6 +139,7 @@ def denoise(
         noise: The initial noise (N, C, h, w), standard normal; drawn from the generators where it is None.
         negative: The conditions of N negative prompts, which take the place of the null text in both branches without
             the instruction, as in diffusers; None for the null text.
+        hold: What stays as it is in the pictures; None where all may change.
         on_step: Called with the number of steps done and of all steps.
         max_rows: The largest number of rows in a UNet call; None for no limit.
 
@@ -162,7 +165,11 @@ def denoise(
     start = initial_noise(shape, generators, editor.noise_offset) if noise is None else noise
     step_generators = list(generators) if find_sampler(sampler).stochastic else None
     start = start.to(editor.device, torch.float32)
-    latent = run(scheduler, denoiser, start, generators=step_generators, on_step=on_step)
+    after_step = None
+    if hold is not None:
+        photo = SampledLatent(image.tensor.to(start) * editor.scaling_factor)
+        after_step = hold_after_step(scheduler, photo, start, hold)
+    latent = run(scheduler, denoiser, start, generators=step_generators, on_step=on_step, after_step=after_step)
     check_finite(latent, editor.dtype, editor.device)
     return SampledLatent(latent)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.adapted import edit_adapted, through_vae
 from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent, low_frequencies
+from ip2p_cli.diffusion.masking import Hold, free_cells
 from ip2p_cli.diffusion.sharing import FirstSteps
 from ip2p_cli.diffusion.text import TextCondition, encode_condition
 from ip2p_cli.editing.memory import MemoryPlan, can_tile, ladder, tile_ladder, vae_as, with_retries
@@ -28,7 +29,7 @@ from ip2p_cli.io.sizes import Fit
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.offload import offload, placement
-from ip2p_cli.types import Guard
+from ip2p_cli.types import Guard, MaskSteps
 
 Result = TypeVar("Result")
 OnStep = Callable[[int, int], None]
@@ -49,11 +50,15 @@ class Row:
     Attributes:
         start: The latent that the step before left; None to encode the prepared pixels.
         key: Identifies the prepared pixels, so that they are encoded once; None if they are not to be shared.
+        may_change: Where the prepared pixels may change, (H, W) bool; None for everywhere.
+        mask_steps: When the rest is held in place.
     """
 
     prepared: Prepared
     start: ImageLatent | None = None
     key: str | None = None
+    may_change: Tensor | None = None
+    mask_steps: MaskSteps = "all"
 
 
 class Engine:
@@ -106,10 +111,12 @@ class Engine:
         def run(memory: MemoryPlan) -> list[Tensor]:
             offload(editor, memory.offload)
             image = ImageLatent(torch.cat([self._image(editor, choice, row, memory).tensor for row in rows]))
-            asked = self._denoise(editor, choice, image, rows, memory, on_step)
+            hold = _hold(rows, editor.vae_factor)
+            asked = self._denoise(editor, choice, image, rows, memory, on_step, hold)
             if guard == "low":
-                alone = self._denoise(editor, choice, image, rows, memory, None, words=False)
+                alone = self._denoise(editor, choice, image, rows, memory, None, hold, words=False)
                 asked = asked - low_frequencies(alone - image.tensor)
+                asked = hold.keep(image.tensor, asked) if hold is not None else asked
             return [asked[index : index + 1] for index in range(len(asked))]
 
         return self._in_memory(editor, rows[0].prepared.size, run)
@@ -188,6 +195,7 @@ class Engine:
         rows: Sequence[Row],
         memory: MemoryPlan,
         on_step: OnStep | None,
+        hold: Hold | None,
         words: bool = True,
     ) -> Tensor:
         settings = [row.prepared.request.settings for row in rows]
@@ -203,6 +211,7 @@ class Engine:
             sampler=settings[0].sampler,
             generators=editing.make_generators([row.prepared.noise_seed for row in rows]),
             negative=self._texts(editor, choice, negatives) if any(negatives) else None,
+            hold=hold,
             on_step=on_step,
             max_rows=memory.max_rows,
         )
@@ -236,6 +245,18 @@ class Engine:
         self._shared.move_to_end(key)
         result: Result = self._shared[key]
         return result
+
+
+def _hold(rows: Sequence[Row], factor: int) -> Hold | None:
+    """What is held in a batch; None where everything may change."""
+    if all(row.may_change is None for row in rows):
+        return None
+    masks = [
+        torch.ones(row.prepared.pixels.shape[-2:], dtype=torch.bool) if row.may_change is None else row.may_change
+        for row in rows
+    ]
+    free = torch.stack([free_cells(mask, factor) for mask in masks])
+    return Hold(free=free, only_last=[row.mask_steps == "last" for row in rows])
 
 
 def memory_plans(editor: Editor | Adapter, pixels: int) -> tuple[MemoryPlan, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from ip2p_cli.editing.tree import Step
 from ip2p_cli.errors import Ip2pError, UsageError
 from ip2p_cli.folders import expand_home, user_folder
 from ip2p_cli.io.files import write_whole
+from ip2p_cli.io.mask_settings import MASK_SETTINGS, read_mask_settings
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings
 from ip2p_cli.models.hub import is_set
 from ip2p_cli.models.registry import MODELS
 from ip2p_cli.settings import choose_model
-from ip2p_cli.types import EditSettings
+from ip2p_cli.types import EditSettings, MaskSettings
 
 _NONE = 'there is no edit to take up again: give a photo and an instruction, ip2p variants in.jpg "make it winter"'
 _MAX_BYTES = 1_000_000
@@ -25,7 +26,7 @@ _MAX_BYTES = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class LastEdit:
-    """What was edited, and with what. model, revision, loras, vae: as the flags take them; paths are absolute."""
+    """What was edited, where and with what. model, revision, loras, vae: as the flags take them; paths are absolute."""
 
     source: Path
     instruction: str
@@ -34,6 +35,7 @@ class LastEdit:
     revision: str | None = None
     loras: tuple[str, ...] = ()
     vae: str | None = None
+    mask: MaskSettings = field(default_factory=MaskSettings)
 
 
 def history_path() -> Path | None:
@@ -47,7 +49,12 @@ def remember_edit(last: LastEdit) -> None:
     path = history_path()
     if is_set("IP2P_NO_HISTORY") or path is None:
         return
-    said = {**vars(last), "source": str(last.source.absolute()), "settings": asdict(last.settings)}
+    said = {
+        **vars(last),
+        "source": str(last.source.absolute()),
+        "settings": asdict(last.settings),
+        "mask": vars(last.mask),
+    }
     with contextlib.suppress(OSError, Ip2pError, UnicodeError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, (json.dumps(said, indent=2) + "\n").encode(), overwrite=True)
@@ -84,6 +91,7 @@ def last_edit_of(source: Path, step: Step, model: str | None, revision: str | No
         revision=revision,
         loras=tuple(f"{lora.path.absolute()}:{lora.weight:g}" for lora in choice.loras),
         vae=_absolute(choice.vae) if choice.vae else None,
+        mask=step.mask.for_command() if step.mask is not None else MaskSettings(),
     )
 
 
@@ -103,6 +111,7 @@ def _checked(said: Mapping[str, Any], where: str) -> LastEdit:
     if not all(isinstance(text, str) for text in texts) or not said["instruction"]:
         raise TypeError
     settings = {name: said["settings"].get(name) for name in SETTINGS}
+    mask = {name: said.get("mask", {}).get(name) for name in MASK_SETTINGS}
     return LastEdit(
         source=Path(said["source"]),
         instruction=said["instruction"],
@@ -111,4 +120,5 @@ def _checked(said: Mapping[str, Any], where: str) -> LastEdit:
         revision=said["revision"],
         loras=tuple(loras),
         vae=said["vae"],
+        mask=read_mask_settings(mask, where),
     )

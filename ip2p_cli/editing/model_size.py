@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from ip2p_cli.diffusion.detail import return_to_full_size
+from ip2p_cli.editing.masks import at_model_size, composite
 from ip2p_cli.editing.seeds import item_seed
-from ip2p_cli.io.sizes import Fit, fit_for, to_model
+from ip2p_cli.io.sizes import Fit, fit_for, from_model, to_model
 from ip2p_cli.types import EditRequest, ModelSpec
 
 
@@ -48,10 +50,14 @@ class ModelSizeEdit:
         source: The photo, (3, h, w) in [0, 1], on the CPU, as the autoencoder gives it back. What is lost there is
             detail of the photo and not the edit's doing.
         edited: The edit, likewise.
+        mask: Makes the mask of what the edit may change, at the photo's size; None where it may change everything.
+        below: What lies under the mask: the result of the step before; None for the photo.
     """
 
     source: Tensor
     edited: Tensor
+    mask: Callable[[], Image.Image] | None = None
+    below: tuple[Fit, ModelSizeEdit] | None = None
 
 
 def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
@@ -60,11 +66,42 @@ def prepare(request: EditRequest, spec: ModelSpec) -> Prepared:
     return Prepared(request=request, fit=fit, pixels=as_tensor(to_model(request.source, fit)))
 
 
-def finish(request: EditRequest, fit: Fit, edit: ModelSizeEdit) -> Image.Image:
-    """Return the picture that the user gets: at the photo's size, or the model's if the settings say "model"."""
-    if request.settings.output_size == "model":
-        return as_image(edit.edited)
-    return as_image(return_to_full_size(_bytes(request.source), edit.source, edit.edited, seen=fit.seen))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Finished:
+    """A picture that `finish` made, and what of."""
+
+    edit: ModelSizeEdit
+    image: Image.Image
+
+
+def finish(request: EditRequest, fit: Fit, edit: ModelSizeEdit, done: Finished | None = None) -> Image.Image:
+    """Return the picture that the user gets: at the photo's size, or the model's if the settings say "model".
+
+    Args:
+        request: The photo and the settings.
+        fit: How the photo became the model's picture.
+        edit: The edit at that size.
+        done: A result of a step before, so that it need not be made again.
+    """
+    is_small = request.settings.output_size == "model"
+    size = fit.resized if is_small else request.source.size
+    if done is not None and done.edit is edit and done.image.size == size:
+        return done.image
+    below = None
+    if edit.mask is not None:
+        if edit.below is not None:
+            below = finish(request, edit.below[0], edit.below[1], done)
+            below = below if below.size == size else below.resize(size, Image.Resampling.LANCZOS)
+        else:
+            below = from_model(to_model(request.source, fit), fit) if is_small else request.source
+    if is_small:
+        picture = as_image(edit.edited)
+    else:
+        picture = as_image(return_to_full_size(_bytes(request.source), edit.source, edit.edited, seen=fit.seen))
+    if edit.mask is None or below is None:
+        return picture
+    mask = edit.mask()
+    return composite(picture, below, at_model_size(mask, fit) if is_small else mask)
 
 
 def cut(pixels: Tensor, fit: Fit) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ip2p_cli import __version__
 from ip2p_cli.editing.file_specs import INDEX, EditTask, FileSpec, file_specs, options_of_pictures
-from ip2p_cli.editing.model_size import ModelSizeEdit, finish
+from ip2p_cli.editing.model_size import Finished, ModelSizeEdit, finish
 from ip2p_cli.editing.tree import Step, StepPath, hashed
 from ip2p_cli.editing.tree_run import Earlier, TreeRun
 from ip2p_cli.io import xmp
@@ -57,6 +57,7 @@ class ItemOutput:
         files.check_free(self.missing)
         self._images: dict[str, Image.Image] = {}
         self._encoded: dict[str, tuple[bytes, dict[str, Any]]] = {}
+        self._last: Finished | None = None
 
     @property
     def missing_steps(self) -> list[Step]:
@@ -123,8 +124,9 @@ class ItemOutput:
         step, key = spec.step, self._picture_key(spec.step)
         if key not in self._encoded:
             path = self._folder / spec.name.removesuffix(".json" if spec.kind == "sidecar" else "")
-            image = finish(self.run.request(step), *edits[step.place])
-            record = {**self.run.record(step, image.size), "quality": self.task.options.quality}
+            image = finish(self.run.request(step), *edits[step.place], self._last)
+            self._last = Finished(edit=edits[step.place][1], image=image)
+            record = {**self.run.record(step, image.size, path.parent), "quality": self.task.options.quality}
             record["input_path"] = _input_path(self.run.picture.path, path.parent)
             self._encoded[key] = encoded(image, path, self.run.picture, record, self.task.options), record
         return self._encoded[key]

@@ -17,6 +17,7 @@ from ip2p_cli import __version__
 from ip2p_cli.editing.file_specs import EditTask
 from ip2p_cli.editing.memory import MemoryPlan
 from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.step_masks import recorded_mask
 from ip2p_cli.editing.tree import EditTree, Step
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.images import read_image, read_size
@@ -177,9 +178,21 @@ def _places(recorded: Recorded) -> Iterator[Path]:
                 yield folder / noted
 
 
-def tree_of(edits: Sequence[Recorded], choice_of: Callable[[Recorded], ModelChoice]) -> EditTree:
-    """Return the edits of a record as a tree; raises UsageError for settings that are not possible now."""
-    steps = tuple(_step(position, one, choice_of(one)) for position, one in enumerate(edits))
+def tree_of(
+    edits: Sequence[Recorded], choice_of: Callable[[Recorded], ModelChoice], mask: Path | None = None
+) -> EditTree:
+    """Return the edits of a record as a tree.
+
+    Args:
+        edits: The edits.
+        choice_of: Gives an edit's model.
+        mask: The mask, or a folder with the masks, if the user named one.
+
+    Raises:
+        UsageError: A setting is not possible now.
+        InputError: A mask was not found.
+    """
+    steps = tuple(_step(position, one, choice_of(one), mask) for position, one in enumerate(edits))
     chain = edits[-1].record.get("chain")
     if not isinstance(chain, dict):
         return EditTree(paths=(steps,))
@@ -188,7 +201,7 @@ def tree_of(edits: Sequence[Recorded], choice_of: Callable[[Recorded], ModelChoi
     return EditTree(name=str(chain.get("name")), handoff=handoff, guard=guard, paths=(steps,))
 
 
-def _step(position: int, recorded: Recorded, choice: ModelChoice) -> Step:
+def _step(position: int, recorded: Recorded, choice: ModelChoice, mask: Path | None) -> Step:
     settings = resolve(supported(recorded.settings, choice.spec), choice.spec)
     best_of, winner = 1, None
     tried = recorded.record.get("best_of")
@@ -211,6 +224,7 @@ def _step(position: int, recorded: Recorded, choice: ModelChoice) -> Step:
         choice=choice,
         best_of=best_of,
         winner=winner,
+        mask=recorded_mask(recorded.record, recorded.picture, mask),
     )
 
 
@@ -242,6 +256,10 @@ def differences(edits: Sequence[Recorded], tree: EditTree, is_same_photo: bool) 
             if name in now and then.get(name) != now[name] and not (name == "ip2p" and then.get(name) is None):
                 text = f"{name}: {then.get(name)} then, {now[name]} now"
                 found += [text] if text not in found else []
+        then_mask = recorded.record.get("mask")
+        sha256 = then_mask.get("sha256") if isinstance(then_mask, dict) else None
+        if step.mask is not None and step.mask.sha256 != sha256:
+            found.append("the mask is another one")
     return found
 
 

@@ -9,19 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.step_masks import StepMask, step_mask
 from ip2p_cli.errors import UsageError
+from ip2p_cli.io.inputs import InputPhoto
 from ip2p_cli.io.instructions import checked_instruction
+from ip2p_cli.io.mask_settings import needs_area
 from ip2p_cli.io.names import slug
 from ip2p_cli.io.recipe_paths import PathEdit, Recipe, paths_of
 from ip2p_cli.models.fingerprint import files_fingerprint
 from ip2p_cli.settings import MAX_SEED, resolve
 from ip2p_cli.suggest import did_you_mean
-from ip2p_cli.types import EditSettings, Guard, Handoff, ResolvedEditSettings
+from ip2p_cli.types import EditSettings, Guard, Handoff, MaskSettings, ResolvedEditSettings
 
 # Both measure nearly the same with nano (benchmarks/chain_drift.py); this one saves an encoding and a decoding an edit.
 DEFAULT_HANDOFF: Handoff = "latent"
@@ -40,6 +43,7 @@ class Step:
         best_of: How many seeds are tried, from the settings' own on.
         winner: Which of them is kept, from 0, if a record says so; otherwise the best is chosen.
         done_as: The instruction that the model gets in place of the one that was asked for, see `editing.unknown`.
+        mask: What may change; None for everything.
     """
 
     position: int
@@ -53,6 +57,7 @@ class Step:
     best_of: int = 1
     winner: int | None = None
     done_as: str | None = None
+    mask: StepMask | None = None
 
     def __post_init__(self) -> None:
         """Refuse an instruction that no model can take, wherever it is from."""
@@ -123,6 +128,16 @@ class EditTree:
         """The models that it needs, each once."""
         return list(dict.fromkeys(step.choice for step in self.steps))
 
+    def for_photo(self, photo: InputPhoto) -> EditTree:
+        """Return the tree with the masks of this photo."""
+        if all(step.mask is None for step in self.steps):
+            return self
+        steps = {
+            step.place: replace(step, mask=step.mask.for_photo(photo)) if step.mask is not None else step
+            for step in self.steps
+        }
+        return replace(self, paths=tuple(tuple(steps[step.place] for step in path) for path in self.paths))
+
     def recipe(self, *, fetch: bool = True) -> dict[str, Any]:
         """Return everything that decides the pictures of any photo, as plain JSON values.
 
@@ -134,9 +149,19 @@ class EditTree:
         return {"edits": edits, **of_chain}
 
 
-def single_edit(instruction: str, settings: ResolvedEditSettings, choice: ModelChoice) -> EditTree:
+def single_edit(
+    instruction: str, settings: ResolvedEditSettings, choice: ModelChoice, mask: MaskSettings | None = None
+) -> EditTree:
     """Return the tree of one edit."""
-    step = Step(position=0, label="", name=instruction, instruction=instruction, settings=settings, choice=choice)
+    step = Step(
+        position=0,
+        label="",
+        name=instruction,
+        instruction=instruction,
+        settings=settings,
+        choice=choice,
+        mask=step_mask(mask),
+    )
     return EditTree(paths=((step,),))
 
 
@@ -153,6 +178,7 @@ def plan_tree(
     until: str | None = None,
     best_of: int | None = None,
     clip: Path | None = None,
+    mask: MaskSettings | None = None,
 ) -> EditTree:
     """Resolve a recipe: flags count before a step's own settings, those before defaults.
 
@@ -168,6 +194,7 @@ def plan_tree(
         until: Number or name of the last step to make.
         best_of: How many seeds each step tries; None as the recipe says.
         clip: As in `EditTree`.
+        mask: Counts before each step's own.
 
     Raises:
         UsageError: A setting is not possible, or no step has that name; the message names the recipe's line.
@@ -177,13 +204,15 @@ def plan_tree(
     last = None if until is None else _find("--until", until, ways)
     if last is not None and last < first:
         raise UsageError(f"--until {until} comes before --from {begin}: swap them.")
-    resolver = _Resolver(flags, choice_of, seed, preset, best_of, first)
+    resolver = _Resolver(flags, choice_of, seed, preset, best_of, first, mask or MaskSettings())
     paths: dict[tuple[tuple[str, int], ...], StepPath] = {}
     for way in ways:
         steps = way[: None if last is None else last + 1]
         path = tuple(resolver.step(step, position) for position, step in enumerate(steps))
         if len(path) > first:
             paths[tuple(step.place for step in path)] = path
+    if all(step.mask is None for path in paths.values() for step in path):
+        needs_area(mask or MaskSettings())
     return EditTree(
         name=recipe.name,
         handoff=handoff or recipe.handoff or DEFAULT_HANDOFF,
@@ -219,6 +248,8 @@ def _facts(step: Step, tree: EditTree, fetch: bool) -> dict[str, Any]:
     if step.best_of > 1:
         clip = files_fingerprint([tree.clip / "model.safetensors"]) if tree.clip else None
         facts |= {"best_of": step.best_of, "clip": clip}
+    if step.mask is not None:
+        facts["mask"] = step.mask.facts
     return facts | {"save": step.save}
 
 
@@ -230,6 +261,7 @@ class _Resolver:
     preset: str | None
     best_of: int | None
     first: int
+    mask: MaskSettings
 
     def step(self, path_edit: PathEdit, position: int) -> Step:
         edit = path_edit.edit
@@ -252,6 +284,7 @@ class _Resolver:
             save=edit.save,
             where=edit.where,
             best_of=self.best_of if self.best_of is not None and is_new else edit.best_of,
+            mask=step_mask(self.mask.or_else(edit.mask) if is_new else edit.mask),
         )
 
 

@@ -6,17 +6,19 @@ What a step leaves is kept under its key (see `step_cache`), so that only what c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
-from ip2p_cli import __version__
 from ip2p_cli.diffusion.latents import ImageLatent
 from ip2p_cli.editing.choose import Chooser, Chosen, rounds
 from ip2p_cli.editing.engine import Engine, Row
-from ip2p_cli.editing.model_size import ModelSizeEdit, Prepared, as_image, as_tensor, prepare
+from ip2p_cli.editing.model_size import ModelSizeEdit, Prepared, as_image, as_tensor, finish, prepare
+from ip2p_cli.editing.photo_masks import PhotoMasks
+from ip2p_cli.editing.records import made, made_earlier, step_record
 from ip2p_cli.editing.step_cache import StepCache, StepResult
 from ip2p_cli.editing.tree import EditTree, Step, key_of
 from ip2p_cli.errors import OutputError, UsageError
@@ -24,10 +26,8 @@ from ip2p_cli.io.images import Picture
 from ip2p_cli.io.provenance import MAX_PARENTS
 from ip2p_cli.io.sizes import Fit, to_model
 from ip2p_cli.models.adapters import Adapter
-from ip2p_cli.types import EditRequest
+from ip2p_cli.types import EditRequest, OutputSize
 
-# What an index says of a step besides how it was made.
-_OF_THE_INDEX = ("edit", "label", "name", "file", "key")
 Earlier = Mapping[tuple[str, int], Mapping[str, Any]]
 
 
@@ -62,6 +62,9 @@ class TreeRun:
         self._prepared: dict[tuple[str, int], Prepared] = {}
         self._earlier: dict[tuple[str, int], Mapping[str, Any]] = {}
         self._keys: dict[tuple[str, int], str] = {}
+        self._starts: dict[tuple[str, int], ImageLatent] = {}
+        self._layers: dict[tuple[tuple[str, int], OutputSize], tuple[Fit, ModelSizeEdit]] = {}
+        self.masks = PhotoMasks(tree, picture.rgb.size)
         self.on_step: Callable[[Step, int], None] = lambda step, done: None
         self.notes: list[str] = []
         for path in tree.paths:
@@ -97,7 +100,7 @@ class TreeRun:
 
     def row(self, step: Step) -> Row:
         """Return a first step as a row of a batch, with the photo at the model's size."""
-        return Row(prepared=self._prepare(step), key=self.picture.digest)
+        return self.masks.on_row(step, Row(prepared=self._prepare(step), key=self.picture.digest))
 
     def accept(self, step: Step, latent: torch.Tensor) -> None:
         """Take the result of a first step that ran in a batch: an unscaled latent (1, C, h, w)."""
@@ -106,53 +109,57 @@ class TreeRun:
             fit=prepared.fit, model=_latents_of(step), latent=latent, memory=self._engine.memory
         )
 
-    def edit(self, step: Step) -> tuple[Fit, ModelSizeEdit]:
-        """Return a step's result at the model's size; runs the model if needed."""
-        result = self.result(step)
+    def edit(self, step: Step, size: OutputSize | None = None) -> tuple[Fit, ModelSizeEdit]:
+        """Return a step's result at the model's size; runs the model if needed.
+
+        Args:
+            step: The step.
+            size: For a picture of which size; None for that of the step's settings.
+        """
+        size = size or step.settings.output_size
+        if (step.place, size) in self._layers:
+            return self._layers[step.place, size]
+        result, before = self.result(step), self._before[step.place]
         source = edited = self._pixels(step, result)
-        if step.settings.output_size != "model":  # otherwise the photo is not needed
-            source = self._engine.source(step.choice, self.row(step))
+        if size != "model":  # otherwise the photo is not needed
+            source = self._engine.source(step.choice, Row(prepared=self._prepare(step), key=self.picture.digest))
         if self._engine.memory is not None:  # perhaps memory was too short only now
             self._results[step.place] = replace(result, memory=self._engine.memory)
-        return result.fit, ModelSizeEdit(source=source, edited=edited)
+        edit = ModelSizeEdit(source=source, edited=edited)
+        if step.mask is not None:
+            edit = self.masks.on_edit(step, edit, self.edit(before, size) if before is not None else None)
+        if self.masks:
+            self._layers[step.place, size] = result.fit, edit
+        return result.fit, edit
 
-    def record(self, step: Step, size: tuple[int, int]) -> dict[str, Any]:
-        """Return how a step's picture was made, with the steps before it as parents."""
+    def record(self, step: Step, size: tuple[int, int], folder: Path | None = None) -> dict[str, Any]:
+        """Return how a step's picture was made, with the steps before it as parents.
+
+        Args:
+            step: The step.
+            size: Of the picture.
+            folder: The picture's, for paths to masks.
+        """
         line: list[Step] = []
         current: Step | None = step
         while current is not None:
             line.insert(0, current)
             current = self._before[current.place]
-        own = [self._own_record(step) for step in line]
+        own = [self._own_record(step, folder) for step in line]
         record = {**own[-1], "size": list(size)}
         parents = [*self.picture.parents, *own[:-1]][-MAX_PARENTS:]
         return {**record, "parents": parents} if parents else record
 
-    def made(self, step: Step) -> dict[str, Any]:
-        """Return how a step was made: model, instruction, settings, and which of several seeds was kept."""
+    def made(self, step: Step, folder: Path | None = None) -> dict[str, Any]:
+        """Return how a step was made, see `records.made`."""
         if step.place in self._earlier:
-            return {name: value for name, value in self._earlier[step.place].items() if name not in _OF_THE_INDEX}
-        result = self._results.get(step.place) or self.result(step)
-        chosen = result.chosen.facts(step) if result.chosen is not None else None
-        won = {"seed": chosen["seed"], "best_of": chosen} if chosen else {}
-        return {**step.choice.identity(), **step.instructions, **asdict(step.settings), **won}
+            return made_earlier(self._earlier[step.place])
+        return made(step, self._results.get(step.place) or self.result(step), folder)
 
-    def _own_record(self, step: Step) -> dict[str, Any]:
+    def _own_record(self, step: Step, folder: Path | None) -> dict[str, Any]:
         result = self._results.get(step.place)
-        record = {
-            "ip2p": __version__,
-            **self.made(step),
-            "batch": self.batch,
-            "input": self.picture.path.name,
-            "input_sha256": self.picture.digest,
-        }
-        if result is not None and result.memory is not None:
-            record["memory"] = result.memory
-        if self.tree.name is None:
-            return record
-        guard = {} if self.tree.guard == "none" else {"guard": self.tree.guard}
-        chain = {"name": self.tree.name, "edit": step.position + 1, "handoff": self.tree.handoff, **guard}
-        return record | {"chain": chain}
+        memory = result.memory if result is not None else None
+        return step_record(step, self.made(step, folder), self.tree, self.picture, self.batch, memory)
 
     def _prepare(self, step: Step) -> Prepared:
         if step.place not in self._prepared:
@@ -177,6 +184,13 @@ class TreeRun:
         return result
 
     def _make(self, step: Step) -> StepResult:
+        row, model = self.masks.on_row(step, self._start(step)), _latents_of(step)
+        if isinstance(self._engine.editor(step.choice), Adapter):
+            return self._make_adapted(step, row, model)
+        return self._make_sampled(step, row, model)
+
+    def _start(self, step: Step) -> Row:
+        """What a step starts from: the photo, or what the step before left."""
         before = self._before[step.place]
         previous = self.result(before) if before else None
         prepared, model = self._prepare(step), _latents_of(step)
@@ -188,16 +202,23 @@ class TreeRun:
         if before is not None and previous is not None:
             start = self._handed_over(step, previous, prepared.fit, model)
             if start is None:  # as a picture, encoded anew
-                picture = previous.picture or as_image(self._pixels(before, previous))
+                picture = self._small_picture(before, previous)
                 prepared = replace(prepared, pixels=as_tensor(to_model(picture, replace(prepared.fit, seen=None))))
-        row = Row(prepared=prepared, start=start, key=self.picture.digest if before is None else None)
-        if isinstance(self._engine.editor(step.choice), Adapter):
-            return self._make_adapted(step, row, model)
-        return self._make_sampled(step, row, model)
+        return Row(prepared=prepared, start=start, key=self.picture.digest if before is None else None)
+
+    def _small_picture(self, step: Step, result: StepResult) -> Image.Image:
+        """What a step left, as a picture at the model's size."""
+        if step.mask is None:
+            return result.picture or as_image(self._pixels(step, result))
+        request = self.request(step)
+        request = replace(request, settings=replace(request.settings, output_size="model"))
+        return finish(request, *self.edit(step, "model"))
 
     def _make_sampled(self, step: Step, row: Row, model: str) -> StepResult:
         """Run a step in our own loop; several seeds go through the model together."""
         row = replace(row, start=self._engine.encode(step.choice, row))
+        if step.mask is not None and row.start is not None:
+            self._starts[step.place] = row.start
         latents: list[torch.Tensor] = []
         for seeds in rounds(step, row.prepared.size):
             rows = [_with_seed(row, seed) for seed in seeds]
@@ -243,12 +264,16 @@ class TreeRun:
         return self._chooser.best(self._engine.editor(step.choice), pictures[0], pictures[1:], step.words)
 
     def _handed_over(self, step: Step, previous: StepResult, fit: Fit, model: str) -> ImageLatent | None:
-        """The latent that a step starts from, if it needs no encoding."""
+        """The latent that a step starts from, if it needs no encoding; outside a mask what was there before it."""
         if self.tree.handoff == "pixels" or previous.latent is None or (previous.model, previous.fit) != (model, fit):
             return None
-        editor = self._engine.editor(step.choice)
+        editor, before, latent = self._engine.editor(step.choice), self._before[step.place], previous.latent
         assert not isinstance(editor, Adapter)
-        return ImageLatent(previous.latent.to(editor.device))
+        if before is not None and before.mask is not None:
+            if before.place not in self._starts:
+                self._starts[before.place] = self._engine.encode(before.choice, self._start(before))
+            latent = self.masks.mixed(before, latent, self._starts[before.place].tensor, fit)
+        return ImageLatent(latent.to(editor.device))
 
     def _pixels(self, step: Step, result: StepResult) -> torch.Tensor:
         """A result as (3, h, w) in [0, 1], on the CPU."""

@@ -102,6 +102,8 @@ class EditWork:
         cache = self._cache if task.ending is not None else StepCache(None)
         run = TreeRun(task.tree, picture, self._engine, cache, self._chooser, earlier)
         output = ItemOutput(task, item.name, self._folder, run, files)
+        if output.missing_steps:
+            run.masks.check()
         if task.tree.is_single and output.missing_steps:
             run.row(task.tree.steps[0])  # resized here, while the model works on another photo
         return Read(work=output, sha256=picture.digest, missing=output.missing, notes=picture.notes)

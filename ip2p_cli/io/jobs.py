@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.files import check_regular_file
+from ip2p_cli.io.mask_settings import MASK_SETTINGS, needs_area, read_mask_settings
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.io.tables import TABLE_ENDINGS, read_rows, reading
-from ip2p_cli.types import EditSettings
+from ip2p_cli.types import EditSettings, MaskSettings
 
 _MAX_BYTES = 256 << 20
 _TEXTS = ("input", "instruction", "output")
@@ -26,6 +27,7 @@ class Job:
     output: str | None
     settings: EditSettings
     where: str
+    mask: MaskSettings = field(default_factory=MaskSettings)
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -52,11 +54,19 @@ def _job(row: Any, where: str) -> Job:
     if not isinstance(row, dict):
         raise UsageError(f"{where}: a JSON object is needed, with `input` and `instruction`")
     row = {name: value for name, value in row.items() if value is not None}
-    refuse_unknown(row, (*_TEXTS, *SETTINGS), where)
+    refuse_unknown(row, (*_TEXTS, *SETTINGS, *MASK_SETTINGS), where)
     for name in _TEXTS:
         if name != "output" and name not in row:
             raise UsageError(f"{where}: `{name}` is missing")
         if name in row and not (isinstance(row[name], str) and row[name].strip()):
             raise UsageError(f"{where}: {name}: {row[name]!r} is not a text")
     texts = {name: row.pop(name).strip() for name in _TEXTS if name in row}
-    return Job(output=texts.pop("output", None), **texts, settings=read_settings(row, where), where=where)
+    mask = read_mask_settings({name: row.pop(name) for name in MASK_SETTINGS if row.get(name, "") != ""}, where)
+    row = {name: value for name, value in row.items() if name not in MASK_SETTINGS}
+    return Job(
+        output=texts.pop("output", None),
+        **texts,
+        settings=read_settings(row, where),
+        mask=needs_area(mask, where),
+        where=where,
+    )

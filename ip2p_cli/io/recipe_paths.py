@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io.templates import Scalar
-from ip2p_cli.types import EditSettings, Guard, Handoff
+from ip2p_cli.types import EditSettings, Guard, Handoff, MaskSettings
 
 MAX_EDITS = 200
 MAX_RESULTS = 64
@@ -26,6 +26,7 @@ class RecipeEdit:
     repeat: int = 1
     best_of: int = 1
     save: bool = True
+    mask: MaskSettings = field(default_factory=MaskSettings)
     where: str = ""
 
 

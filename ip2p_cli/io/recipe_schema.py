@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter
 
 from ip2p_cli.io.templates import Scalar
 from ip2p_cli.io.yaml_files import StrictModel
-from ip2p_cli.types import EditSettings, Guard, Handoff
+from ip2p_cli.types import EditSettings, Guard, Handoff, MaskSteps
 
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
@@ -44,11 +44,25 @@ class EditFields(StrictModel):
     save: bool = True
 
 
+def _masks() -> dict[str, Any]:
+    length = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^[+-]?[0-9.]+ *(px|%)?$"}]}
+    box = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "number"]}}]}
+    boxes = {"type": "array", "items": box}
+    return {
+        "mask": {"type": "string", "minLength": 1},
+        "box": {"anyOf": [*box["anyOf"], boxes]},
+        "invert_mask": {"type": "boolean"},
+        "grow": length,
+        "feather": length,
+        "mask_steps": {"enum": list(get_args(MaskSteps))},
+    }
+
+
 def recipe_schema() -> dict[str, Any]:
     """Make a JSON schema (draft 2020-12) for editors. Where a number may stand, so may a text with variables."""
     settings = TypeAdapter(EditSettings).json_schema()["properties"]
     head, edit = HeadFields.model_json_schema(), EditFields.model_json_schema()
-    edit["properties"] |= settings
+    edit["properties"] |= settings | _masks()
     template = {"type": "string", "pattern": r"\{\{"}
     for properties in (edit["properties"], settings):
         for name, schema in properties.items():

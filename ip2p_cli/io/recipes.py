@@ -6,6 +6,7 @@
     edits:
       - make it {{ season }}
       - {instruction: make it night, name: evening, cfg_image: 1.8}
+      - {instruction: make the sky stormy, mask: sky.png, feather: 2%}
       - [as a watercolour, make it vintage]     # alternatives: two results from here on
 
 An alternative that is a list is several edits, one after the other. The values of variables are texts, as the file has
@@ -22,6 +23,7 @@ from typing import Any
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.instructions import checked_instruction
+from ip2p_cli.io.mask_settings import MASK_SETTINGS, needs_area, read_mask_settings
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.recipe_paths import MAX_ALTERNATIVES, MAX_EDITS, Branch, Recipe, RecipeEdit, Variable, paths_of
 from ip2p_cli.io.recipe_schema import EditFields, HeadFields, VariableFields
@@ -29,7 +31,7 @@ from ip2p_cli.io.setting_parser import SETTINGS, read_settings, refuse_unknown
 from ip2p_cli.io.templates import Scalar, fill_in
 from ip2p_cli.io.yaml_files import Document, Location, dotted, read_yaml, validated
 from ip2p_cli.suggest import did_you_mean
-from ip2p_cli.types import EditSettings
+from ip2p_cli.types import EditSettings, MaskSettings
 
 _MAX_FILES = 50  # an included file counts as often as it is included
 _MAX_VARIABLES = 100  # of a file
@@ -193,12 +195,25 @@ def _item(file: Document, raw: object, values: Mapping[str, Scalar], location: L
             f"{where}: {dotted(location)} should be an instruction, a mapping with `instruction`, or a list of "
             f"alternatives, not {raw!r}"
         )
-    _refuse_unknown(file, raw, (*EditFields.model_fields, *SETTINGS), location)
+    _refuse_unknown(file, raw, (*EditFields.model_fields, *SETTINGS, *MASK_SETTINGS), location)
     filled = _filled(file, raw, values, location)
     own = validated(EditFields, {k: v for k, v in filled.items() if k in EditFields.model_fields}, file, location)
     instruction = checked_instruction(own.instruction, f"{where}: {dotted(location)}: ")
     settings = _settings(file, {k: v for k, v in filled.items() if k in SETTINGS}, location)
-    return RecipeEdit(**{**own.model_dump(), "instruction": instruction}, settings=settings, where=where)
+    mask = _mask(file, {k: v for k, v in filled.items() if k in MASK_SETTINGS}, location)
+    return RecipeEdit(**{**own.model_dump(), "instruction": instruction}, settings=settings, mask=mask, where=where)
+
+
+def _mask(file: Document, filled: Mapping[str, Any], location: Location) -> MaskSettings:
+    """The mask of an edit; its path is relative to the recipe's folder or, if it is not there, to the current one."""
+    if not filled:
+        return MaskSettings()
+    where = file.where(location)
+    settings = read_mask_settings(filled, f"{where}: {dotted(location)}")
+    if isinstance(settings.mask, str):
+        beside = file.path.parent / settings.mask
+        settings = replace(settings, mask=str(beside) if os.path.lexists(beside) else settings.mask)
+    return needs_area(settings, where)
 
 
 def _branch(file: Document, raw: list[object], values: Mapping[str, Scalar], location: Location) -> Branch:

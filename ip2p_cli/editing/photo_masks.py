@@ -1,0 +1,59 @@
+"""The masks of one photo's steps, read when they are needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache, partial
+
+import torch
+from PIL import Image
+
+from ip2p_cli.diffusion.masking import mixed
+from ip2p_cli.editing.engine import Row
+from ip2p_cli.editing.masks import may_change, softness
+from ip2p_cli.editing.model_size import ModelSizeEdit
+from ip2p_cli.editing.tree import EditTree, Step
+from ip2p_cli.io.sizes import Fit
+
+_KEPT = 4  # at the photo's size
+
+
+class PhotoMasks:
+    """The masks of one photo's steps.
+
+    Args:
+        tree: The edits.
+        size: The photo's upright (width, height).
+    """
+
+    def __init__(self, tree: EditTree, size: tuple[int, int]) -> None:
+        self._masks = {step.place: step.mask for step in tree.steps if step.mask is not None}
+        self._size = size
+        self._at = lru_cache(maxsize=_KEPT)(self._read)
+
+    def __bool__(self) -> bool:
+        """Whether any step has a mask."""
+        return bool(self._masks)
+
+    def check(self) -> None:
+        """Raise InputError or UsageError where a mask cannot be used."""
+        for place in self._masks:
+            self._at(place)
+
+    def on_row(self, step: Step, row: Row) -> Row:
+        """Return a row of a batch with the step's mask."""
+        if step.mask is None:
+            return row
+        where = may_change(self._at(step.place), row.prepared.fit)
+        return replace(row, may_change=where, mask_steps=step.mask.mask_steps)
+
+    def on_edit(self, step: Step, edit: ModelSizeEdit, below: tuple[Fit, ModelSizeEdit] | None) -> ModelSizeEdit:
+        """Return a step's result with its mask and what lies under it."""
+        return replace(edit, mask=partial(self._at, step.place), below=below)
+
+    def mixed(self, step: Step, latent: torch.Tensor, start: torch.Tensor, fit: Fit) -> torch.Tensor:
+        """Return a step's latent where its mask is white, and what it started from where the mask is black."""
+        return mixed(latent, start, softness(self._at(step.place), fit))
+
+    def _read(self, place: tuple[str, int]) -> Image.Image:
+        return self._masks[place].read(self._size)
