@@ -30,7 +30,7 @@ from ip2p_cli.editing.engine import Engine
 from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.model_size import ModelSizeEdit
 from ip2p_cli.editing.step_cache import StepCache
-from ip2p_cli.editing.tree import single_edit
+from ip2p_cli.editing.tree_plan import single_edit
 from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.editing.work import LoadedModels
 from ip2p_cli.io.images import picture_from_image

@@ -18,7 +18,8 @@ from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.editing.engine import Engine
 from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.step_cache import StepCache
-from ip2p_cli.editing.tree import EditTree, single_edit
+from ip2p_cli.editing.tree import EditTree
+from ip2p_cli.editing.tree_plan import single_edit
 from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.io.images import Picture, read_image
 from ip2p_cli.io.sizes import fit_for, to_model

@@ -16,7 +16,8 @@ from ip2p_cli.editing.engine import Engine
 from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.model_size import finish
 from ip2p_cli.editing.step_cache import StepCache
-from ip2p_cli.editing.tree import EditTree, Step, plan_tree, single_edit
+from ip2p_cli.editing.tree import EditTree, Step
+from ip2p_cli.editing.tree_plan import plan_tree, single_edit
 from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.editing.unknown import InstructionResolver, Resolved
 from ip2p_cli.errors import LeftOutError

@@ -60,7 +60,7 @@ def chain(
     stopped; what did not change is not made again.
     """
     from ip2p_cli.editing.step_cache import FOLDER
-    from ip2p_cli.editing.tree import plan_tree
+    from ip2p_cli.editing.tree_plan import plan_tree
     from ip2p_cli.models.clip import find_clip
 
     output = Output(json=common.json, quiet=common.quiet)

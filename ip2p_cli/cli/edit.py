@@ -167,7 +167,7 @@ class _Requests:
         output: str | None,
     ) -> Request:
         from ip2p_cli.editing.file_specs import EditTask
-        from ip2p_cli.editing.tree import single_edit
+        from ip2p_cli.editing.tree_plan import single_edit
         from ip2p_cli.jobs.item import Request
         from ip2p_cli.settings import resolve
 

@@ -131,7 +131,7 @@ def _requests(
 ) -> list[Request]:
     from ip2p_cli.editing.file_specs import EditTask
     from ip2p_cli.editing.sweep import variants_of
-    from ip2p_cli.editing.tree import single_edit
+    from ip2p_cli.editing.tree_plan import single_edit
     from ip2p_cli.io.inputs import InputPhoto
     from ip2p_cli.jobs.item import Request
     from ip2p_cli.settings import resolve

@@ -23,8 +23,8 @@ from ip2p_cli.io.images import Picture, read_image
 from ip2p_cli.io.output import check_ending, encode_picture
 from ip2p_cli.io.provenance import read_record
 from ip2p_cli.io.sizes import Fit
+from ip2p_cli.jobs.job_work import Saved
 from ip2p_cli.jobs.output_files import OutputFiles
-from ip2p_cli.jobs.runner import Saved
 from ip2p_cli.types import OutputOptions
 
 _MAX_INDEX = 16 << 20  # bytes that are read of an index

@@ -24,10 +24,10 @@ from ip2p_cli.io.images import Picture, read_image
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.sizes import fit_for
 from ip2p_cli.jobs.item import Item, Request
+from ip2p_cli.jobs.job_work import FatalError, Finish, OnUnits, Read
 from ip2p_cli.jobs.manifest import file_stamp
 from ip2p_cli.jobs.output_files import OutputFiles
 from ip2p_cli.jobs.plan import GroupOf
-from ip2p_cli.jobs.runner import FatalError, Finish, OnUnits, Read
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.editor import Editor
 
@@ -67,7 +67,7 @@ class LoadedModels:
 
 
 class EditWork:
-    """Edits photos; see `jobs.runner.Work`.
+    """Edits photos; see `jobs.job_work.Work`.
 
     Args:
         models: Gives the models.
@@ -109,7 +109,7 @@ class EditWork:
         return Read(work=output, sha256=picture.digest, missing=output.missing, notes=picture.notes)
 
     def run(self, items: Sequence[Item], ready: Mapping[int, Read], on_units: OnUnits) -> Mapping[int, Finish]:
-        """Run the models on a group; see `jobs.runner.Work`."""
+        """Run the models on a group; see `jobs.job_work.Work`."""
         outputs: dict[int, ItemOutput] = {place: read.work for place, read in ready.items()}
         counter = _Units(on_units)
         finishes: dict[int, Finish] = {}

@@ -8,9 +8,10 @@ from typing import Any
 
 from ip2p_cli.errors import Ip2pError, ModelError
 from ip2p_cli.jobs.item import Outcome
+from ip2p_cli.jobs.job_work import Work
 from ip2p_cli.jobs.manifest import open_manifest
 from ip2p_cli.jobs.plan import Plan
-from ip2p_cli.jobs.runner import Runner, Work, absolute
+from ip2p_cli.jobs.runner import Runner, absolute
 from ip2p_cli.jobs.workers import map_on_ray
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from ip2p_cli.editing import unknown
 from ip2p_cli.editing.model_choice import ModelChoice
-from ip2p_cli.editing.tree import EditTree, key_of, single_edit
+from ip2p_cli.editing.tree import EditTree, key_of
+from ip2p_cli.editing.tree_plan import single_edit
 from ip2p_cli.editing.unknown import InstructionResolver
 from ip2p_cli.errors import LeftOutError, UnknownInstructionError
 from ip2p_cli.models.editor import Editor

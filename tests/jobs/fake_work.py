@@ -12,10 +12,11 @@ from PIL import Image
 
 from ip2p_cli.io.inputs import InputPhoto
 from ip2p_cli.jobs.item import Item, Outcome, Request
+from ip2p_cli.jobs.job_work import OnUnits, Read, Saved
 from ip2p_cli.jobs.manifest import open_manifest
 from ip2p_cli.jobs.output_files import OutputFiles
 from ip2p_cli.jobs.plan import Plan, make_plan
-from ip2p_cli.jobs.runner import OnUnits, Read, Runner, Saved
+from ip2p_cli.jobs.runner import Runner
 
 
 def some_photos(folder: Path, count: int = 3) -> list[Path]:

@@ -10,8 +10,9 @@ import pytest
 
 from ip2p_cli.errors import InputError, Ip2pError, ModelError, UsageError
 from ip2p_cli.jobs.item import Item, Outcome
+from ip2p_cli.jobs.job_work import FatalError
 from ip2p_cli.jobs.manifest import Manifest, open_manifest
-from ip2p_cli.jobs.runner import FatalError, Runner, absolute, in_order
+from ip2p_cli.jobs.runner import Runner, absolute, in_order
 from tests.jobs.fake_work import FakeWork, contents, plan_job, request_for, run_job, some_photos
 
 
