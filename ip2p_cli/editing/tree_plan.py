@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.step_masks import step_mask
-from ip2p_cli.editing.tree import EditTree, Step, StepPath
+from ip2p_cli.editing.tree import DEFAULT_HANDOFF, EditTree, Step, StepPath
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io.mask_settings import needs_area
 from ip2p_cli.io.names import slug
@@ -16,9 +16,6 @@ from ip2p_cli.io.recipe_paths import PathEdit, Recipe, paths_of
 from ip2p_cli.settings import resolve
 from ip2p_cli.suggest import did_you_mean
 from ip2p_cli.types import EditSettings, Guard, Handoff, MaskSettings, ResolvedEditSettings
-
-# Both measure nearly the same with nano (benchmarks/chain_drift.py); this one saves an encoding and a decoding an edit.
-DEFAULT_HANDOFF: Handoff = "latent"
 
 
 def single_edit(
