@@ -39,20 +39,20 @@ class Gate:
 class Thresholds:
     """Bounds of the scores, of which those apply that were measured, and how many pairs of a triplet to keep.
 
-    `image`, `direction` and `text` are the paper's bounds of the similarities by CLIP ViT-L/14. The change (mean CIELAB
-    distance) and `structure` (correlation of luminance) belong to the offline measure: two unrelated photos have a
-    structure of 0.3 to 0.4, because of their flat areas. All bounds are lower ones, except `max_change` and `unsafe`.
+    `min_image`, `min_direction` and `min_text` are the paper's bounds of the similarities by CLIP ViT-L/14. The change
+    (mean CIELAB distance) and `min_structure` (correlation of luminance) belong to the offline measure: two unrelated
+    photos have a structure of 0.3 to 0.4, because of their flat areas.
     """
 
-    image: float = 0.7
-    direction: float = 0.2
-    text: float = 0.2
+    min_image: float = 0.7
+    min_direction: float = 0.2
+    min_text: float = 0.2
     min_change: float = NOTICEABLE
     max_change: float = 80.0
-    structure: float = 0.4
-    dino: float = 0.5
-    judge: float = 0.7
-    unsafe: float = 0.5
+    min_structure: float = 0.4
+    min_dino: float = 0.5
+    min_judge: float = 0.7
+    max_unsafe: float = 0.5
     keep: int = 4
 
     def gates(self, measured: Mapping[str, Any]) -> tuple[Gate, ...]:
@@ -60,18 +60,18 @@ class Thresholds:
         offline = (
             Gate(score="change", bound=self.min_change),
             Gate(score="change", bound=self.max_change, most=True),
-            Gate(score="structure", bound=self.structure),
+            Gate(score="structure", bound=self.min_structure),
         )
         clip = (
-            Gate(score="clip_image", bound=self.image),
-            Gate(score="clip_direction", bound=self.direction),
-            Gate(score="clip_text_original", bound=self.text),
-            Gate(score="clip_text_edited", bound=self.text),
+            Gate(score="clip_image", bound=self.min_image),
+            Gate(score="clip_direction", bound=self.min_direction),
+            Gate(score="clip_text_original", bound=self.min_text),
+            Gate(score="clip_text_edited", bound=self.min_text),
         )
         more = {
-            "dino": Gate(score="dino", bound=self.dino),
-            "judge": Gate(score="judge", bound=self.judge),
-            "safety": Gate(score="unsafe", bound=self.unsafe, most=True),
+            "dino": Gate(score="dino", bound=self.min_dino),
+            "judge": Gate(score="judge", bound=self.min_judge),
+            "safety": Gate(score="unsafe", bound=self.max_unsafe, most=True),
         }
         gates = clip if measured.get("measure") == "clip" else offline
         return (*gates, *(gate for name, gate in more.items() if name in measured))
