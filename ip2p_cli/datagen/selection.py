@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ip2p_cli.datagen.stages import Task, Work
-from ip2p_cli.io.shards import Marker, Row, Shards
+from ip2p_cli.datagen.stages import Task, Work, shard_work
+from ip2p_cli.io.shards import Row, Shards, ShardWriter
 from ip2p_cli.measures import NOTICEABLE, edit_score
 
 
@@ -119,16 +119,14 @@ class SelectPairs:
     def __call__(self, number: int) -> Work:
         """Make worker `number`."""
 
-        def work(task: Task) -> Marker:
-            with self.kept.writing(task.number, task.digest) as writer:
-                for row, why in self.decided(task.source):
-                    if why is None:
-                        writer.add(row)
-                    else:
-                        writer.drop(why)
-            return self.kept.marker(task.number)
+        def fill(task: Task, writer: ShardWriter) -> None:
+            for row, why in self.decided(task.source):
+                if why is None:
+                    writer.add(row)
+                else:
+                    writer.drop(why)
 
-        return work
+        return shard_work(self.kept, fill)
 
     def decided(self, number: int) -> Iterator[tuple[Row, str | None]]:
         """The rows of a shard of scores, each with the reason why it is dropped, or None."""

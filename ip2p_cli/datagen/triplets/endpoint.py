@@ -67,11 +67,8 @@ class EndpointWriter:
         if answers and len(refusals) == len(answers):
             self._answers.unlink(missing_ok=True)
             raise ModelError(f"every request failed: {refusals[0]}")
-        usage = {
-            "calls": len(answers),
-            "tokens_in": sum(answer.tokens_in for answer in answers),
-            "tokens_out": sum(answer.tokens_out for answer in answers),
-        }
+        tokens = {name: sum(getattr(answer, name) for answer in answers) for name in ("tokens_in", "tokens_out")}
+        usage = {"calls": len(answers), **tokens}
         write_whole(self._usage, (json.dumps(usage) + "\n").encode(), overwrite=True)
         for prompt, answer in zip(prompts, answers, strict=True):
             if answer.text is None:
@@ -98,10 +95,8 @@ class EndpointWriter:
         self, prompt: Prompt, client: OpenAIClient, free: asyncio.Semaphore, kept: dict[str, Answer], file: IO[str]
     ) -> Answer:
         """The answer that was kept, or a new one, which is kept."""
-        settings = self._settings
-        key = key_of(
-            prompt.seed, [settings.model, settings.temperature, settings.tokens, messages(prompt, as_json=True)]
-        )
+        asked = [self._settings.model, self._settings.temperature, self._settings.tokens]
+        key = key_of(prompt.seed, [*asked, messages(prompt, as_json=True)])
         if key in kept:
             return kept[key]
         async with free:
@@ -161,14 +156,8 @@ def moderation(endpoint: EndpointConfig) -> Moderation:
 
 
 def _client(url: str | None, route: str, endpoint: EndpointConfig) -> OpenAIClient:
-    return OpenAIClient(
-        url or "",
-        route,
-        key_name=endpoint.key_name,
-        timeout=endpoint.timeout,
-        tries=endpoint.tries,
-        pause=endpoint.pause,
-    )
+    options = {name: getattr(endpoint, name) for name in ("key_name", "timeout", "tries", "pause")}
+    return OpenAIClient(url or "", route, **options)
 
 
 def _answer_of(key: str, reply: dict[str, Any]) -> Answer:

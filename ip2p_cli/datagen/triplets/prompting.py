@@ -155,7 +155,7 @@ def _turn(caption: str, instruction: str, edited: str, *, as_json: bool) -> list
     if as_json:
         answer = json.dumps({"instruction": instruction, "edited_caption": edited}, ensure_ascii=False)
     else:
-        answer = f"{instruction}{BETWEEN}{edited}{END}"
+        answer = completion(instruction, edited)[1:]
     return [{"role": "user", "content": caption}, {"role": "assistant", "content": answer}]
 
 
