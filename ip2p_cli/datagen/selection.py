@@ -35,6 +35,17 @@ class Gate:
         return f"{self.score} {'≤' if self.most else '≥'} {self.bound:g}"
 
 
+_TEXTS = ("clip_text_original", "clip_text_edited")
+# What was measured -> the bounds of `Thresholds`, and the scores that each holds for.
+_BOUNDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "offline": {"min_change": ["change"], "max_change": ["change"], "min_structure": ["structure"]},
+    "clip": {"min_image": ["clip_image"], "min_direction": ["clip_direction"], "min_text": _TEXTS},
+    "dino": {"min_dino": ["dino"]},
+    "judge": {"min_judge": ["judge"]},
+    "safety": {"max_unsafe": ["unsafe"]},
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
     """Bounds of the scores, of which those apply that were measured, and how many pairs of a triplet to keep.
@@ -57,24 +68,14 @@ class Thresholds:
 
     def gates(self, measured: Mapping[str, Any]) -> tuple[Gate, ...]:
         """The gates for scores that were made with the settings `measured`, of scores/stage.json."""
-        offline = (
-            Gate(score="change", bound=self.min_change),
-            Gate(score="change", bound=self.max_change, most=True),
-            Gate(score="structure", bound=self.min_structure),
+        measures = ["clip" if measured.get("measure") == "clip" else "offline"]
+        measures += [name for name in ("dino", "judge", "safety") if name in measured]
+        bounds = [bound for measure in measures for bound in _BOUNDS[measure].items()]
+        return tuple(
+            Gate(score=score, bound=getattr(self, name), most=name.startswith("max"))
+            for name, scores in bounds
+            for score in scores
         )
-        clip = (
-            Gate(score="clip_image", bound=self.min_image),
-            Gate(score="clip_direction", bound=self.min_direction),
-            Gate(score="clip_text_original", bound=self.min_text),
-            Gate(score="clip_text_edited", bound=self.min_text),
-        )
-        more = {
-            "dino": Gate(score="dino", bound=self.min_dino),
-            "judge": Gate(score="judge", bound=self.min_judge),
-            "safety": Gate(score="unsafe", bound=self.max_unsafe, most=True),
-        }
-        gates = clip if measured.get("measure") == "clip" else offline
-        return (*gates, *(gate for name, gate in more.items() if name in measured))
 
     def settings(self, measured: Mapping[str, Any]) -> dict[str, Any]:
         """The settings that the kept rows depend on, for stage.json."""

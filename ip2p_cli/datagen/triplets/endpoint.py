@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -169,14 +170,8 @@ def _answer_of(key: str, reply: dict[str, Any]) -> Answer:
 def _read_answers(path: Path) -> dict[str, Answer]:
     """The answers of a run that stopped; lines that were not written whole are skipped."""
     answers: dict[str, Answer] = {}
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return {}
-    for line in lines:
-        try:
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        with suppress(ValidationError):
             answer = _ANSWER.validate_json(line)
-        except ValidationError:
-            continue
-        answers[answer.key] = answer
+            answers[answer.key] = answer
     return answers

@@ -17,6 +17,7 @@ from ip2p_cli.datagen.stages import seed_of
 from ip2p_cli.datagen.triplets.data_files import Exemplar, exemplars
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.settings import TripletSettings
+from ip2p_cli.io.shards import read_object
 from ip2p_cli.types import Caption
 
 ASK, BETWEEN, END = "\n##\n", "\n%%\n", "\nEND"
@@ -132,10 +133,8 @@ def parse(answer: str) -> tuple[str, str] | None:
 def _parse_json(text: str) -> list[str] | None:
     begin, end = text.find("{"), text.rfind("}")
     try:
-        value = json.loads(text[begin : end + 1])
+        value = read_object(text[begin : end + 1].encode())
     except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
         return None
     parts = [part for name in ("instruction", "edited_caption") if isinstance(part := value.get(name), str)]
     return parts if len(parts) == 2 else None
