@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import importlib
-import json
 import math
 import os
 import random
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ip2p_cli.errors import ModelError, UsageError
 from ip2p_cli.io.names import printable
+from ip2p_cli.io.shards import read_object
 
 KEY_NAME = "OPENAI_API_KEY"  # the environment variable that hosted endpoints want
 _MAX_ANSWER = 4 << 20  # bytes
@@ -79,11 +79,11 @@ class OpenAIClient:
                 problem = type(error).__name__
                 continue
             if status == 200:
-                answer = _json_object(data)
-                if answer is not None:
-                    return answer
-                problem = "the answer is not a JSON object"
-                continue
+                try:
+                    return read_object(data)
+                except (ValueError, RecursionError):
+                    problem = "the answer is not a JSON object"
+                    continue
             problem = f"{status}: {self._without_key(data)}"
             if status not in _REPEATED:
                 raise self._final_error(status, problem)
@@ -134,14 +134,6 @@ def completion_text(answer: Mapping[str, Any]) -> str | None:
     except (KeyError, IndexError, TypeError):
         return None
     return text if isinstance(text, str) else None
-
-
-def _json_object(data: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

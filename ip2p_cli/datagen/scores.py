@@ -16,10 +16,10 @@ from PIL import Image
 from ip2p_cli.datagen.dataset.base import in_batches, triplet_in
 from ip2p_cli.datagen.dataset.columns import PICTURES
 from ip2p_cli.datagen.judge import VisionJudge
-from ip2p_cli.datagen.stages import Task, Work
+from ip2p_cli.datagen.stages import Task, Work, shard_work
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.encoded import decode_picture
-from ip2p_cli.io.shards import Marker, Sample, Shards
+from ip2p_cli.io.shards import Sample, Shards, ShardWriter
 from ip2p_cli.measures import measure_change, reduced
 from ip2p_cli.models.device import device_of_worker
 from ip2p_cli.types import DeviceName
@@ -94,15 +94,13 @@ class ScorePairs:
         """Make worker `number`."""
         scorers = self.config.scorers(number)
 
-        def work(task: Task) -> Marker:
-            with self.scores.writing(task.number, task.digest) as writer:
-                readable = _decoded(self.pairs.samples(task.source), writer.drop)
-                for batch in in_batches(readable, self.config.batch):
-                    for row in _scored(batch, scorers):
-                        writer.add(row)
-            return self.scores.marker(task.number)
+        def fill(task: Task, writer: ShardWriter) -> None:
+            readable = _decoded(self.pairs.samples(task.source), writer.drop)
+            for batch in in_batches(readable, self.config.batch):
+                for row in _scored(batch, scorers):
+                    writer.add(row)
 
-        return work
+        return shard_work(self.scores, fill)
 
 
 def _decoded(samples: Iterator[Sample], drop: Callable[[str], None]) -> Iterator[DecodedPair]:
@@ -144,8 +142,7 @@ def _offline_scores(pairs: Sequence[DecodedPair]) -> list[Scores]:
     for pair in pairs:
         before = reduced(pair.original)
         facts = measure_change(before, reduced(pair.edited, (before.shape[1], before.shape[0])))
-        names = ("change", "changed area", "structure")
-        scores.append({name.replace(" ", "_"): float(facts[name]) for name in names})
+        scores.append({name.replace(" ", "_"): float(facts[name]) for name in ("change", "changed area", "structure")})
     return scores
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ip2p_cli.datagen.stages import Task, Work
-from ip2p_cli.io.shards import Marker, Row, Shards
+from ip2p_cli.datagen.stages import Task, Work, shard_work
+from ip2p_cli.io.shards import Row, Shards, ShardWriter
 from ip2p_cli.measures import NOTICEABLE, edit_score
 
 
@@ -35,46 +35,47 @@ class Gate:
         return f"{self.score} {'≤' if self.most else '≥'} {self.bound:g}"
 
 
+_TEXTS = ("clip_text_original", "clip_text_edited")
+# What was measured -> the bounds of `Thresholds`, and the scores that each holds for.
+_BOUNDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "offline": {"min_change": ["change"], "max_change": ["change"], "min_structure": ["structure"]},
+    "clip": {"min_image": ["clip_image"], "min_direction": ["clip_direction"], "min_text": _TEXTS},
+    "dino": {"min_dino": ["dino"]},
+    "judge": {"min_judge": ["judge"]},
+    "safety": {"max_unsafe": ["unsafe"]},
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
     """Bounds of the scores, of which those apply that were measured, and how many pairs of a triplet to keep.
 
-    `image`, `direction` and `text` are the paper's bounds of the similarities by CLIP ViT-L/14. The change (mean CIELAB
-    distance) and `structure` (correlation of luminance) belong to the offline measure: two unrelated photos have a
-    structure of 0.3 to 0.4, because of their flat areas. All bounds are lower ones, except `max_change` and `unsafe`.
+    `min_image`, `min_direction` and `min_text` are the paper's bounds of the similarities by CLIP ViT-L/14. The change
+    (mean CIELAB distance) and `min_structure` (correlation of luminance) belong to the offline measure: two unrelated
+    photos have a structure of 0.3 to 0.4, because of their flat areas.
     """
 
-    image: float = 0.7
-    direction: float = 0.2
-    text: float = 0.2
+    min_image: float = 0.7
+    min_direction: float = 0.2
+    min_text: float = 0.2
     min_change: float = NOTICEABLE
     max_change: float = 80.0
-    structure: float = 0.4
-    dino: float = 0.5
-    judge: float = 0.7
-    unsafe: float = 0.5
+    min_structure: float = 0.4
+    min_dino: float = 0.5
+    min_judge: float = 0.7
+    max_unsafe: float = 0.5
     keep: int = 4
 
     def gates(self, measured: Mapping[str, Any]) -> tuple[Gate, ...]:
         """The gates for scores that were made with the settings `measured`, of scores/stage.json."""
-        offline = (
-            Gate(score="change", bound=self.min_change),
-            Gate(score="change", bound=self.max_change, most=True),
-            Gate(score="structure", bound=self.structure),
+        measures = ["clip" if measured.get("measure") == "clip" else "offline"]
+        measures += [name for name in ("dino", "judge", "safety") if name in measured]
+        bounds = [bound for measure in measures for bound in _BOUNDS[measure].items()]
+        return tuple(
+            Gate(score=score, bound=getattr(self, name), most=name.startswith("max"))
+            for name, scores in bounds
+            for score in scores
         )
-        clip = (
-            Gate(score="clip_image", bound=self.image),
-            Gate(score="clip_direction", bound=self.direction),
-            Gate(score="clip_text_original", bound=self.text),
-            Gate(score="clip_text_edited", bound=self.text),
-        )
-        more = {
-            "dino": Gate(score="dino", bound=self.dino),
-            "judge": Gate(score="judge", bound=self.judge),
-            "safety": Gate(score="unsafe", bound=self.unsafe, most=True),
-        }
-        gates = clip if measured.get("measure") == "clip" else offline
-        return (*gates, *(gate for name, gate in more.items() if name in measured))
 
     def settings(self, measured: Mapping[str, Any]) -> dict[str, Any]:
         """The settings that the kept rows depend on, for stage.json."""
@@ -119,16 +120,14 @@ class SelectPairs:
     def __call__(self, number: int) -> Work:
         """Make worker `number`."""
 
-        def work(task: Task) -> Marker:
-            with self.kept.writing(task.number, task.digest) as writer:
-                for row, why in self.decided(task.source):
-                    if why is None:
-                        writer.add(row)
-                    else:
-                        writer.drop(why)
-            return self.kept.marker(task.number)
+        def fill(task: Task, writer: ShardWriter) -> None:
+            for row, why in self.decided(task.source):
+                if why is None:
+                    writer.add(row)
+                else:
+                    writer.drop(why)
 
-        return work
+        return shard_work(self.kept, fill)
 
     def decided(self, number: int) -> Iterator[tuple[Row, str | None]]:
         """The rows of a shard of scores, each with the reason why it is dropped, or None."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.io.names import printable
-from ip2p_cli.io.shards import Marker, Shards
+from ip2p_cli.io.shards import Marker, Shards, ShardWriter
 from ip2p_cli.jobs.workers import map_tasks
 from ip2p_cli.types import EngineName
 
@@ -39,6 +39,7 @@ class Task:
 
 
 Work = Callable[[Task], Marker]
+Fill = Callable[[Task, ShardWriter], None]
 StageResult = tuple[Task, Marker | Exception, bool]
 
 
@@ -82,6 +83,17 @@ def tasks_of(before: Shards, rows: int | None = None) -> list[Task]:
             digest = marker.sha256 if rows is None else f"{marker.sha256}:{start}:{stop}"
             tasks.append(Task(number=len(tasks), digest=digest, source=source, start=start, stop=stop))
     return tasks
+
+
+def shard_work(shards: Shards, fill: Fill) -> Work:
+    """Make the work of a stage of `fill`, which writes the rows of a task's shard."""
+
+    def work(task: Task) -> Marker:
+        with shards.writing(task.number, task.digest) as writer:
+            fill(task, writer)
+        return shards.marker(task.number)
+
+    return work
 
 
 def run_stage(

@@ -114,19 +114,18 @@ def unet_config(tensors: Tensors) -> dict[str, Any]:
         KeyError: A tensor that the config follows from is missing.
     """
     levels = _count(tensors, r"down_blocks\.(\d+)\.")
-    crossed = [_has(tensors, f"down_blocks.{level}.attentions.") for level in range(levels)]
-    climbing = [_has(tensors, f"up_blocks.{level}.attentions.") for level in range(levels)]
+    cross_down, cross_up = (
+        [_has(tensors, f"{side}_blocks.{level}.attentions.") for level in range(levels)] for side in ("down", "up")
+    )
     text = tensors["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"]
     extra = _sdxl_config(tensors, levels) if is_sdxl_unet(tensors) else {}
     return {
         "in_channels": tensors["conv_in.weight"].shape[1],
         "out_channels": tensors["conv_out.weight"].shape[0],
-        "block_out_channels": [
-            tensors[f"down_blocks.{level}.resnets.0.conv2.weight"].shape[0] for level in range(levels)
-        ],
+        "block_out_channels": _channels(tensors, "down_blocks"),
         "layers_per_block": _count(tensors, r"down_blocks\.0\.resnets\.(\d+)\."),
-        "down_block_types": ["CrossAttnDownBlock2D" if cross else "DownBlock2D" for cross in crossed],
-        "up_block_types": ["CrossAttnUpBlock2D" if cross else "UpBlock2D" for cross in climbing],
+        "down_block_types": ["CrossAttnDownBlock2D" if cross else "DownBlock2D" for cross in cross_down],
+        "up_block_types": ["CrossAttnUpBlock2D" if cross else "UpBlock2D" for cross in cross_up],
         "cross_attention_dim": text.shape[1],
         "use_linear_projection": tensors["mid_block.attentions.0.proj_in.weight"].ndim == 2,
         "attention_head_dim": 8,
@@ -141,14 +140,11 @@ def is_sdxl_unet(tensors: Tensors) -> bool:
 
 
 def _sdxl_config(tensors: Tensors, levels: int) -> dict[str, Any]:
-    channels = [tensors[f"down_blocks.{level}.resnets.0.conv2.weight"].shape[0] for level in range(levels)]
-    depths = [
-        _count(tensors, rf"down_blocks\.{level}\.attentions\.0\.transformer_blocks\.(\d+)\.") for level in range(levels)
-    ]
+    blocks = (rf"down_blocks\.{level}\.attentions\.0\.transformer_blocks\.(\d+)\." for level in range(levels))
     return {
-        "transformer_layers_per_block": [max(1, depth) for depth in depths],
+        "transformer_layers_per_block": [max(1, _count(tensors, block)) for block in blocks],
         # diffusers' name for the number of heads.
-        "attention_head_dim": [max(1, count // _HEAD_CHANNELS) for count in channels],
+        "attention_head_dim": [max(1, count // _HEAD_CHANNELS) for count in _channels(tensors, "down_blocks")],
         "addition_embed_type": "text_time",
         "addition_time_embed_dim": _SIZE_EMBEDDING,
         "projection_class_embeddings_input_dim": tensors["add_embedding.linear_1.weight"].shape[1],
@@ -179,9 +175,7 @@ def vae_config(tensors: Tensors, scaling_factor: float) -> dict[str, Any]:
         "in_channels": tensors["encoder.conv_in.weight"].shape[1],
         "out_channels": tensors["decoder.conv_out.weight"].shape[0],
         "latent_channels": tensors["decoder.conv_in.weight"].shape[1],
-        "block_out_channels": [
-            tensors[f"encoder.down_blocks.{level}.resnets.0.conv2.weight"].shape[0] for level in range(levels)
-        ],
+        "block_out_channels": _channels(tensors, "encoder.down_blocks"),
         "layers_per_block": _count(tensors, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
@@ -245,6 +239,12 @@ def _count(tensors: Tensors, pattern: str) -> int:
     # Larger numbers are no model's; a range of them could fill the memory.
     compiled = re.compile(pattern.replace(r"\d+", "[0-9]{1,2}"))
     return max((int(match[1]) + 1 for name in tensors if (match := compiled.match(name))), default=0)
+
+
+def _channels(tensors: Tensors, blocks: str) -> list[int]:
+    """The channels of each level of a UNet or VAE; raises KeyError where a level has no residual block."""
+    levels = _count(tensors, re.escape(blocks) + r"\.(\d+)\.")
+    return [tensors[f"{blocks}.{level}.resnets.0.conv2.weight"].shape[0] for level in range(levels)]
 
 
 def _has(tensors: Tensors, start: str) -> bool:

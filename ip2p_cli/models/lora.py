@@ -26,22 +26,11 @@ MAX_WEIGHT = 10.0
 _MAX_ALPHA = 1e6
 # Names of the file in a folder, of diffusers and of peft.
 _NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
-# The role of a tensor by the end of its name, longest ends first. The rest of the name is the layer's.
-_ENDS = {
-    ".lora_linear_layer.down.weight": "down",
-    ".lora_linear_layer.up.weight": "up",
-    ".lora_down.weight": "down",
-    ".lora_up.weight": "up",
-    ".lora.down.weight": "down",
-    ".lora.up.weight": "up",
-    "_lora.down.weight": "down",
-    "_lora.up.weight": "up",
-    ".lora_A.default.weight": "down",
-    ".lora_B.default.weight": "up",
-    ".lora_A.weight": "down",
-    ".lora_B.weight": "up",
-    ".alpha": "alpha",
-}
+# The name of a tensor: the layer's, then how the tool writes the tensor's role.
+_NAME = re.compile(
+    r"(.*?)(?:(?:\.lora_linear_layer\.|\.lora_|[._]lora\.)(down|up)\.weight|\.lora_([AB])(?:\.default)?\.weight|\.(alpha))"
+)
+_ROLES = {"A": "down", "B": "up"}
 _STARTS = (
     ("base_model.model.", "unet"),
     ("lora_unet_", "unet"),
@@ -161,21 +150,21 @@ def _read(file: Path, layers_per_block: int) -> list[_Layer]:
     layers: dict[tuple[str, str], _Layer] = {}
     alphas = _stated_alphas(file)
     for key, tensor in read_tensors(file).items():
-        end = next((end for end in _ENDS if key.endswith(end)), None)
-        if end is None:
+        match = _NAME.fullmatch(key)
+        if match is None:
             raise ModelError(
                 f"--lora {file} is no plain LoRA: it holds {key}; LoHa, LoKr, DoRA and the like are not read"
             )
-        name = key.removesuffix(end)
+        name, role = match[1], match[2] or match[4] or _ROLES[match[3]]
         model, flat = _flatten(file, name, layers_per_block)
         layer = layers.setdefault((model, flat), _Layer(model, name, flat, alpha=alphas.get(model)))
-        if _ENDS[end] == "alpha":
+        if role == "alpha":
             layer.alpha = _alpha(file, key, tensor)
         elif tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
             raise ModelError(f"--lora {file} is no plain LoRA: {key} is {tensor.dtype}; only floating point is read")
         else:
             layer.name = name
-            layer.tensors[_ENDS[end]] = tensor
+            layer.tensors[role] = tensor
     return list(layers.values())
 
 

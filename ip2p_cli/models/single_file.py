@@ -80,7 +80,7 @@ def read_parts(file: Path, dtypes: PartDtypes) -> Contents:
         unet = _unet_tensors(file, tensors)
         is_sdxl = layout.is_sdxl_unet(unet)
         parts: dict[str, Any] = {"unet": _unet(file, unet, dtypes.weights)}
-        vae = _below(tensors, "first_stage_model.") or _below(tensors, "vae.")
+        vae = below(tensors, "first_stage_model.") or below(tensors, "vae.")
         if vae:
             scaling_factor = sdxl.SCALING if is_sdxl else _SCALING
             parts["vae"] = build_vae(file, vae, dtypes.vae_for(is_sdxl), scaling_factor)
@@ -164,7 +164,7 @@ def _refuse_others(file: Path, tensors: Tensors) -> None:
 def _unet_tensors(file: Path, tensors: Tensors) -> dict[str, torch.Tensor]:
     """The UNet's tensors under diffusers' names; EMA ones where there are any."""
     for prefix in ("model.diffusion_model.", "unet.", ""):
-        unet = _below(tensors, prefix)
+        unet = below(tensors, prefix)
         if "input_blocks.0.0.weight" in unet:
             return layout.unet_from_original(_ema(file, tensors, unet))
         if "conv_in.weight" in unet and any(name.startswith("down_blocks.") for name in unet):
@@ -188,7 +188,8 @@ def _ema(file: Path, tensors: Tensors, trained: Tensors) -> dict[str, torch.Tens
     return {name: tensors[flat] for name, flat in names.items()}
 
 
-def _below(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
+def below(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -221,7 +222,7 @@ def _sdxl_encoders(file: Path, tensors: Tensors, dtype: torch.dtype) -> dict[str
     clip = _text_tensors(tensors, "conditioner.embedders.0.transformer.")
     if clip:
         parts["text_encoder"] = _text_encoder(file, clip, layout.clip_config(clip), dtype)
-    openclip = layout.openclip_from_original(_below(tensors, "conditioner.embedders.1.model."))
+    openclip = layout.openclip_from_original(below(tensors, "conditioner.embedders.1.model."))
     if openclip:
         config = layout.openclip_config(openclip)
         parts[sdxl.SECOND_ENCODER] = _text_encoder(file, openclip, config, dtype)
@@ -229,7 +230,7 @@ def _sdxl_encoders(file: Path, tensors: Tensors, dtype: torch.dtype) -> dict[str
 
 
 def _text_tensors(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
-    return _below(tensors, f"{prefix}text_model.") or _below(tensors, prefix)
+    return below(tensors, f"{prefix}text_model.") or below(tensors, prefix)
 
 
 def _text_encoder(file: Path, tensors: Tensors, config: Mapping[str, Any], dtype: torch.dtype) -> Any:

@@ -11,7 +11,7 @@ from ip2p_cli.models.editor import vae_factor
 from ip2p_cli.models.hub import download, find_cached, offline, read_json, reason
 from ip2p_cli.models.library_logging import loading
 from ip2p_cli.models.registry import is_weight_file
-from ip2p_cli.models.single_file import build_vae
+from ip2p_cli.models.single_file import below, build_vae
 from ip2p_cli.models.tensors import read_tensors
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -84,9 +84,7 @@ def _fetch(source: str) -> Path:
 
 def _from_file(file: Path, like: Any) -> Any:
     tensors = read_tensors(file)
-    for prefix in ("first_stage_model.", "vae."):
-        below = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        tensors = below or tensors
+    tensors = below(tensors, "first_stage_model.") or below(tensors, "vae.") or tensors
     try:
         return build_vae(file, tensors, like.dtype, _scaling_factor(file, like))
     except KeyError as error:

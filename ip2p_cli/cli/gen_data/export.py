@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from ip2p_cli.cli import options as opt
-from ip2p_cli.cli.gen_data import options as own
-from ip2p_cli.cli.gen_data.running import workers_of
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typer import Option
+
+from ip2p_cli.cli.flags import CommonFlags
+from ip2p_cli.cli.gen_data import flags as gen
+from ip2p_cli.cli.gen_data.running import show_results
 from ip2p_cli.cli.output import Output
-from ip2p_cli.cli.running import counting
-from ip2p_cli.errors import Ip2pError, ModelError
 
 
-def export(
-    data: own.Data,
-    out: own.ExportOut,
-    layout: own.ExportFormat = "shards",
-    split: own.Split = 0.0,
-    per_file: own.PerFile = 1000,
-    workers: own.Workers = None,
-    engine: opt.Engine = "local",
-    shard: opt.Shard = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    debug: opt.Debug = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ExportFlags:
+    """Where an export goes, and in which layout."""
+
+    out: Annotated[Path, Option("-o", "--output", help="The export's folder: a new one, or one to go on with.")]
+    layout: Annotated[
+        Literal["shards", "original", "parquet", "webdataset"],
+        Option("--format", help="The layout; `ip2p train` reads all of them."),
+    ] = "shards"
+    split: Annotated[float, Option(min=0.0, max=0.5, help="Share of the triplets to hold out as “test”.")] = 0.0
+    per_file: Annotated[int, Option(min=1, help="Pairs in a tar or parquet file, about.")] = 1000
+
+
+def export(data: gen.Data, flags: ExportFlags, workers: gen.WorkerFlags, common: CommonFlags) -> Iterator[None]:
     """Write the kept pairs for training and for others, with a card. Pictures keep their bytes.
 
     original is the authors' layout, parquet that of the published dataset. The same command continues a run that was
@@ -32,22 +38,15 @@ def export(
     from ip2p_cli.datagen.export.write import finish_export, run_export
     from ip2p_cli.io.tables import pyarrow
 
-    output, config = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
+    out, layout = flags.out, flags.layout
+    output, config = Output(json=common.json, quiet=common.quiet), workers.config()
     if layout == "parquet":
         pyarrow()  # fails before anything is written if it is not installed
-    plan = plan_export(data, out, layout, share=split, per_file=per_file)
+    yield
+    plan = plan_export(data, out, layout, share=flags.split, per_file=flags.per_file)
     count = sum(number % config.part[1] == config.part[0] - 1 for number in range(len(plan.parts)))
-    with (
-        counting(count, output, folder=out, noun="files", goes_on=True, verb="written") as tally,
-        output.progress("export") as bar,
-    ):
-        for done, (_, result, was_done) in enumerate(run_export(plan, config), start=1):
-            bar(done, count)
-            if isinstance(result, Exception):
-                tally.fail(result if isinstance(result, Ip2pError) else ModelError(f"a worker failed ({result})"))
-                continue
-            tally.skipped += was_done
-            tally.done += not was_done
+    results = ((None, result, existed) for _, result, existed in run_export(plan, config))
+    show_results(results, output, folder=out, name="export", noun="files", count=count)
     pairs = finish_export(plan)
     if pairs is None:
         output.say("the card is written with the last part")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
 
 from ip2p_cli.cli import options as opt
-from ip2p_cli.cli.gen_data import options as own
-from ip2p_cli.cli.gen_data.running import run_shown, workers_of
+from ip2p_cli.cli.flags import CommonFlags
+from ip2p_cli.cli.gen_data import flags as gen
+from ip2p_cli.cli.gen_data.running import run_shown
 from ip2p_cli.cli.gen_data.tables import table_text
 from ip2p_cli.cli.output import Output
 
@@ -16,34 +22,49 @@ if TYPE_CHECKING:
     from ip2p_cli.datagen.stages import Task, WorkerConfig
     from ip2p_cli.io.shards import Shards
 
+_measure = partial(Option, rich_help_panel="What to score with")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreFlags:
+    """What pairs are scored with, besides CLIP."""
+
+    dino: Annotated[Path | None, _measure(help="Also score with the DINO in this folder.")] = None
+    safety: Annotated[
+        Path | None, _measure(help="Also score with the safety checker or classifier in this folder.")
+    ] = None
+    judge: Annotated[
+        str | None,
+        _measure(metavar="URL", help="Also ask a vision-language model: an OpenAI-compatible endpoint, http://…/v1."),
+    ] = None
+    judge_model: Annotated[str, _measure(metavar="NAME", help="The model's name at that endpoint.")] = "default"
+    batch_size: Annotated[int, _measure(min=1, help="Pairs at a time.")] = 16
+    device: opt.Device = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundFlags:
+    """The other bounds, as in `Thresholds`."""
+
+    max_change: Annotated[float, gen.bound(help="Offline: mean CIELAB distance at most.")] = 80.0
+    min_structure: Annotated[float, gen.bound(help="Offline: correlation of luminance; unrelated photos have 0.3.")] = (
+        0.4
+    )
+    min_dino: Annotated[float, gen.bound(help="With --dino: similarity.")] = 0.5
+    min_judge: Annotated[float, gen.bound(help="With --judge: its score, 0 to 1.")] = 0.7
+    max_unsafe: Annotated[float, gen.bound(help="With --safety: 0 to 1, at most.")] = 0.5
+    keep: Annotated[int, gen.bound(min=1, help="The most pairs of a triplet; the best by direction stay.")] = 4
+
 
 def filter_pairs(
-    data: own.Data,
-    clip: own.FilterClip = None,
-    dino: own.Dino = None,
-    safety: own.Safety = None,
-    judge: own.JudgeUrl = None,
-    judge_model: own.JudgeModel = "default",
-    batch_size: own.ScoreBatch = 16,
-    device: opt.Device = "auto",
-    min_image: own.MinImage = 0.7,
-    min_direction: own.MinDirection = 0.2,
-    min_text: own.MinText = 0.2,
-    min_change: own.MinChange = 2.3,
-    max_change: own.MaxChange = 80.0,
-    min_structure: own.MinStructure = 0.4,
-    min_dino: own.MinDino = 0.5,
-    min_judge: own.MinJudge = 0.7,
-    max_unsafe: own.MaxUnsafe = 0.5,
-    keep: own.KeepPairs = 4,
-    workers: own.Workers = None,
-    engine: opt.Engine = "local",
-    shard: opt.Shard = None,
+    data: gen.Data,
+    clip: gen.ClipFlags,
+    models: ScoreFlags,
+    bounds: BoundFlags,
+    workers: gen.WorkerFlags,
+    common: CommonFlags,
     redo: opt.Redo = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    debug: opt.Debug = False,
-) -> None:
+) -> Iterator[None]:
     """Score the pairs and keep the good ones: DATA/scores, DATA/kept, DATA/report/filter.html.
 
     Scores stay: with other bounds the same command only selects again. Without CLIP the change of the pictures is
@@ -56,36 +77,26 @@ def filter_pairs(
     from ip2p_cli.io.shards import Shards
     from ip2p_cli.models.clip import find_clip
 
-    output, config = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
-    thresholds = Thresholds(
-        image=min_image,
-        direction=min_direction,
-        text=min_text,
-        min_change=min_change,
-        max_change=max_change,
-        structure=min_structure,
-        dino=min_dino,
-        judge=min_judge,
-        unsafe=max_unsafe,
-        keep=keep,
-    )
+    output, config = Output(json=common.json, quiet=common.quiet), workers.config()
     scorers = ScorerConfig(
-        clip=find_clip(clip),
-        dino=dino,
-        safety=safety,
-        judge=VisionJudge(url=judge, model=judge_model) if judge is not None else None,
-        device=device,
-        batch=batch_size,
+        clip=find_clip(clip.clip),
+        dino=models.dino,
+        safety=models.safety,
+        judge=VisionJudge(url=models.judge, model=models.judge_model) if models.judge is not None else None,
+        device=models.device,
+        batch=models.batch_size,
     )
+    settings = scorers.settings()
+    yield
     pairs, scores = Shards(folder=data / "pairs", format="tar"), Shards(folder=data / "scores")
     tasks = tasks_of(pairs)
-    chosen = any(flag is not None for flag in (clip, dino, safety, judge))
+    chosen = any(flag is not None for flag in (clip.clip, models.dino, models.safety, models.judge))
     if chosen or redo or not _finished(scores, tasks):
-        scores.begin(scorers.settings(), redo=redo)
+        scores.begin(settings, redo=redo)
         if scorers.clip is None:
             output.say("no CLIP here: change is measured, which knows nothing of the words (--clip FOLDER)")
         run_shown(scores, tasks, ScorePairs(pairs=pairs, scores=scores, config=scorers), config, output, redo=redo)
-    _select(data, scores, thresholds, config, output)
+    _select(data, scores, Thresholds(**clip.bounds(), **vars(bounds)), config, output)
 
 
 def _select(data: Path, scores: Shards, thresholds: Thresholds, config: WorkerConfig, output: Output) -> None:

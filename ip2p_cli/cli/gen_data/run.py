@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-import typer
+from typer import Argument, Option
 
 from ip2p_cli.cli import options as opt
-from ip2p_cli.cli.gen_data import options as gen
+from ip2p_cli.cli.flags import CommonFlags, takes_flags
+from ip2p_cli.cli.gen_data import flags as gen
 from ip2p_cli.cli.gen_data.captions import captions
 from ip2p_cli.cli.gen_data.export import export
 from ip2p_cli.cli.gen_data.filter import filter_pairs
-from ip2p_cli.cli.gen_data.needs import check_needs
-from ip2p_cli.cli.gen_data.pairs import Plan, pairs
+from ip2p_cli.cli.gen_data.pairs import pairs
+from ip2p_cli.cli.gen_data.running import Stage, begin, command_of, finish
 from ip2p_cli.cli.gen_data.triplets import triplets
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import UsageError
@@ -25,57 +25,46 @@ if TYPE_CHECKING:
 
     from ip2p_cli.io.yaml_files import Document
 
-# The stages in order, as the functions that their commands are: there flags become settings.
-STAGES: dict[str, Callable[..., None]] = {
+# The stages in order. Their flags are a recipe's settings, but for those of the run.
+STAGES: dict[str, Stage] = {
     "captions": captions,
     "triplets": triplets,
     "pairs": pairs,
     "filter": filter_pairs,
     "export": export,
 }
-# The parameters of the stages that are not for recipes.
 _OF_THE_RUN = {"data", "workers", "engine", "shard", "redo", "json", "quiet", "debug", "plan", "planned"}
 
 
+@takes_flags
 def run(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file: the stages and their settings.")],
+    recipe: Annotated[Path, Argument(metavar="RECIPE", help="A YAML file: the stages and their settings.")],
     data: gen.DataOption,
+    common: CommonFlags,
     source: Annotated[
-        str | None, typer.Option(help="Where captions come from, instead of the recipe's own: photos:FOLDER, a file.")
+        str | None, Option(help="Where captions come from, instead of the recipe's own: photos:FOLDER, a file.")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="The stage to end with.")] = None,
+    until: Annotated[str | None, Option(help="The stage to end with.")] = None,
     workers: gen.Workers = None,
     engine: opt.Engine = "local",
     redo: opt.Redo = False,
-    plan: Plan = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    debug: opt.Debug = False,
+    plan: gen.Plan = False,
 ) -> None:
     """Make a whole dataset: ip2p gen-data run recipes/data-looks.yaml --source photos:FOLDER -o DATA.
 
     Shards that exist are not made again. The recipe's keys are the stages, and theirs the flags of their commands.
     """
-    output = Output(json=json, quiet=quiet)
+    output = Output(json=common.json, quiet=common.quiet)
     stages = _read_recipe(recipe, source, until)
-    shared: dict[str, Any] = {
-        "data": data,
-        "workers": workers,
-        "engine": engine,
-        "redo": redo,
-        "json": json,
-        "quiet": quiet,
-    }
+    shared = {"data": data, "workers": workers, "engine": engine, "redo": redo, "plan": plan, **vars(common)}
     if plan:
-        pairs(**stages.get("pairs", {}), **shared, plan=True)
+        finish(begin(pairs, stages.get("pairs", {}) | shared))
         return
     stages.get("export", {}).setdefault("out", data / "export")
-    for name, settings in stages.items():
-        check_needs(name, STAGES[name], {**settings, "workers": workers, "engine": engine})
-    for name, settings in stages.items():
+    # What all stages need is checked before the first one works.
+    for name, steps in {name: begin(STAGES[name], settings | shared) for name, settings in stages.items()}.items():
         output.say(f"{name}:")
-        parameters = inspect.signature(STAGES[name]).parameters
-        STAGES[name](**settings, **{key: value for key, value in shared.items() if key in parameters})
+        finish(steps)
 
 
 def _read_recipe(path: Path, source: str | None, until: str | None) -> dict[str, dict[str, Any]]:
@@ -109,7 +98,7 @@ def _read_stage(document: Document, stage: str, given: dict[str, str | None]) ->
     if raw is not None and not isinstance(raw, dict):
         raise UsageError(f"{document.where([stage])}: {stage} should hold settings, such as {{seed: 1}}")
     values = {**(raw or {}), **{name: value for name, value in given.items() if value is not None}}
-    known = _recipe_settings(STAGES[stage])
+    known = _recipe_settings(command_of(STAGES[stage]))
     arguments = {}
     for name, value in values.items():
         where = document.where([stage, name])

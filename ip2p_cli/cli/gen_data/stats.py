@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from ip2p_cli.cli import options as opt
-from ip2p_cli.cli.gen_data import options as own
+from ip2p_cli.cli.flags import CommonFlags, takes_flags
+from ip2p_cli.cli.gen_data import flags as gen
 from ip2p_cli.cli.gen_data.tables import table_text
 from ip2p_cli.cli.output import Output
 from ip2p_cli.folders import expand_home
 from ip2p_cli.io.names import printable
 
 
-def stats(path: own.DataSet, json: opt.Json = False, quiet: opt.Quiet = False, debug: opt.Debug = False) -> None:
+@takes_flags
+def stats(path: gen.DataSet, common: CommonFlags) -> None:
     """Count pairs, kinds, scores, sizes and dropped rows of a dataset's folder or of any export."""
     from ip2p_cli.datagen.stats import stats_of
 
-    output = Output(json=json, quiet=quiet)
     counts = stats_of(expand_home(path))
-    output.data(_text(counts), counts)
+    Output(json=common.json, quiet=common.quiet).data(_text(counts), counts)
 
 
 def _text(counts: dict[str, Any]) -> str:

@@ -3,101 +3,123 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal
 
-from ip2p_cli.cli import options as shared
-from ip2p_cli.cli.gen_data import options
-from ip2p_cli.cli.gen_data.running import run_shown, workers_of
+from typer import Option
+
+from ip2p_cli.cli import options as opt
+from ip2p_cli.cli.flags import CommonFlags, takes_flags
+from ip2p_cli.cli.gen_data import flags as gen
+from ip2p_cli.cli.gen_data.running import run_shown
 from ip2p_cli.cli.output import Output
 from ip2p_cli.io.shards import read_object, reading
 
+_llm = partial(Option, rich_help_panel="Language models")
+_filter = partial(Option, rich_help_panel="Filters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TripletFlags:
+    """What the triplets depend on, as in `TripletSettings`."""
+
+    writer: Annotated[
+        Literal["grammar", "endpoint"],
+        Option(help="grammar: hand-written edits, no model. endpoint: OpenAI-compatible."),
+    ] = "grammar"
+    per_caption: Annotated[int, Option(min=1, max=100, help="Triplets to write for each caption.")] = 1
+    balance: Annotated[bool, Option("--balance/--no-balance", help="Draw all kinds of edits equally often.")] = True
+    looks_only: Annotated[
+        bool, Option("--looks-only", help="Grammar: only edits that the painter “looks” can paint.")
+    ] = False
+    seed: gen.Seed = 0
+    model: Annotated[str | None, _llm("--llm", help="The model's name at the endpoint.")] = None
+    temperature: Annotated[float, _llm(min=0, max=2, help="The sampling temperature.")] = 0.7
+    tokens: Annotated[int, _llm("--max-tokens", min=8, max=4096, help="The most tokens of an answer.")] = 256
+    shots: Annotated[int, _llm(min=0, max=50, help="Exemplars in a prompt; 0 for a model that was fine-tuned.")] = 8
+    blocklist: Annotated[Path | None, _filter(help="A file of words, one a line: triplets with any are dropped.")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointFlags:
+    """How models are reached, as in `EndpointConfig`."""
+
+    url: Annotated[str | None, _llm(help="The endpoint, for example http://localhost:8000/v1.")] = None
+    key_name: Annotated[
+        str, _llm("--key-env", help="Environment variable with the endpoint's key; need not be set.")
+    ] = "OPENAI_API_KEY"
+    concurrency: Annotated[int, _llm(min=1, max=1024, help="Calls of the endpoint at the same time.")] = 8
+    timeout: Annotated[float, _llm(min=0.1, help="Seconds to wait for an answer.")] = 60
+    moderation: Annotated[
+        str | None, _filter("--moderate", metavar="URL", help="An OpenAI-compatible endpoint for moderation.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceFlags:
+    """What an endpoint's tokens cost."""
+
+    price_in: Annotated[float, _llm(min=0, help="Price of a million tokens in.")] = 0
+    price_out: Annotated[float, _llm(min=0, help="Price of a million tokens out.")] = 0
+
 
 def triplets(
-    data: options.Data,
-    writer: options.Writer = "grammar",
-    per_caption: options.PerCaption = 1,
-    balance: options.Balance = True,
-    looks_only: options.LooksOnly = False,
-    seed: options.RunSeed = 0,
-    url: options.Url = None,
-    llm: options.Llm = None,
-    key_env: options.KeyEnv = "OPENAI_API_KEY",
-    concurrency: options.Concurrency = 8,
-    timeout: options.Timeout = 60,
-    temperature: options.Temperature = 0.7,
-    max_tokens: options.MaxTokens = 256,
-    shots: options.Shots = 8,
-    price_in: options.PriceIn = 0,
-    price_out: options.PriceOut = 0,
-    llm_batch: options.LlmBatch = 8,
-    device: shared.Device = "auto",
-    blocklist: options.Blocklist = None,
-    moderate: options.Moderate = None,
-    workers: options.Workers = None,
-    engine: shared.Engine = "local",
-    shard: shared.Shard = None,
-    redo: shared.Redo = False,
-    json: shared.Json = False,
-    quiet: shared.Quiet = False,
-    debug: shared.Debug = False,
-) -> None:
+    data: gen.Data,
+    flags: TripletFlags,
+    endpoint: EndpointFlags,
+    prices: PriceFlags,
+    workers: gen.WorkerFlags,
+    common: CommonFlags,
+    redo: opt.Redo = False,
+) -> Iterator[None]:
     """Write an instruction and an edited caption for each caption of DATA: DATA/triplets.
 
     The grammar needs no model. The answers of an endpoint are kept as they come: a run that was stopped asks only for
     the rest. The triplets that are dropped are counted by reason.
     """
     from ip2p_cli.datagen.triplets import EndpointConfig, TripletSettings, triplet_stage
+    from ip2p_cli.datagen.triplets.write import check_needs
 
-    output, config = Output(json=json, quiet=quiet), workers_of(workers, engine, shard)
-    settings = TripletSettings(
-        writer=writer,
-        seed=seed,
-        per_caption=per_caption,
-        balance=balance,
-        looks_only=looks_only,
-        model=llm,
-        temperature=temperature,
-        tokens=max_tokens,
-        shots=shots,
-        blocklist=blocklist,
-        moderate=moderate is not None,
-    )
-    endpoint = EndpointConfig(
-        url=url,
-        moderation=moderate,
-        key_name=key_env,
-        concurrency=concurrency,
-        timeout=timeout,
-        batch=llm_batch,
-        device=device,
-    )
-    stage = triplet_stage(data, settings, endpoint, redo=redo)
+    output, config = Output(json=common.json, quiet=common.quiet), workers.config()
+    settings = TripletSettings(**vars(flags), moderate=endpoint.moderation is not None)
+    access = EndpointConfig(**vars(endpoint))
+    check_needs(settings, access)
+    yield
+    stage = triplet_stage(data, settings, access, redo=redo)
     try:
         run_shown(*stage, config, output, redo=redo)
     finally:
-        if writer == "endpoint":
-            _print_usage(data / "triplets", price_in, price_out, output)
+        if flags.writer == "endpoint":
+            _print_usage(data / "triplets", prices, output)
 
 
-def _print_usage(folder: Path, price_in: float, price_out: float, output: Output) -> None:
-    """The calls and tokens of all shards in the folder, by the endpoint's own counts."""
+def _print_usage(folder: Path, prices: PriceFlags, output: Output) -> None:
+    """Print the calls and tokens of all shards in the folder, by the endpoint's own counts."""
     totals: Counter[str] = Counter()
     for path in folder.glob("*.usage.json"):
         with reading(path):
             totals.update({name: int(count) for name, count in read_object(path.read_bytes()).items()})
-    cost = (totals["tokens_in"] * price_in + totals["tokens_out"] * price_out) / 1e6
+    cost = (totals["tokens_in"] * prices.price_in + totals["tokens_out"] * prices.price_out) / 1e6
     text = f"{totals['calls']} calls, {totals['tokens_in']} tokens in, {totals['tokens_out']} out"
-    output.say(text + (f", cost {cost:.4f}" if price_in or price_out else ""))
+    output.say(text + (f", cost {cost:.4f}" if prices.price_in or prices.price_out else ""))
 
 
+@takes_flags
 def prepare_finetune(
-    out: options.FineTuneOut,
-    source: options.FineTuneFrom = None,
-    form: options.FineTuneFormat = "prompt-completion",
-    overwrite: shared.Overwrite = False,
-    json: shared.Json = False,
-    quiet: shared.Quiet = False,
-    debug: shared.Debug = False,
+    out: Annotated[Path, Option("-o", "--output", metavar="FILE", help="A .jsonl to write.")],
+    common: CommonFlags,
+    source: Annotated[
+        Path | None, Option("--from", metavar="FILE", help="A .jsonl of triplets. Default: our own.")
+    ] = None,
+    form: Annotated[
+        Literal["prompt-completion", "chat"], Option("--format", help="The format of the examples.")
+    ] = "prompt-completion",
+    overwrite: opt.Overwrite = False,
 ) -> None:
     """Write examples to fine-tune a language model on, as the paper did with 700 of them.
 
@@ -105,6 +127,6 @@ def prepare_finetune(
     """
     from ip2p_cli.datagen.triplets.finetune import write_examples
 
-    output = Output(json=json, quiet=quiet)
     count = write_examples(out, source, form, overwrite=overwrite)
-    output.result(f"{out}: {count} examples", {"output": str(out), "examples": count, "format": form})
+    facts = {"output": str(out), "examples": count, "format": form}
+    Output(json=common.json, quiet=common.quiet).result(f"{out}: {count} examples", facts)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
 
 from ip2p_cli.cli import options as opt
-from ip2p_cli.cli.gen_data import options as own
+from ip2p_cli.cli.flags import CommonFlags, takes_flags
+from ip2p_cli.cli.gen_data import flags as gen
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.folders import expand_home
@@ -18,15 +21,14 @@ _PAGES, _SHEETS = (".html", ".htm"), (".png", ".jpg", ".jpeg")
 _FACTS = ("kind", "painter", "p", "cfg_text", "seed")
 
 
+@takes_flags
 def view(
-    path: own.DataSet,
-    pairs: own.Pairs = 24,
-    out: own.ViewOut = Path("view.html"),
-    seed: own.RunSeed = 0,
+    path: gen.DataSet,
+    common: CommonFlags,
+    pairs: Annotated[int, Option("--pairs", "-n", min=1, max=200, help="Pairs to show.")] = 24,
+    out: Annotated[Path, Option("-o", "--out", help="A page (.html), or a sheet (.png, .jpg).")] = Path("view.html"),
+    seed: gen.Seed = 0,
     overwrite: opt.Overwrite = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    debug: opt.Debug = False,
 ) -> None:
     """Show pairs drawn at random, with instruction and scores: of a dataset's folder or of any export."""
     from ip2p_cli.datagen.dataset.opening import open_dataset
@@ -35,7 +37,7 @@ def view(
 
     if out.suffix.lower() not in _PAGES + _SHEETS:
         raise UsageError(f"-o {out}: give a name that ends in {', '.join(_PAGES[:1] + _SHEETS)}")
-    output = Output(json=json, quiet=quiet)
+    output = Output(json=common.json, quiet=common.quiet)
     splits = open_dataset(expand_home(path))
     samples = []
     for pair_set, index in draw_pairs(splits, pairs, seed):

@@ -105,34 +105,34 @@ def _open_deduplicator(folder: Path, near: float | None, done: set[int]) -> Dedu
         return Deduplicator(folder / _DATABASE, near)
 
 
+@dataclass
 class _Pass:
     """One pass over the source, from where `seen` stopped."""
 
-    def __init__(
-        self,
-        shards: Shards,
-        source: Source,
-        settings: CaptionSettings,
-        in_language: Callable[[str], bool],
-        seen: Deduplicator,
-    ) -> None:
-        self._shards, self._settings, self._in_language, self._seen = shards, settings, in_language, seen
-        self._at = seen.progress()
-        self._captions = islice(source.captions(), self._at.position, None)
+    shards: Shards
+    source: Source
+    settings: CaptionSettings
+    in_language: Callable[[str], bool]
+    seen: Deduplicator
+
+    def __post_init__(self) -> None:
+        """Go to where the last pass stopped."""
+        self._at = self.seen.progress()
+        self._captions = islice(self.source.captions(), self._at.position, None)
 
     def run(self) -> Iterator[Marker]:
         """Write the shards; yields their markers."""
         more = True
         while more:
             number = self._at.shard
-            with self._shards.writing(number) as writer:
+            with self.shards.writing(number) as writer:
                 more = self._fill(writer)
-            marker = self._shards.marker(number)
+            marker = self.shards.marker(number)
             self._at.shard += 1
-            self._seen.commit(self._at)
+            self.seen.commit(self._at)
             if not more:
                 text = json.dumps({"shards": number + 1, "rows": self._at.kept}) + "\n"
-                write_whole(self._shards.folder / _FINISHED, text.encode(), overwrite=True)
+                write_whole(self.shards.folder / _FINISHED, text.encode(), overwrite=True)
             yield marker
 
     def _fill(self, writer: ShardWriter) -> bool:
@@ -144,7 +144,7 @@ class _Pass:
         if self._at.next_row is not None:
             writer.add(self._at.next_row)
             self._at.next_row = None
-        while self._at.kept != self._settings.limit:
+        while self._at.kept != self.settings.limit:
             found = next(self._captions, None)
             if found is None:
                 break
@@ -153,7 +153,7 @@ class _Pass:
             if row is None:
                 continue
             self._at.kept += 1
-            if writer.rows == self._settings.rows:
+            if writer.rows == self.settings.rows:
                 self._at.next_row = row
                 return True
             writer.add(row)
@@ -162,8 +162,8 @@ class _Pass:
     def _checked(self, found: FoundCaption, writer: ShardWriter) -> Mapping[str, Any] | None:
         """The row for a caption; None where it is dropped, which is counted."""
         text, content = clean(found.text), None
-        why = out_of_bounds(text, *self._settings.words)
-        if why is None and found.written and not self._in_language(text):
+        why = out_of_bounds(text, *self.settings.words)
+        if why is None and found.written and not self.in_language(text):
             why = "other language"
         if why is None:
             try:
@@ -180,11 +180,11 @@ class _Pass:
     def _repetition(self, text: str, content: str | None) -> str | None:
         """Whether a text, or with `content` a photo, was seen before. Photos are the same where their bytes are."""
         if content is not None:
-            return "duplicate photo" if self._seen.add(f"photo:{content}") else None
+            return "duplicate photo" if self.seen.add(f"photo:{content}") else None
         plain = normal(text)
-        if self._seen.add(f"text:{plain}"):
+        if self.seen.add(f"text:{plain}"):
             return "duplicate"
-        return "near duplicate" if self._seen.add_near(plain) else None
+        return "near duplicate" if self.seen.add_near(plain) else None
 
 
 def _finished_count(folder: Path) -> int | None:

@@ -49,15 +49,11 @@ def _fits(value: Any, column_type: str) -> bool:
 
 
 def _schema(pa: Any, types: Mapping[str, str]) -> Any:
-    arrow_types = {
-        "string": pa.string(),
-        "int64": pa.int64(),
-        "float64": pa.float64(),
-        "image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-    }
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     features = {
         name: {"_type": "Image"} if dtype == "image" else {"dtype": dtype, "_type": "Value"}
         for name, dtype in types.items()
     }
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    return pa.schema([(name, arrow_types[dtype]) for name, dtype in types.items()], metadata=metadata)
+    columns = [(name, image if dtype == "image" else pa.type_for_alias(dtype)) for name, dtype in types.items()]
+    return pa.schema(columns, metadata=metadata)

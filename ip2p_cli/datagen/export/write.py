@@ -16,12 +16,12 @@ from ip2p_cli.datagen.dataset.opening import SPLITS
 from ip2p_cli.datagen.dataset.original import SEEDS
 from ip2p_cli.datagen.export.card import card_of
 from ip2p_cli.datagen.export.plan import ExportPlan
-from ip2p_cli.datagen.export.writers import write_part
-from ip2p_cli.datagen.stages import Task, Work, WorkerConfig, run_stage
+from ip2p_cli.datagen.export.writers import WRITERS
+from ip2p_cli.datagen.stages import StageResult, Task, Work, WorkerConfig, run_stage, shard_work
 from ip2p_cli.errors import OutputError
 from ip2p_cli.io.files import sweep_temporary, write_whole
 from ip2p_cli.io.names import printable
-from ip2p_cli.io.shards import Marker, Shards
+from ip2p_cli.io.shards import Shards, ShardWriter
 
 LEDGER = ".export"
 
@@ -34,16 +34,13 @@ class WriteParts:
 
     def __call__(self, number: int) -> Work:
         """Make worker `number`."""
-        ledger = _ledger_of(self.plan.out)
 
-        def work(task: Task) -> Marker:
+        def fill(task: Task, writer: ShardWriter) -> None:
             part = self.plan.parts[task.number]
-            with ledger.writing(task.number, task.digest) as writer:
-                for row in write_part(self.plan, part):
-                    writer.add({**row, "split": part.split})
-            return ledger.marker(task.number)
+            for row in WRITERS[self.plan.layout](self.plan, part):
+                writer.add({**row, "split": part.split})
 
-        return work
+        return shard_work(_ledger_of(self.plan.out), fill)
 
 
 def _ledger_of(out: Path) -> Shards:
@@ -51,7 +48,7 @@ def _ledger_of(out: Path) -> Shards:
     return Shards(folder=out / LEDGER)
 
 
-def run_export(plan: ExportPlan, config: WorkerConfig) -> Iterator[tuple[Task, Marker | Exception, bool]]:
+def run_export(plan: ExportPlan, config: WorkerConfig) -> Iterator[StageResult]:
     """Write the missing parts, as `run_stage` does. Raises OutputError if the folder holds anything else."""
     _begin(plan)
     tasks = [Task(number=number, digest=digest) for number, digest in enumerate(plan.digests)]

@@ -21,18 +21,6 @@ from ip2p_cli.io.shards import Sample, Shards, ShardWriter, whole_file
 Written = Iterator[dict[str, Any]]  # rows with the `file` (or folder) and the number of its `pairs`
 
 
-def write_part(plan: ExportPlan, part: Part) -> Written:
-    """Write the files of a part, and iterate over rows about them.
-
-    A file that is there already with the same bytes, as after a run that was stopped, stays.
-
-    Raises:
-        OutputError: A file cannot be written, or another one has its name.
-        InputError: A pair cannot be read.
-    """
-    yield from _WRITERS[plan.layout](plan, part)
-
-
 def _shards(plan: ExportPlan, part: Part) -> Written:
     shards = Shards(folder=plan.out / part.split, format="tar")
     with shards.writing(part.number, keep=True) as writer:
@@ -109,7 +97,9 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-_WRITERS: dict[Layout, Callable[[ExportPlan, Part], Written]] = {
+# Write the files of a part, and yield rows about them. A file that is there already with the same bytes stays.
+# They raise OutputError where a file cannot be written or another one has its name, InputError for unreadable pairs.
+WRITERS: dict[Layout, Callable[[ExportPlan, Part], Written]] = {
     "shards": _shards,
     "original": _original,
     "parquet": _parquet,

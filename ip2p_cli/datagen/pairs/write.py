@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from ip2p_cli.datagen.dataset.base import in_batches
 from ip2p_cli.datagen.pairs.diffused import DiffusionPainter
 from ip2p_cli.datagen.pairs.painted import LooksPainter
 from ip2p_cli.datagen.pairs.settings import Candidate, PairSettings, draw_candidate
-from ip2p_cli.datagen.stages import Task, Work
+from ip2p_cli.datagen.stages import Task, Work, shard_work
 from ip2p_cli.errors import InputError
 from ip2p_cli.io.output import encode_picture
-from ip2p_cli.io.shards import Marker, Shards, ShardWriter
+from ip2p_cli.io.shards import Shards, ShardWriter
 from ip2p_cli.models.device import device_of_worker, pick_dtype
 from ip2p_cli.models.loader import load_editor
 from ip2p_cli.types import DeviceName, DtypeName, ModelSpec, Triplet
@@ -53,14 +54,11 @@ class MakePairs:
         painter = self.painter(number)
         check = self.make_check(number) if self.make_check is not None and self.settings.stop_after else None
 
-        def work(task: Task) -> Marker:
-            triplets = islice(self.triplets.objects(task.source, Triplet), task.start, task.stop)
-            with self.pairs.writing(task.number, task.digest) as writer:
-                for triplet in triplets:
-                    self._paint(painter, triplet, writer, check)
-            return self.pairs.marker(task.number)
+        def fill(task: Task, writer: ShardWriter) -> None:
+            for triplet in islice(self.triplets.objects(task.source, Triplet), task.start, task.stop):
+                self._paint(painter, triplet, writer, check)
 
-        return work
+        return shard_work(self.pairs, fill)
 
     def painter(self, number: int) -> Painter:
         """Load the painter of worker `number`."""
@@ -73,7 +71,8 @@ class MakePairs:
 
     def _paint(self, painter: Painter, triplet: Triplet, writer: ShardWriter, check: PairCheck | None) -> None:
         passed = 0
-        for block in self._blocks(triplet):
+        for numbers in in_batches(range(self.settings.candidates), self.settings.block):
+            block = [draw_candidate(self.settings, triplet.key, number) for number in numbers]
             try:
                 pairs = painter.paint(triplet, block)
             except InputError as error:
@@ -86,11 +85,6 @@ class MakePairs:
                 passed += check is not None and check(triplet, before, after)
             if check is not None and passed >= self.settings.stop_after:
                 return
-
-    def _blocks(self, triplet: Triplet) -> Iterator[list[Candidate]]:
-        numbers = iter(range(self.settings.candidates))
-        while block := list(islice(numbers, self.settings.block)):
-            yield [draw_candidate(self.settings, triplet.key, number) for number in block]
 
     def _row(self, triplet: Triplet, candidate: Candidate) -> dict[str, Any]:
         settings = self.settings

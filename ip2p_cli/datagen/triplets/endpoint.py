@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -67,11 +68,8 @@ class EndpointWriter:
         if answers and len(refusals) == len(answers):
             self._answers.unlink(missing_ok=True)
             raise ModelError(f"every request failed: {refusals[0]}")
-        usage = {
-            "calls": len(answers),
-            "tokens_in": sum(answer.tokens_in for answer in answers),
-            "tokens_out": sum(answer.tokens_out for answer in answers),
-        }
+        tokens = {name: sum(getattr(answer, name) for answer in answers) for name in ("tokens_in", "tokens_out")}
+        usage = {"calls": len(answers), **tokens}
         write_whole(self._usage, (json.dumps(usage) + "\n").encode(), overwrite=True)
         for prompt, answer in zip(prompts, answers, strict=True):
             if answer.text is None:
@@ -98,10 +96,8 @@ class EndpointWriter:
         self, prompt: Prompt, client: OpenAIClient, free: asyncio.Semaphore, kept: dict[str, Answer], file: IO[str]
     ) -> Answer:
         """The answer that was kept, or a new one, which is kept."""
-        settings = self._settings
-        key = key_of(
-            prompt.seed, [settings.model, settings.temperature, settings.tokens, messages(prompt, as_json=True)]
-        )
+        asked = [self._settings.model, self._settings.temperature, self._settings.tokens]
+        key = key_of(prompt.seed, [*asked, messages(prompt, as_json=True)])
         if key in kept:
             return kept[key]
         async with free:
@@ -161,14 +157,8 @@ def moderation(endpoint: EndpointConfig) -> Moderation:
 
 
 def _client(url: str | None, route: str, endpoint: EndpointConfig) -> OpenAIClient:
-    return OpenAIClient(
-        url or "",
-        route,
-        key_name=endpoint.key_name,
-        timeout=endpoint.timeout,
-        tries=endpoint.tries,
-        pause=endpoint.pause,
-    )
+    options = {name: getattr(endpoint, name) for name in ("key_name", "timeout", "tries", "pause")}
+    return OpenAIClient(url or "", route, **options)
 
 
 def _answer_of(key: str, reply: dict[str, Any]) -> Answer:
@@ -180,14 +170,8 @@ def _answer_of(key: str, reply: dict[str, Any]) -> Answer:
 def _read_answers(path: Path) -> dict[str, Answer]:
     """The answers of a run that stopped; lines that were not written whole are skipped."""
     answers: dict[str, Answer] = {}
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return {}
-    for line in lines:
-        try:
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        with suppress(ValidationError):
             answer = _ANSWER.validate_json(line)
-        except ValidationError:
-            continue
-        answers[answer.key] = answer
+            answers[answer.key] = answer
     return answers

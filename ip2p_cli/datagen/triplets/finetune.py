@@ -35,7 +35,8 @@ def write_examples(path: Path, source: Path | None, form: FormatName, *, overwri
         InputError: The source cannot be read.
         OutputError: `path` cannot be written, or exists.
     """
-    triplets = _own() if source is None else _read(source)
+    own = ((each.caption, each.instruction, each.edited_caption) for each in exemplars())
+    triplets = own if source is None else _read(source)
     lines = [json.dumps(_example(*triplet, form), ensure_ascii=False) for triplet in triplets]
     if not lines:
         raise InputError(f"{printable(source or '')}: no triplets")
@@ -47,10 +48,6 @@ def _example(caption: str, instruction: str, edited: str, form: FormatName) -> d
     if form == "chat":
         return {"messages": chat_example(caption, instruction, edited)}
     return {"prompt": caption + ASK, "completion": completion(instruction, edited)}
-
-
-def _own() -> Iterator[tuple[str, str, str]]:
-    return ((own.caption, own.instruction, own.edited_caption) for own in exemplars())
 
 
 def _read(path: Path) -> Iterator[tuple[str, str, str]]:

@@ -17,6 +17,7 @@ from ip2p_cli.datagen.stages import seed_of
 from ip2p_cli.datagen.triplets.data_files import Exemplar, exemplars
 from ip2p_cli.datagen.triplets.draft import Draft
 from ip2p_cli.datagen.triplets.settings import TripletSettings
+from ip2p_cli.io.shards import read_object
 from ip2p_cli.types import Caption
 
 ASK, BETWEEN, END = "\n##\n", "\n%%\n", "\nEND"
@@ -102,16 +103,6 @@ def messages(prompt: Prompt, *, as_json: bool) -> list[dict[str, str]]:
     return [*conversation, {"role": "user", "content": prompt.caption.caption}]
 
 
-def completion_prompt(prompt: Prompt) -> str:
-    """The prompt as a text to go on with; without exemplars it is what a fine-tuned model was taught."""
-    lead = f"{TASK}\nThe kind of edit: {prompt.kind}. {prompt.style}\n\n" if prompt.shown else ""
-    shown = "".join(
-        f"{exemplar.caption}{ASK}{completion(exemplar.instruction, exemplar.edited_caption)}\n\n"
-        for exemplar in reversed(prompt.shown)
-    )
-    return f"{lead}{shown}{prompt.caption.caption}{ASK}"
-
-
 def completion(instruction: str, edited: str) -> str:
     """An answer in the paper's format, with the space that its examples begin with."""
     return f" {instruction}{BETWEEN}{edited}{END}"
@@ -142,10 +133,8 @@ def parse(answer: str) -> tuple[str, str] | None:
 def _parse_json(text: str) -> list[str] | None:
     begin, end = text.find("{"), text.rfind("}")
     try:
-        value = json.loads(text[begin : end + 1])
+        value = read_object(text[begin : end + 1].encode())
     except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
         return None
     parts = [part for name in ("instruction", "edited_caption") if isinstance(part := value.get(name), str)]
     return parts if len(parts) == 2 else None
@@ -155,7 +144,7 @@ def _turn(caption: str, instruction: str, edited: str, *, as_json: bool) -> list
     if as_json:
         answer = json.dumps({"instruction": instruction, "edited_caption": edited}, ensure_ascii=False)
     else:
-        answer = f"{instruction}{BETWEEN}{edited}{END}"
+        answer = completion(instruction, edited)[1:]
     return [{"role": "user", "content": caption}, {"role": "assistant", "content": answer}]
 
 

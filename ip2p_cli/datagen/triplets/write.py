@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ip2p_cli.datagen.openai_client import check_address, http_library
 from ip2p_cli.datagen.stages import StageResult, Task, Work, WorkerConfig, key_of, run_stage, tasks_of
-from ip2p_cli.datagen.triplets.draft import Draft, Writer
-from ip2p_cli.datagen.triplets.filters import Moderation, passing, read_blocklist
+from ip2p_cli.datagen.triplets.draft import Writer
+from ip2p_cli.datagen.triplets.endpoint import EndpointWriter, moderation
+from ip2p_cli.datagen.triplets.filters import passing, read_blocklist
 from ip2p_cli.datagen.triplets.grammar import GrammarWriter
-from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings, check_folder
+from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io.shards import Marker, Shards
 from ip2p_cli.types import Caption, Triplet
@@ -40,7 +41,6 @@ def write_triplets(
     Raises:
         InputError: There are no captions.
         UsageError: The folder was made with other settings.
-        ModelError: The model cannot be read.
     """
     stage = triplet_stage(data, settings or TripletSettings(), endpoint or EndpointConfig(), redo=redo)
     return run_stage(*stage, workers or WorkerConfig(), redo=redo)
@@ -62,7 +62,6 @@ def check_needs(settings: TripletSettings, endpoint: EndpointConfig) -> None:
 
     Raises:
         UsageError: An address or a package is missing.
-        ModelError: The folder of the local model holds none.
         InputError: The blocklist cannot be read.
     """
     addresses = [endpoint.moderation or ""] if settings.moderate else []
@@ -75,8 +74,6 @@ def check_needs(settings: TripletSettings, endpoint: EndpointConfig) -> None:
     for address in addresses:
         check_address(address)
         http_library()
-    if settings.writer == "local":
-        check_folder(Path(settings.model or ""))
     if settings.blocklist is not None:
         read_blocklist(settings.blocklist)
 
@@ -89,10 +86,10 @@ class _MakeWorker:
     endpoint: EndpointConfig
 
     def __call__(self, number: int) -> Work:
-        """Make the worker of a process; it loads its model and its lists once."""
+        """Make the worker of a process; it reads its lists once."""
         settings = self.settings
         blocked = None if settings.blocklist is None else read_blocklist(settings.blocklist)
-        moderate = self._moderation()
+        moderate = moderation(self.endpoint) if settings.moderate else None
         writer_of = self._writer_factory()
 
         def work(task: Task) -> Marker:
@@ -100,56 +97,27 @@ class _MakeWorker:
             writer = writer_of(task.number)
             drafts = passing(list(writer.drafts(rows)), blocked=blocked, moderate=moderate)
             with self.triplets.writing(task.number, task.digest) as file:
-                for caption, draft in drafts:
+                for of, draft in drafts:
                     if isinstance(draft, str):
                         file.drop(draft)
-                    else:
-                        file.add(asdict(_triplet(caption, draft, writer.name, settings.seed)))
-            self._answers_path(task.number).unlink(missing_ok=True)
+                        continue
+                    key = key_of("triplet", settings.seed, of.key, draft.instruction, draft.edited_caption)
+                    caption, image = of.caption, of.image
+                    file.add(asdict(Triplet(key=key, caption=caption, image=image, writer=writer.name, **vars(draft))))
+            self._file(f".{task.number:05d}.answers.jsonl").unlink(missing_ok=True)
             return self.triplets.marker(task.number)
 
         return work
 
     def _writer_factory(self) -> Callable[[int], Writer]:
-        """A function from a shard's number to its writer. Raises ModelError where a local model cannot be read."""
+        """A function from a shard's number to its writer."""
         settings, endpoint = self.settings, self.endpoint
         if settings.writer == "endpoint":
-            from ip2p_cli.datagen.triplets.endpoint import EndpointWriter
-
-            folder = self.triplets.folder
             return lambda number: EndpointWriter(
-                settings, endpoint, self._answers_path(number), folder / f"{number:05d}.usage.json"
+                settings, endpoint, self._file(f".{number:05d}.answers.jsonl"), self._file(f"{number:05d}.usage.json")
             )
-        writer: Writer
-        if settings.writer == "local":
-            from ip2p_cli.datagen.triplets.local import LocalWriter
+        choices = {"looks_only": settings.looks_only, "balance": settings.balance}
+        return lambda number: GrammarWriter(settings.seed, settings.per_caption, **choices)
 
-            writer = LocalWriter(settings, endpoint)
-        else:
-            writer = GrammarWriter(
-                settings.seed, settings.per_caption, looks_only=settings.looks_only, balance=settings.balance
-            )
-        return lambda number: writer
-
-    def _answers_path(self, number: int) -> Path:
-        return self.triplets.folder / f".{number:05d}.answers.jsonl"
-
-    def _moderation(self) -> Moderation | None:
-        if not self.settings.moderate:
-            return None
-        from ip2p_cli.datagen.triplets.endpoint import moderation
-
-        return moderation(self.endpoint)
-
-
-def _triplet(caption: Caption, draft: Draft, writer: str, seed: int) -> Triplet:
-    return Triplet(
-        key=key_of("triplet", seed, caption.key, draft.instruction, draft.edited_caption),
-        caption=caption.caption,
-        instruction=draft.instruction,
-        edited_caption=draft.edited_caption,
-        kind=draft.kind,
-        writer=writer,
-        look=draft.look,
-        image=caption.image,
-    )
+    def _file(self, name: str) -> Path:
+        return self.triplets.folder / name
