@@ -27,8 +27,10 @@ class TripletFlags:
     """What the triplets depend on, as in `TripletSettings`."""
 
     writer: Annotated[
-        Literal["grammar", "endpoint"],
-        Option(help="grammar: hand-written edits, no model. endpoint: OpenAI-compatible."),
+        Literal["grammar", "endpoint", "local"],
+        Option(
+            help="grammar: hand-written edits, no model. endpoint: OpenAI-compatible. local: a transformers folder."
+        ),
     ] = "grammar"
     per_caption: Annotated[int, Option(min=1, max=100, help="Triplets to write for each caption.")] = 1
     balance: Annotated[bool, Option("--balance/--no-balance", help="Draw all kinds of edits equally often.")] = True
@@ -36,7 +38,9 @@ class TripletFlags:
         bool, Option("--looks-only", help="Grammar: only edits that the painter “looks” can paint.")
     ] = False
     seed: gen.Seed = 0
-    model: Annotated[str | None, _llm("--llm", help="The model's name at the endpoint.")] = None
+    model: Annotated[
+        str | None, _llm("--llm", help="The model's name at the endpoint, or the local model's folder.")
+    ] = None
     temperature: Annotated[float, _llm(min=0, max=2, help="The sampling temperature.")] = 0.7
     tokens: Annotated[int, _llm("--max-tokens", min=8, max=4096, help="The most tokens of an answer.")] = 256
     shots: Annotated[int, _llm(min=0, max=50, help="Exemplars in a prompt; 0 for a model that was fine-tuned.")] = 8
@@ -55,6 +59,8 @@ class EndpointFlags:
     ] = "OPENAI_API_KEY"
     concurrency: Annotated[int, _llm(min=1, max=1024, help="Calls of the endpoint at the same time.")] = 8
     timeout: Annotated[float, _llm(min=0.1, help="Seconds to wait for an answer.")] = 60
+    batch: Annotated[int, _llm("--llm-batch", min=1, max=512, help="Captions together, local model.")] = 8
+    device: opt.Device = "auto"
     moderation: Annotated[
         str | None, _filter("--moderate", metavar="URL", help="An OpenAI-compatible endpoint for moderation.")
     ] = None

@@ -103,6 +103,16 @@ def messages(prompt: Prompt, *, as_json: bool) -> list[dict[str, str]]:
     return [*conversation, {"role": "user", "content": prompt.caption.caption}]
 
 
+def completion_prompt(prompt: Prompt) -> str:
+    """The prompt as a text to go on with; without exemplars it is what a fine-tuned model was taught."""
+    lead = f"{TASK}\nThe kind of edit: {prompt.kind}. {prompt.style}\n\n" if prompt.shown else ""
+    shown = "".join(
+        f"{exemplar.caption}{ASK}{completion(exemplar.instruction, exemplar.edited_caption)}\n\n"
+        for exemplar in reversed(prompt.shown)
+    )
+    return f"{lead}{shown}{prompt.caption.caption}{ASK}"
+
+
 def completion(instruction: str, edited: str) -> str:
     """An answer in the paper's format, with the space that its examples begin with."""
     return f" {instruction}{BETWEEN}{edited}{END}"

@@ -12,7 +12,7 @@ from ip2p_cli.datagen.triplets.draft import Writer
 from ip2p_cli.datagen.triplets.endpoint import EndpointWriter, moderation
 from ip2p_cli.datagen.triplets.filters import passing, read_blocklist
 from ip2p_cli.datagen.triplets.grammar import GrammarWriter
-from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings
+from ip2p_cli.datagen.triplets.settings import EndpointConfig, TripletSettings, check_folder
 from ip2p_cli.errors import UsageError
 from ip2p_cli.io.shards import Marker, Shards
 from ip2p_cli.types import Caption, Triplet
@@ -41,6 +41,7 @@ def write_triplets(
     Raises:
         InputError: There are no captions.
         UsageError: The folder was made with other settings.
+        ModelError: The model cannot be read.
     """
     stage = triplet_stage(data, settings or TripletSettings(), endpoint or EndpointConfig(), redo=redo)
     return run_stage(*stage, workers or WorkerConfig(), redo=redo)
@@ -62,6 +63,7 @@ def check_needs(settings: TripletSettings, endpoint: EndpointConfig) -> None:
 
     Raises:
         UsageError: An address or a package is missing.
+        ModelError: The folder of the local model holds none.
         InputError: The blocklist cannot be read.
     """
     addresses = [endpoint.moderation or ""] if settings.moderate else []
@@ -74,6 +76,8 @@ def check_needs(settings: TripletSettings, endpoint: EndpointConfig) -> None:
     for address in addresses:
         check_address(address)
         http_library()
+    if settings.writer == "local":
+        check_folder(Path(settings.model or ""))
     if settings.blocklist is not None:
         read_blocklist(settings.blocklist)
 
@@ -86,7 +90,7 @@ class _MakeWorker:
     endpoint: EndpointConfig
 
     def __call__(self, number: int) -> Work:
-        """Make the worker of a process; it reads its lists once."""
+        """Make the worker of a process; it loads its model and its lists once."""
         settings = self.settings
         blocked = None if settings.blocklist is None else read_blocklist(settings.blocklist)
         moderate = moderation(self.endpoint) if settings.moderate else None
@@ -110,14 +114,21 @@ class _MakeWorker:
         return work
 
     def _writer_factory(self) -> Callable[[int], Writer]:
-        """A function from a shard's number to its writer."""
+        """A function from a shard's number to its writer. Raises ModelError where a local model cannot be read."""
         settings, endpoint = self.settings, self.endpoint
         if settings.writer == "endpoint":
             return lambda number: EndpointWriter(
                 settings, endpoint, self._file(f".{number:05d}.answers.jsonl"), self._file(f"{number:05d}.usage.json")
             )
-        choices = {"looks_only": settings.looks_only, "balance": settings.balance}
-        return lambda number: GrammarWriter(settings.seed, settings.per_caption, **choices)
+        writer: Writer
+        if settings.writer == "local":
+            from ip2p_cli.datagen.triplets.local import LocalWriter
+
+            writer = LocalWriter(settings, endpoint)
+        else:
+            choices = {"looks_only": settings.looks_only, "balance": settings.balance}
+            writer = GrammarWriter(settings.seed, settings.per_caption, **choices)
+        return lambda number: writer
 
     def _file(self, name: str) -> Path:
         return self.triplets.folder / name

@@ -28,6 +28,7 @@ STAGES = {"captions": CAPTIONS, "triplets": {}, "pairs": {}, "filter": {}, "expo
         ("ray", {}, ["--engine", "ray"], "pip install 'ip2p[ray]'"),
         (None, {"captions": {"source": "none.txt"}}, [], "none.txt: no such file"),
         (None, {"triplets": {"writer": "endpoint", "url": "localhost", "llm": "m"}}, [], "no web address"),
+        (None, {"triplets": {"writer": "local", "llm": "none"}}, [], "none holds no language model"),
         (None, {"triplets": {"blocklist": "none.txt"}}, [], "none.txt"),
         (None, {"pairs": {"model": "none/"}}, [], "none"),
         (None, {"filter": {"clip": "none"}}, [], "--clip none"),

@@ -12,6 +12,7 @@ from ip2p_cli.datagen.triplets import TripletSettings
 from ip2p_cli.datagen.triplets.prompting import (
     chat_example,
     completion,
+    completion_prompt,
     messages,
     parse,
     prompts_of,
@@ -50,7 +51,7 @@ def test_kinds_come_round_and_prompts_differ() -> None:
     first = [prompt.kind for prompt in prompts[:20]]
     assert len(set(first)) == 20
     assert all(sum(one.kind == prompt.kind for one in prompt.shown) >= 3 for prompt in prompts)
-    assert len({str(messages(prompt, as_json=False)) for prompt in prompts}) == 60
+    assert len({completion_prompt(prompt) for prompt in prompts}) == 60
     assert len({prompt.style for prompt in prompts}) >= 5
     assert prompts == prompts_of(CAPTIONS, TripletSettings(seed=3, per_caption=1, shots=6, balance=True))
     assert prompts != prompts_of(CAPTIONS, TripletSettings(seed=4, per_caption=1, shots=6, balance=True))
@@ -58,5 +59,6 @@ def test_kinds_come_round_and_prompts_differ() -> None:
 
 def test_a_fine_tuned_model_is_asked_as_it_was_taught() -> None:
     (prompt,) = prompts_of(CAPTIONS[:1], TripletSettings(seed=0, per_caption=1, shots=0, balance=True))
+    assert completion_prompt(prompt) == "a lamp 0\n##\n"
     assert chat_example("a lamp 0", "gild it", "a golden lamp")[:2] == messages(prompt, as_json=True)
     assert prompt.kind == "other"

@@ -87,7 +87,7 @@ def test_other_settings_are_refused(data: Path) -> None:
     with pytest.raises(InputError, match="run the stage before first"):
         write_triplets(data / "nowhere", TripletSettings())
     with pytest.raises(UsageError, match="about the grammar"):
-        write_triplets(data, TripletSettings(writer="endpoint", model="x", looks_only=True))
+        write_triplets(data, TripletSettings(writer="local", model="x", looks_only=True))
 
 
 def test_filters() -> None:
