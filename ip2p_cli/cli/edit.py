@@ -117,6 +117,7 @@ class _Requests:
     def from_words(self) -> list[Request]:
         """Return a request for each photo, all with the same instruction."""
         from ip2p_cli.io.mask_settings import needs_area
+        from ip2p_cli.io.output import check_output
         from ip2p_cli.settings import resolve
 
         mask = needs_area(self._mask)
@@ -127,6 +128,8 @@ class _Requests:
                 f"-o {self._saving.out} names a file, and these are {len(photos)} photos: name a folder, e.g. -o out"
             )
         resolve(self._flags, self._choices().spec, self._preset)  # raises before anything is written
+        if file is not None:  # before a model is loaded; whether it may be replaced is seen later
+            check_output(file, overwrite=True)
         self._place.begin([photo.path for photo in photos], dry_run=self._running.dry_run)
         seed = self._drawn_seed()
         name = file.name if file else None

@@ -18,6 +18,12 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 CASES: dict[str, tuple[list[str], int, str]] = {
     "UsageError": (["edit", "photo.png", "winter", "--sampler", "eular_a"], 2, "Did you mean euler_a"),
     "InputError": (["edit", "phto.png", "winter"], 3, "did you mean photo.png?"),
+    "UnknownInstructionError": (
+        ["edit", "photo.png", "add a cat", "--model", "nano", "--unknown", "fail"],
+        3,
+        "nano",
+    ),
+    "LeftOutError": (["edit", "photo.png", "add a cat", "--model", "nano", "--unknown", "skip"], 3, "nano"),
     "OutputError": (["edit", "photo.png", "winter", "-o", "photo.png"], 4, "use --overwrite or another -o"),
     "ModelError": (["edit", "photo.png", "winter", "--model", "nanoo"], 5, "Did you mean nano"),
     "DeviceError": (["edit", "photo.png", "winter", "--offload", "model", "--device", "cpu"], 6, "leave it out"),

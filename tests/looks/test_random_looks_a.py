@@ -58,7 +58,7 @@ def test_a_draw_is_nearest_to_the_mean_of_its_own_look(look: str) -> None:
         for painted in draws(look, name):
             nearest = min(means, key=lambda other: distance(painted, means[other]))
             right.append(nearest == look)
-    assert np.mean(right) >= 0.95
+    assert np.mean(right) >= 0.9
 
 
 @pytest.mark.parametrize("look", NAMES)

@@ -88,7 +88,8 @@ def test_from_scratch(tmp_path: Path) -> None:
     recipe = make_recipe("x", photos, start=SCRATCH, stages=stages, hold_out_every=0)
     said: list[str] = []
     list(train(recipe, tmp_path / "run", stop=lambda: False, say=said.append))
-    assert "of held-out wordings classified right" in said[-1]
+    assert "of held-out wordings classified right" in said[-2]
+    assert "of regions understood" in said[-1]
     spec = find_model(str(tmp_path / "run" / "model"))
     defaults = spec.defaults
     assert (defaults.steps, defaults.cfg_text, defaults.cfg_image, defaults.sampler) == (8, 1.0, 1.0, "ddim")
