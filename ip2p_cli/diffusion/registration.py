@@ -54,6 +54,12 @@ class Registration:
         return torch.from_numpy(moved).permute(2, 0, 1).clamp(0, 1).contiguous()
 
 
+def aligned(photo: torch.Tensor, edit: torch.Tensor) -> torch.Tensor:
+    """Return an edit as it lies over its photo, both (3, h, w) in [0, 1], or unmoved where `register` finds nothing."""
+    found = register(photo, edit)
+    return edit if found is None else found.undo(edit)
+
+
 def register(photo: torch.Tensor, edit: torch.Tensor) -> Registration | None:
     """Estimate the similarity transform between a photo and its edit, both (3, h, w) in [0, 1].
 

@@ -20,6 +20,7 @@ from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.adapted import edit_adapted, through_vae
 from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent, low_frequencies
 from ip2p_cli.diffusion.masking import Hold, free_cells
+from ip2p_cli.diffusion.registration import aligned
 from ip2p_cli.diffusion.sharing import FirstSteps
 from ip2p_cli.diffusion.text import TextCondition, encode_condition
 from ip2p_cli.editing.memory import MemoryPlan, can_tile, ladder, tile_ladder, vae_as, with_retries
@@ -128,7 +129,11 @@ class Engine:
         return self._in_memory(editor, row.prepared.size, lambda memory: self._image(editor, choice, row, memory))
 
     def edit_adapted(self, choice: ModelChoice, row: Row, on_step: OnStep | None = None) -> Tensor:
-        """Run an edit on a model that edits in a way of its own; returns the photo's part as (3, h, w) in [0, 1]."""
+        """Run an edit on a model that edits in a way of its own.
+
+        Returns:
+            The photo's part, (3, h, w) in [0, 1], without the shift and the zoom that such models may add.
+        """
         adapter, prepared = self._editors(choice), row.prepared
         assert isinstance(adapter, Adapter)
         settings = prepared.request.settings
@@ -145,7 +150,8 @@ class Engine:
                     on_step=on_step,
                 )[0]
 
-        return cut(self._in_memory(adapter, prepared.size, run).cpu(), prepared.fit)
+        edited = cut(self._in_memory(adapter, prepared.size, run).cpu(), prepared.fit)
+        return aligned(cut(prepared.pixels, prepared.fit), edited)
 
     def decode(self, choice: ModelChoice, fit: Fit, latent: Tensor) -> Tensor:
         """Return the photo's part of an unscaled latent (1, C, h, w) as (3, h, w) in [0, 1], on the CPU."""

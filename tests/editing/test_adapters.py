@@ -16,7 +16,9 @@ from PIL import Image
 from ip2p_cli.api import Editor
 from ip2p_cli.diffusion import editing
 from ip2p_cli.diffusion.adapted import edit_adapted
+from ip2p_cli.editing.batch import Row
 from ip2p_cli.editing.memory import MemoryPlan
+from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.model_size import Prepared, cut, prepare
 from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.errors import DeviceError, ModelError, UsageError
@@ -25,7 +27,7 @@ from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
-from ip2p_cli.types import EditResult, EditSettings, OffloadName
+from ip2p_cli.types import EditRequest, EditResult, EditSettings, OffloadName
 from tests.edits import edited, engine_for, single_run
 from tests.tiny_kontext import save_kontext, tiny_kontext
 from tests.tiny_qwen import save_qwen, tiny_qwen
@@ -55,6 +57,7 @@ def adapter(request: pytest.FixtureRequest, adapters: dict[str, Adapter]) -> Ada
     return adapters[request.param]
 
 
+SAMPLES = Path(__file__).parents[2] / "samples"
 PHOTO_SIZE = (100, 64)
 
 
@@ -336,3 +339,24 @@ def test_loading_is_silent(folder: Path, capfd: pytest.CaptureFixture[str]) -> N
     capfd.readouterr()
     load_adapter(find_model(str(folder)), device="cpu", dtype="fp32")
     assert capfd.readouterr().err == ""
+
+
+def test_an_edit_that_comes_back_shifted_is_put_over_its_photo(
+    adapters: dict[str, Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Editing models of the DiT kind may move everything by some per cent."""
+    adapter = adapters["kontext"]
+    photo = Image.open(SAMPLES / "palace.jpg").convert("RGB").resize((320, 256))
+
+    def shifting(_: Adapter, pixels: torch.Tensor, *args: Any, **more: Any) -> torch.Tensor:
+        return torch.roll(pixels, (6, 9), dims=(1, 2))[None] * 0.9
+
+    monkeypatch.setattr("ip2p_cli.editing.engine.edit_adapted", shifting)
+    settings = resolve(EditSettings(seed=1, resolution=256), adapter.spec)
+    prepared = prepare(EditRequest(source=photo, instruction="x", settings=settings, digest="0" * 64), adapter.spec)
+    choice = ModelChoice(spec=adapter.spec, device="cpu", dtype="fp32", known_weights="whichever")
+    found = engine_for(adapter).edit_adapted(choice, Row(prepared=prepared))
+    before = cut(prepared.pixels, prepared.fit)
+    inside = (slice(None), slice(24, -24), slice(24, -24))
+    left, moved = ((edit - before * 0.9)[inside].abs().mean() for edit in (found, shifting(adapter, before)[0]))
+    assert left < 0.4 * moved
