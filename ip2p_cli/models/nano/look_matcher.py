@@ -20,7 +20,7 @@ from ip2p_cli.looks.region_words import find_region
 from ip2p_cli.looks.regions import REGIONS
 from ip2p_cli.models.editor import Editor, token_ids
 
-_WORDINGS, _STATES = "wordings.json", "wordings.safetensors"
+_WORDINGS, _STATES, _REGIONS = "wordings.json", "wordings.safetensors", "regions.json"
 # Cosines to the nearest wording, set with `python -m benchmarks.unknown_words`. From KNOWN on, nano gets an instruction
 # as it is; from NEAR on, it can get the plainest wording of the nearest look in its place.
 KNOWN = 0.73
@@ -76,17 +76,18 @@ def sentence_states(editor: Editor, texts: Sequence[str]) -> Tensor:
 
 
 def write_known(editor: Editor, wordings: Sequence[tuple[str, str]], folder: Path) -> None:
-    """Write the `wordings` (text, look) and their states into a model folder."""
+    """Write the `wordings` (text, look), their states, and the regions that can be named, into a model folder."""
     states = sentence_states(editor, [text for text, _ in wordings])
     save_file({"states": states.half().contiguous()}, folder / _STATES)
     (folder / _WORDINGS).write_text(json.dumps(wordings, indent=0, ensure_ascii=False) + "\n", "utf-8")
+    (folder / _REGIONS).write_text(json.dumps(list(REGIONS)) + "\n", "utf-8")
 
 
 def closest(editor: Editor, instruction: str, count: int = 3) -> Closest:
     """Find the `count` looks nearest to an instruction, and the region that it names."""
     folder = Path(editor.spec.source)
     wordings, states = _known(folder, (folder / _STATES).stat().st_mtime_ns)
-    found = find_region(instruction)
+    found, regions = find_region(instruction), known_regions(folder)
     texts = list(dict.fromkeys([instruction, found.rest]))
     # A region's words can be a look's own as well: of both readings the nearer one counts.
     similar = (sentence_states(editor, texts) @ states.T).amax(dim=0).sort(descending=True)
@@ -96,14 +97,20 @@ def closest(editor: Editor, instruction: str, count: int = 3) -> Closest:
         similarity=similar.values[0].item(),
         looks=looks,
         wordings=tuple(plainest[look] for look in looks),
-        region=found.name,
-        unknown_region=found.unknown,
+        region=found.name if found.name in regions else None,
+        unknown_region=found.unknown if found.name is None or found.name in regions else REGIONS[found.name].nouns[0],
     )
 
 
 def is_wording(folder: Path, instruction: str) -> bool:
     """Whether an instruction is one of the wordings of a model folder; needs no loaded model."""
     return any(instruction == text for text, _ in json.loads((folder / _WORDINGS).read_text("utf-8")))
+
+
+def known_regions(folder: Path) -> tuple[str, ...]:
+    """The regions that a model folder was trained for; none where it does not say so."""
+    path = folder / _REGIONS
+    return tuple(json.loads(path.read_text("utf-8"))) if path.exists() else ()
 
 
 @lru_cache(maxsize=2)
