@@ -116,12 +116,17 @@ class OutputFlags:
 
     def ending(self, source: Path, *, keep: bool = False) -> str:
         """Return the ending of a picture's file: as --format says, else ".png", or the photo's own with `keep`."""
+        from ip2p_cli.io.formats import FORMAT_OF_ENDING
         from ip2p_cli.io.output import can_write
 
         chosen = self.picture_format or ("keep" if keep else "png")
         if chosen != "keep":
             return f".{chosen}"
-        return source.suffix if can_write(source.suffix) else ".png"
+        if can_write(source.suffix):
+            return source.suffix
+        # Another ending of a format that can be written: .jfif is a JPEG.
+        found = FORMAT_OF_ENDING.get(source.suffix.lower())
+        return found.writer.endings[0] if found is not None and found.writer is not None else ".png"
 
 
 @dataclass(frozen=True, kw_only=True)

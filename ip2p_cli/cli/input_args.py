@@ -52,7 +52,8 @@ class InputArgs:
         checked_instruction(instruction)
         check_instruction(instruction)
         unquoted = [word for word in inputs if not _may_be_photo(word)]
-        if unquoted:
+        # An instruction in quotes after paths that do not exist: the paths are wrong, which reading them says.
+        if unquoted and not (unquoted == inputs and " " in instruction):
             start = next(place for place, word in enumerate(self.words) if word in unquoted)
             quoted = shlex.join([*self.words[:start], " ".join(word.strip(_QUOTES) for word in self.words[start:])])
             raise UsageError(f"{unquoted[0]} is no file: put the instruction in quotes: ip2p edit {quoted}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ip2p_cli.cli.flags import OutputFlags
 from tests.cli.ip2p import Run, some_photo
 
 
@@ -34,6 +35,18 @@ def test_what_was_meant_otherwise_is_refused_before_anything_runs(
     assert hint in done.err
     assert done.err.count("\n") == 1
     assert {path.name for path in Path().iterdir()} == {"photo.png"}
+
+
+def test_a_wrong_path_before_a_quoted_instruction_is_a_wrong_path(ip2p: Run, photo: Path) -> None:
+    Path("my photos").mkdir()
+    done = ip2p("edit", "my photo", "make it winter", "-q", tiny=False)
+    assert done.code == 3
+    assert done.err.strip() == "error: my photo: no such file: did you mean my photos?"
+
+
+def test_a_jpeg_with_another_ending_stays_a_jpeg() -> None:
+    for ending, kept in {".jfif": ".jpg", ".MPO": ".jpg", ".jpeg": ".jpeg", ".avifs": ".avif", ".gif": ".png"}.items():
+        assert OutputFlags().ending(Path(f"photo{ending}"), keep=True) == kept
 
 
 def test_a_folder_named_like_the_instruction_changes_nothing(ip2p: Run, photo: Path) -> None:
@@ -93,7 +106,7 @@ def test_what_was_passed_over_is_said(ip2p: Run, photo: Path) -> None:
     for name in ("a.jfif", "b.jpe"):
         some_photo().save(Path("in", name), "JPEG")
     done = ip2p("edit", "in", "winter", "-o", "out", "--seed", 1)
-    assert done.out.splitlines() == ["out/a-winter.png", "out/b-winter.png"]
+    assert done.out.splitlines() == ["out/a-winter.jpg", "out/b-winter.jpg"]
     assert "passed over files that are no photos by their names: 2 .txt, 1 without an ending" in done.err
 
 
