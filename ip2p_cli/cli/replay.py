@@ -152,7 +152,9 @@ def _report(picture: Path, target: Path, record: Mapping[str, Any], differ: Sequ
     largest = largest_difference(picture, target)
     text = "the same pixels" if not largest else f"pixels differ by up to {largest} of 255"
     why = f" ({'; '.join(differ)})" if differ else ""
-    if largest and not differ:
+    if largest and not differ and picture.suffix.lower() != target.suffix.lower():
+        why = f" (the formats differ: to compare exactly, give -o a name that ends in {picture.suffix})"
+    elif largest and not differ:
         why = " (nothing that is recorded differs: another machine, or other versions of its libraries?)"
     data = {**record, "output": str(target), "largest_difference": largest, "differences": list(differ)}
     output.result(f"{target}: {text}{why}", data)

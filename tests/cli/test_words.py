@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from ip2p_cli.cli.flags import OutputFlags
+from ip2p_cli.cli.output import Output
+from ip2p_cli.cli.replay import _report
 from tests.cli.ip2p import Run, some_photo
 
 
@@ -153,3 +155,12 @@ def test_habits_of_other_tools_get_the_hint_that_helps(ip2p: Run, photo: Path, w
     assert done.code == 2
     assert hint in done.err
     assert done.err.count("\n") == 1
+
+
+def test_a_replay_in_another_format_says_why_pixels_differ(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture, target = tmp_path / "a.jpg", tmp_path / "b.png"
+    some_photo().save(picture, quality=30)
+    some_photo().save(target)
+    _report(picture, target, {}, (), Output())
+    printed = "".join(capsys.readouterr())
+    assert "the formats differ: to compare exactly, give -o a name that ends in .jpg" in printed.replace("\n", " ")
