@@ -35,13 +35,17 @@ FRAMED = frozenset(("vignette", "tilt_shift", "bokeh"))
 
 
 class TrainingPair(NamedTuple):
-    """A pair, and for a painted one the noise that its look was drawn from, see `looks.base.Draw`."""
+    """A pair, and for a painted one the noise that its look was drawn from, see `looks.base.Draw`.
+
+    window: The crop's first row and column in the photo and its height and width, as shares of the photo's.
+    """
 
     before: Pixels
     after: Pixels
     instruction: str
     fields: npt.NDArray[np.float32] | None = None
     numbers: npt.NDArray[np.float32] | None = None
+    window: tuple[float, float, float, float] = (0, 0, 1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,7 @@ class PairBatch:
     """Pictures before and after, (N, H, W, 3) float32 RGB in [0, 1], and N instructions.
 
     Painted pairs also have what their looks were drawn from: `fields` (N, C, rows, columns) and `numbers` (N, C).
+    windows: where the crops lie in their photos, see `TrainingPair`.
     """
 
     before: npt.NDArray[np.float32]
@@ -75,6 +80,7 @@ class PairBatch:
     instructions: tuple[str, ...]
     fields: npt.NDArray[np.float32] | None = None
     numbers: npt.NDArray[np.float32] | None = None
+    windows: tuple[tuple[float, float, float, float], ...] = ()
 
 
 class Stream(ABC):
@@ -88,9 +94,11 @@ class Stream(ABC):
         pairs: list[TrainingPair] = []
         while len(pairs) < count:
             pairs += self._draw(random.Random(f"{self.seed}/{step}/{rank}/{len(pairs)}"), crop)
-        before, after, instructions, fields, numbers = zip(*pairs[:count], strict=True)
+        before, after, instructions, fields, numbers, windows = zip(*pairs[:count], strict=True)
         drawn = {} if fields[0] is None else {"fields": np.stack(fields), "numbers": np.stack(numbers)}
-        return PairBatch(before=np.stack(before), after=np.stack(after), instructions=instructions, **drawn)
+        return PairBatch(
+            before=np.stack(before), after=np.stack(after), instructions=instructions, windows=windows, **drawn
+        )
 
     @abstractmethod
     def _draw(self, rng: random.Random, crop: CropSpec) -> list[TrainingPair]:
@@ -171,7 +179,7 @@ class LooksStream(Stream):
             before, subject = self._photo(rng, crop)
             draw = Draw.from_seed(rng.getrandbits(32), *before.shape[:2])
             after = look.paint(before, amount, draw)
-            region, mask = self._region(before, subject, crop, rng) if regional else (None, None)
+            region, mask = self._region(before, subject, rng) if regional else (None, None)
             if mask is not None:
                 after = restrict(before, after, mask)
             if np.abs(after - before).mean() > (CHANGED if region is None else CHANGED / 4):
@@ -184,13 +192,15 @@ class LooksStream(Stream):
             wording = rng.choice(wordings)
             instruction = vary_in(region, wording, look.name, rng)
             fields = draw.fields[:, rows, columns]
-            pairs.append(TrainingPair(before[window], after[window], instruction, fields, draw.numbers))
+            height, width = before.shape[:2]
+            place = y.start / height, x.start / width, crop.height / height, crop.width / width
+            pairs.append(TrainingPair(before[window], after[window], instruction, fields, draw.numbers, place))
         return pairs
 
     def _region(
-        self, photo: Pixels, subject: Plane | None, crop: CropSpec, rng: random.Random
+        self, photo: Pixels, subject: Plane | None, rng: random.Random
     ) -> tuple[Region, Plane] | tuple[None, None]:
-        """Draw a region that the photo has, if it has one; no place where the crop does not show it."""
+        """Draw a region that the photo has, if it has one."""
         # What is harder to see is drawn more often than places and colours.
         weight = {"subject": 6.0, "background": 6.0, "sky": 6.0, "not_sky": 2.0}
         names = list(REGIONS)
@@ -198,8 +208,6 @@ class LooksStream(Stream):
             name = rng.choices(names, [weight.get(name, 1.0) for name in names])[0]
             names.remove(name)
             region = REGIONS[name]
-            if region.is_place and not crop.whole:
-                continue
             mask = region.mask(photo, subject)
             if mask is not None:
                 return region, mask

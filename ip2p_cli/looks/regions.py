@@ -30,7 +30,7 @@ class Region:
         name: Its name.
         nouns: Noun phrases for it, the plainest first.
         detect: The mask of the region, or None where a photo has none.
-        is_place: Whether the mask depends on the whole photo's frame, so that crops do not show where it is.
+        is_place: Whether the mask depends on the photo's frame alone, not on what it shows.
     """
 
     name: str

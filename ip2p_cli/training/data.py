@@ -32,6 +32,7 @@ class TensorBatch(NamedTuple):
         instructions: N instructions.
         noise: The noise (N, C, h, w) that the looks were drawn from, without its offset; None for other pairs.
         numbers: The numbers (N, C) that they were drawn from.
+        windows: Where the crops lie in their photos, (N, 4): `look_pairs.TrainingPair.window`.
     """
 
     before: Tensor
@@ -39,6 +40,7 @@ class TensorBatch(NamedTuple):
     instructions: Sequence[str]
     noise: Tensor | None = None
     numbers: Tensor | None = None
+    windows: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ class Batches(Dataset[TensorBatch | InputError]):
         if not self.recipe.loss.drawn_noise:
             return TensorBatch(before, after, pairs.instructions)
         noise, numbers = (None if x is None else torch.from_numpy(x) for x in (pairs.fields, pairs.numbers))
-        return TensorBatch(before, after, pairs.instructions, noise, numbers)
+        return TensorBatch(before, after, pairs.instructions, noise, numbers, torch.tensor(pairs.windows))
 
     def read(self, first_step: int, readers: int) -> Generator[TensorBatch, None, None]:
         """Yield the micro-batches from `first_step` on, read ahead by `readers` processes (0: by this process).

@@ -124,7 +124,7 @@ def _unet(recipe: ScratchModelRecipe, seed: int, scheduler: Mapping[str, Any]) -
         return _built(UNet2DConditionModel, shape, recipe.unet)
     if scheduler.get("prediction_type") != "v_prediction":
         raise UsageError("residual: give the scheduler the prediction_type v_prediction")
-    unet = _built(ResidualUNet, shape, recipe.unet)
+    unet = _built(ResidualUNet, {**shape, "time_cond_proj_dim": channels}, recipe.unet)
     unet.register_to_config(noise_schedule={key: scheduler[key] for key in NOISE_KEYS if key in scheduler})
     nn.init.zeros_(unet.conv_out.weight)
     nn.init.zeros_(unet.conv_out.bias)  # begins with photos as they are

@@ -58,7 +58,7 @@ def widen(unet: Any, channels: int) -> None:
     The UNet predicts as before, whatever the new channels hold. A UNet of this width stays as it is.
     """
     old: nn.Conv2d = unet.conv_in
-    if old.in_channels == channels:
+    if unet.config.in_channels == channels:
         return
     weight = old.weight.new_zeros(old.out_channels, channels, *old.kernel_size)
     weight[:, : old.in_channels] = old.weight.detach()

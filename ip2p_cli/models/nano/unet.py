@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
-from torch import Tensor
+from torch import Tensor, nn
 
 NOISE_KEYS = (
     "num_train_timesteps",
@@ -25,18 +26,43 @@ def cumulative_alphas(config: Any) -> Tensor:
     return alphas
 
 
-class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers ships no types
-    """A UNet2DConditionModel whose layers compute x_0 - c, the change of the photo's latent c, the image condition.
+def places(rows: int, columns: int) -> Tensor:
+    """Return where each cell of a latent lies in the picture, (2, rows, columns): its row and column in (-1, 1)."""
+    y, x = ((torch.arange(count) + 0.5) / count * 2 - 1 for count in (rows, columns))
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"))
 
-    The output is the velocity that belongs to x_0 = c + change, so that every v-prediction sampler can use it:
-    v = (sqrt(a) x_t - x_0) / sqrt(1 - a) (arXiv:2202.00512, section 4), with the cumulative alphas a of
-    `noise_schedule`, a scheduler's config, in the config. Where the layers compute 0, the photo is not changed.
+
+class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers ships no types
+    """A UNet2DConditionModel whose layers compute how the photo's latent c, the image condition, changes.
+
+    They compute a gain and a shift for each value, x_0 = c + gain c + shift: tones and colours are a gain, and where
+    both are 0 the photo is not changed. The output is the velocity that belongs to x_0, so that every v-prediction
+    sampler can use it: v = (sqrt(a) x_t - x_0) / sqrt(1 - a) (arXiv:2202.00512, section 4), with the cumulative
+    alphas a of `noise_schedule`, a scheduler's config, in the config.
+
+    The layers also get the place of each cell in the picture and, where the config has `time_cond_proj_dim`, the mean
+    of each of the noise's channels, which decides what a look chooses for the whole picture (`looks.base.Draw`).
     """
 
     _alphas: Tensor | None = None
 
+    @wraps(UNet2DConditionModel.__init__)
+    def __init__(self, *args: Any, **config: Any) -> None:
+        """Make a UNet from a UNet2DConditionModel's config."""
+        super().__init__(*args, **config)
+        first, last = self.conv_in, self.conv_out
+        # The config keeps the channels that a caller sees.
+        self.conv_in = nn.Conv2d(first.in_channels + 2, first.out_channels, first.kernel_size, padding=first.padding)
+        self.conv_out = nn.Conv2d(last.in_channels, 2 * last.out_channels, last.kernel_size, padding=last.padding)
+
     def forward(
-        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, return_dict: bool = True, **inputs: Any
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        return_dict: bool = True,
+        cells: Tensor | None = None,
+        **inputs: Any,
     ) -> Any:
         """Predict the velocity (N, C, h, w).
 
@@ -45,10 +71,19 @@ class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers shi
             timestep: A scalar or (N,).
             encoder_hidden_states: (N, L, D).
             return_dict: Return an object with the attribute `sample`, not a tuple.
+            cells: (N, 2, h, w): the places of the latent's cells, for a crop of a picture; see `places`.
             inputs: Further arguments of UNet2DConditionModel.
         """
-        change = super().forward(sample, timestep, encoder_hidden_states, return_dict=False, **inputs)[0].float()
+        if cells is None:
+            cells = places(*sample.shape[-2:]).expand(len(sample), -1, -1, -1)
         noisy, photo = sample.float().chunk(2, dim=1)
+        if self.config["time_cond_proj_dim"]:
+            inputs["timestep_cond"] = noisy.mean((2, 3)).to(sample.dtype)
+        layers = super().forward(
+            torch.cat([sample, cells.to(sample)], dim=1), timestep, encoder_hidden_states, return_dict=False, **inputs
+        )
+        gain, shift = layers[0].float().chunk(2, dim=1)
+        change = gain * photo + shift
         a = self._alpha_at(torch.as_tensor(timestep, device=sample.device)).view(-1, 1, 1, 1)
         # At the first timesteps there is hardly any noise to tell the velocity by.
         velocity = (a.sqrt() * noisy - photo - change) / (1 - a).sqrt().clamp_min(1e-2)

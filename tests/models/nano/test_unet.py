@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler
 
 from ip2p_cli.diffusion.loss import add_noise, prediction_target
 from ip2p_cli.diffusion.samplers import SAMPLERS, make_scheduler
-from ip2p_cli.models.nano.unet import ResidualUNet, cumulative_alphas
+from ip2p_cli.models.nano.unet import ResidualUNet, cumulative_alphas, places
 
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "rescale_betas_zero_snr": True}
 SHAPE = {
@@ -27,27 +27,58 @@ SHAPE = {
 }
 
 
-def small_unet(change: float | None = 0.0) -> ResidualUNet:
+def small_unet(shift: float | None = 0.0, gain: float = 0.0, **config: int) -> ResidualUNet:
+    """A UNet whose layers compute `shift` and `gain` everywhere; with random weights where `shift` is None."""
     torch.manual_seed(0)
-    unet = ResidualUNet(**SHAPE)
+    unet = ResidualUNet(**SHAPE, **config)
     unet.register_to_config(noise_schedule=SCHEDULE, noise_offset=0.5)
-    if change is not None:
+    if shift is not None:
         torch.nn.init.zeros_(unet.conv_out.weight)
-        torch.nn.init.constant_(unet.conv_out.bias, change)
+        with torch.no_grad():
+            unet.conv_out.bias.copy_(torch.tensor([gain, shift]).repeat_interleave(4))
     return unet.eval()
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("change", [0.0, 0.3])
+@pytest.mark.parametrize(("shift", "gain"), [(0.0, 0.0), (0.3, 0.0), (0.3, -2.0)])
 @pytest.mark.parametrize("step", [999, 700, 120])
-def test_the_velocity_belongs_to_the_photo_and_its_change(step: int, change: float) -> None:
+def test_the_velocity_belongs_to_the_photo_and_its_change(step: int, shift: float, gain: float) -> None:
     photo, noise, text = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8), torch.randn(2, 5, 16)
     alphas = cumulative_alphas(SCHEDULE)[torch.tensor([step, step])]
-    noisy = add_noise(photo + change, noise, alphas)
-    output = small_unet(change)(torch.cat([noisy, photo], dim=1), torch.tensor(step), text).sample
-    torch.testing.assert_close(
-        output, prediction_target(photo + change, noise, alphas, "v_prediction"), atol=2e-4, rtol=0
-    )
+    edited = photo + gain * photo + shift
+    noisy = add_noise(edited, noise, alphas)
+    output = small_unet(shift, gain)(torch.cat([noisy, photo], dim=1), torch.tensor(step), text).sample
+    torch.testing.assert_close(output, prediction_target(edited, noise, alphas, "v_prediction"), atol=4e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_crop_with_its_places_differs_from_a_whole_picture() -> None:
+    unet, sample, text = small_unet(None), torch.randn(1, 8, 8, 8), torch.randn(1, 5, 16)
+    whole = unet(sample, torch.tensor(999), text).sample
+    same = unet(sample, torch.tensor(999), text, cells=places(8, 8)[None]).sample
+    upper_left = unet(sample, torch.tensor(999), text, cells=places(16, 16)[None, :, :8, :8]).sample
+    assert torch.equal(whole, same)
+    assert (upper_left - whole).abs().max() > 1e-3
+
+
+def test_places_are_the_middles_of_cells() -> None:
+    rows, columns = places(2, 4)
+    assert rows.tolist() == [[-0.5] * 4, [0.5] * 4]
+    assert columns.tolist() == [[-0.75, -0.25, 0.25, 0.75]] * 2
+
+
+@torch.no_grad()
+def test_the_mean_of_the_noise_reaches_every_layer() -> None:
+    unet, text = small_unet(None, time_cond_proj_dim=4), torch.randn(1, 5, 16)
+    torch.nn.init.zeros_(unet.conv_in.weight)  # the noise is read by no other way
+    photo, noise = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
+    noise = noise - noise.mean((2, 3), keepdim=True)
+
+    def change(offset: float) -> torch.Tensor:
+        output: torch.Tensor = unet(torch.cat([noise + offset, photo], dim=1), torch.tensor(999), text).sample
+        return output
+
+    assert (change(0.5) - change(-0.5)).abs().max() > 1e-3
 
 
 @torch.no_grad()
