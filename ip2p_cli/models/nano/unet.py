@@ -50,7 +50,8 @@ class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers shi
     def __init__(self, *args: Any, **config: Any) -> None:
         """Make a UNet from a UNet2DConditionModel's config."""
         super().__init__(*args, **config)
-        first, last = self.conv_in, self.conv_out
+        first: nn.Conv2d = self.conv_in
+        last: nn.Conv2d = self.conv_out
         # The config keeps the channels that a caller sees.
         self.conv_in = nn.Conv2d(first.in_channels + 2, first.out_channels, first.kernel_size, padding=first.padding)
         self.conv_out = nn.Conv2d(last.in_channels, 2 * last.out_channels, last.kernel_size, padding=last.padding)
