@@ -32,6 +32,14 @@ def places(rows: int, columns: int) -> Tensor:
     return torch.stack(torch.meshgrid(y, x, indexing="ij"))
 
 
+def _resize(layer: nn.Conv2d, inputs: int, outputs: int) -> None:
+    """Give a layer other numbers of channels, and new random weights."""
+    layer.in_channels, layer.out_channels = inputs, outputs
+    layer.weight = nn.Parameter(layer.weight.new_empty(outputs, inputs, *layer.kernel_size))
+    layer.bias = nn.Parameter(layer.weight.new_empty(outputs))
+    layer.reset_parameters()
+
+
 class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers ships no types
     """A UNet2DConditionModel whose layers compute how the photo's latent c, the image condition, changes.
 
@@ -46,15 +54,13 @@ class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers shi
 
     _alphas: Tensor | None = None
 
-    @wraps(UNet2DConditionModel.__init__)
+    @wraps(UNet2DConditionModel.__init__)  # type: ignore[misc]  # diffusers reads the signature
     def __init__(self, *args: Any, **config: Any) -> None:
         """Make a UNet from a UNet2DConditionModel's config."""
         super().__init__(*args, **config)
-        first: nn.Conv2d = self.conv_in
-        last: nn.Conv2d = self.conv_out
         # The config keeps the channels that a caller sees.
-        self.conv_in = nn.Conv2d(first.in_channels + 2, first.out_channels, first.kernel_size, padding=first.padding)
-        self.conv_out = nn.Conv2d(last.in_channels, 2 * last.out_channels, last.kernel_size, padding=last.padding)
+        _resize(self.conv_in, self.conv_in.in_channels + 2, self.conv_in.out_channels)
+        _resize(self.conv_out, self.conv_out.in_channels, 2 * self.conv_out.out_channels)
 
     def forward(
         self,
