@@ -50,7 +50,7 @@ def train(data: SubjectPairs, *, learning_rate: float, bf16: bool, seed: int) ->
     began = time.monotonic()
     net.train()
     for step, (photos, masks) in enumerate(loader):
-        ramp = min(1.0, (step + 1) / 200)
+        ramp = min(1.0, (step + 1) / max(1, len(data) // 20))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / len(data))))
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
