@@ -60,13 +60,13 @@ class NoiseFeatures(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.third = nn.Conv2d(width, width, 3, padding=1)
         self.act = nn.SiLU()
+        self.first.bias = nn.Parameter(-_SLOPE * torch.tensor(_THRESHOLDS).repeat(channels))
         with torch.no_grad():
             self.first.weight.mul_(0.2)
             self.numbers.weight.mul_(0.2)
             for channel in range(channels):
                 rows = slice(FEATURES * channel, FEATURES * (channel + 1))
                 self.first.weight[rows, channel, 1, 1] = _SLOPE
-                self.first.bias[rows] = -_SLOPE * torch.tensor(_THRESHOLDS)
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Compute the features (N, width, h, w) of noise (N, channels, h, w)."""
