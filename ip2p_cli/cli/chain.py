@@ -117,7 +117,7 @@ def _run(job: EditJob, again: _Again) -> None:
         if job.output_flags.report:
             title = f"Chain of {sources[0].name}" if len(sources) == 1 else f"Chains of {len(sources)} photos"
             overview = Overview(plan=plan, manifest=manifest, title=title, command_of=again.command)
-            job.write_overview(overview, results_of(plan), sheet=False, report=True)
+            job.write_overview(overview, results_of(plan, manifest), sheet=False, report=True)
 
     job.run(plan, job.models, finish=finish)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ip2p_cli.cli import options as opt
+from ip2p_cli.cli import verdict_options as verdict_opt
 from ip2p_cli.cli.edit_job import EditJob, edit_command, output_name
 from ip2p_cli.cli.flags import (
     CommonFlags,
@@ -41,6 +42,7 @@ def edit(
         ),
     ] = None,
     jobs: opt.Jobs = None,
+    clip: verdict_opt.Clip = None,
     *,
     model: ModelFlags,
     scales: ScaleFlags,
@@ -56,6 +58,7 @@ def edit(
     a manifest there, and the same command goes on where it was stopped.
     """
     from ip2p_cli.editing.overview import Overview, results_of
+    from ip2p_cli.models.clip import find_clip
 
     output = Output(json=common.json, quiet=common.quiet)
     inputs = InputArgs(words=words or [], jobs=jobs, recursive=running.recursive)
@@ -72,6 +75,7 @@ def edit(
         output_flags=saving,
         run_flags=running,
         output=output,
+        clip=find_clip(clip) if clip is not None else None,
         unknown=settings.unknown,
     )
     plan = job.plan()
@@ -87,7 +91,7 @@ def edit(
                 title=f"Edits in {plan.folder.name}",
                 command_of=lambda result: edit_command(result, name),
             )
-            job.write_overview(overview, results_of(plan), sheet=False, report=True)
+            job.write_overview(overview, results_of(plan, place.manifest), sheet=False, report=True)
 
     try:
         job.run(plan, job.models, after_each=after, finish=finish)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from ip2p_cli.cli import options as opt
+from ip2p_cli.cli import verdict_options as verdict_opt
 from ip2p_cli.types import EditSettings, MaskSettings, OutputOptions
 
 
@@ -139,6 +140,8 @@ class RunFlags:
     engine: opt.Engine = "local"
     workers: opt.Workers = None
     redo: opt.Redo = False
+    redo_verdict: verdict_opt.RedoVerdict = None
+    fail_on: verdict_opt.FailOn = None
     dry_run: opt.DryRun = False
 
 

@@ -13,7 +13,7 @@ from ip2p_cli.editing.tree import EditTree, Step
 from ip2p_cli.io.images import Picture
 
 # What an index says of a step besides how it was made.
-_OF_THE_INDEX = ("edit", "label", "name", "file", "key")
+_OF_THE_INDEX = ("edit", "label", "name", "file", "key", "verdict", "advice", "measures")
 
 
 def made(step: Step, result: StepResult, folder: Path | None = None) -> dict[str, Any]:

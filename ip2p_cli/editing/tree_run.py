@@ -88,6 +88,10 @@ class TreeRun:
             self._keys[step.place] = key_of(self.key(before) if before else self.picture.digest, step, self.tree)
         return self._keys[step.place]
 
+    def before(self, step: Step) -> Step | None:
+        """Return the step that a step works on; None for the first, which works on the photo."""
+        return self._before[step.place]
+
     def request(self, step: Step) -> EditRequest:
         """Return a step as a request on the photo."""
         return EditRequest(

@@ -1,0 +1,34 @@
+"""The flags about whether edits worked; as `options`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+_CHOOSING = "Choosing"
+
+RedoVerdict = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VERDICT,…",
+        help="Make again, with the settings given now, only what got one of these verdicts; the rest counts as done.",
+        rich_help_panel="Many photos",
+    ),
+]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VERDICT,…",
+        help="End with exit code 8 if a result is one of: no-change, over-edit, off-target. Its files are written.",
+        rich_help_panel="Output",
+    ),
+]
+Clip = Annotated[
+    str | None,
+    typer.Option(
+        help="Judge, rank and choose with the CLIP model in this folder. Default: where edits are ranked or chosen, "
+        "one in the hub's cache, else none.",
+        rich_help_panel=_CHOOSING,
+    ),
+]
