@@ -109,6 +109,7 @@ class Editor:
         mask: Photo | MaskSettings | None = None,
         preset: str | None = None,
         unknown: Unknown = "do",
+        max_tries: int = 0,
         on_step: OnStep | None = None,
     ) -> EditResult:
         """Edit a photo.
@@ -122,6 +123,7 @@ class Editor:
             preset: Settings under one name.
             unknown: What to do if nano does not know the instruction. "do": the nearest look, if it is near enough;
                 `extra["unknown"]` then says so. "skip" and "fail": raise UnknownInstructionError.
+            max_tries: How many other scales and seeds are tried where the edit is not ok, as `--auto-tune` does.
             on_step: Called with (denoising steps done, steps).
 
         Returns:
@@ -133,7 +135,8 @@ class Editor:
             UsageError: A setting is not possible.
             UnknownInstructionError: nano does not know the instruction, see `unknown`.
         """
-        resolved = self._resolve(self._single(instruction, settings or EditSettings(), mask, preset), unknown)
+        tree = self._single(instruction, settings or EditSettings(), mask, preset, max_tries)
+        resolved = self._resolve(tree, unknown)
         if resolved.refusal is not None:
             raise resolved.refusal
         return self._run(_picture(photo), resolved, on_step)[-1]
@@ -240,10 +243,16 @@ class Editor:
         return self._models[choice]
 
     def _single(
-        self, instruction: str, settings: EditSettings, mask: Photo | MaskSettings | None, preset: str | None
+        self,
+        instruction: str,
+        settings: EditSettings,
+        mask: Photo | MaskSettings | None,
+        preset: str | None,
+        max_tries: int = 0,
     ) -> EditTree:
         resolved = resolve(settings, self.spec, preset)
-        return single_edit(checked_instruction(instruction), resolved, self._choice, checked_mask(mask))
+        instruction = checked_instruction(instruction)
+        return single_edit(instruction, resolved, self._choice, checked_mask(mask), max_tries=max_tries)
 
     def _resolve(self, tree: EditTree, unknown: Unknown) -> Resolved:
         return InstructionResolver(self._model, unknown).resolve(tree)

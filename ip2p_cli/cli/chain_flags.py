@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ip2p_cli.cli import verdict_options as verdict_opt
 from ip2p_cli.cli.input_args import assignments
 from ip2p_cli.errors import UsageError
 from ip2p_cli.types import Guard, Handoff
@@ -63,7 +62,6 @@ class ChainFlags:
             rich_help_panel=_HOW,
         ),
     ] = None
-    clip: verdict_opt.Clip = None
     check: Annotated[
         bool, typer.Option("--check", help="Check the recipe, print what it comes to, and load nothing.")
     ] = False

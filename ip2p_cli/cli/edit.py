@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ip2p_cli.cli import options as opt
-from ip2p_cli.cli import verdict_options as verdict_opt
 from ip2p_cli.cli.edit_job import EditJob, edit_command, output_name
 from ip2p_cli.cli.flags import (
     CommonFlags,
@@ -18,6 +17,7 @@ from ip2p_cli.cli.flags import (
     OutputFlags,
     RunFlags,
     ScaleFlags,
+    TuneFlags,
     takes_flags,
 )
 from ip2p_cli.cli.input_args import InputArgs, OutputPlace, part_of
@@ -42,12 +42,12 @@ def edit(
         ),
     ] = None,
     jobs: opt.Jobs = None,
-    clip: verdict_opt.Clip = None,
     *,
     model: ModelFlags,
     scales: ScaleFlags,
     settings: EditFlags,
     masking: MaskFlags,
+    tuning: TuneFlags,
     saving: OutputFlags,
     running: RunFlags,
     common: CommonFlags,
@@ -68,14 +68,16 @@ def edit(
     choices = Choices(model)
     place = OutputPlace(saving.out, part_of(running.shard), must_be_folder=jobs is not None)
     given = (settings.settings(scales), masking.settings())
-    requests = _Requests(inputs, place, choices, *given, settings.preset, saving, running, output)
+    tries = tuning.tries
+    clip = find_clip(tuning.clip) if tries or tuning.clip is not None else None
+    requests = _Requests(inputs, place, choices, *given, settings.preset, saving, running, output, tries, clip)
     job = EditJob(
         requests=requests.from_words() if jobs is None else requests.from_jobs(jobs),
         place=place,
         output_flags=saving,
         run_flags=running,
         output=output,
-        clip=find_clip(clip) if clip is not None else None,
+        clip=clip,
         unknown=settings.unknown,
     )
     plan = job.plan()
@@ -113,7 +115,10 @@ class _Requests:
         saving: OutputFlags,
         running: RunFlags,
         output: Output,
+        max_tries: int,
+        clip: Path | None,
     ) -> None:
+        self._max_tries, self._clip = max_tries, clip
         self._inputs, self._place, self._choices, self._flags = inputs, place, choices, flags
         self._preset, self._saving, self._running, self._output = preset, saving, running, output
         self._mask = mask
@@ -180,7 +185,9 @@ class _Requests:
 
         choice = self._choices()
         settings = resolve(given.or_else(seed), choice.spec, self._preset)
-        tree = single_edit(instruction, settings, choice, mask).for_photo(photo)
+        tree = single_edit(instruction, settings, choice, mask, max_tries=self._max_tries, clip=self._clip).for_photo(
+            photo
+        )
         task = EditTask(tree=tree, options=self._saving.options())
         ending = self._saving.ending(photo.path, keep=self._place.manifest is not None)
         return Request(

@@ -161,6 +161,8 @@ def edit_command(result: Result, model: str) -> str:
     flags |= {"--" + name.replace("_", "-"): value for name, value in asdict(result.step.settings).items()}
     if result.step.mask is not None:
         flags |= mask_flags(result.step.mask.for_command())
+    if result.step.max_tries:
+        flags |= {"--auto-tune": True, "--max-tries": result.step.max_tries}
     flags["-o"] = f"{result.picture.stem}-again{result.picture.suffix}"
     return command_line("edit", flags, [str(result.item.source), result.step.instruction])
 

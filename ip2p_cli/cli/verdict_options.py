@@ -32,3 +32,15 @@ Clip = Annotated[
         rich_help_panel=_CHOOSING,
     ),
 ]
+AutoTune = Annotated[
+    bool,
+    typer.Option(
+        "--auto-tune",
+        help="Where an edit is not ok, try other scales, then other seeds, and keep the best.",
+        rich_help_panel=_CHOOSING,
+    ),
+]
+MaxTries = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Tries of --auto-tune after the first. Default: 6.", rich_help_panel=_CHOOSING),
+]

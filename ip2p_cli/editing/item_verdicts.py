@@ -52,12 +52,15 @@ class ItemVerdicts:
             image = self._seen(step, self._photo()) if before is None else self._picture(before)
             mask = self._run.masks.at(step)
             mask = self._seen(step, mask) if mask is not None else None
-            self._found[step.place] = self._judge.verdict(step, image, self._picture(step), mask)
+            settings = self._run.settings(step)
+            self._found[step.place] = self._judge.verdict(step, image, self._picture(step), mask, settings)
         return self._found[step.place]
 
     def facts(self, path: StepPath) -> dict[str, Any]:
         """Return what is said of a result: the verdict on the first of its edits that is not ok, else on the last."""
-        return facts_of_path([self.of(step) for step in path])
+        facts = facts_of_path([self.of(step) for step in path])
+        tuned = self._run.tuned(path[-1])
+        return facts if tuned is None else {**facts, "auto_tune": tuned.facts}
 
     def _has_picture(self, step: Step) -> bool:
         return self._all_pictures or step.save or any(path[-1].place == step.place for path in self._run.tree.paths)

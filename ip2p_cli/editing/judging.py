@@ -23,7 +23,7 @@ from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.nano.look_matcher import closest
 from ip2p_cli.types import ResolvedEditSettings, Verdict
 
-_DRAWS = 3  # of a look: its mean is what is expected, and a strong draw among them is no surprise
+DRAWS = 3  # of a look: its mean is what is expected, and a strong draw among them is no surprise
 _KEPT = 8  # looks on photos: the variants of a photo ask for the same one
 _SLIGHTLY, _MUCH = 0.5, 1.6  # amounts of a look, as its painters are trained with
 
@@ -136,10 +136,15 @@ class Judge:
         if intent.look is None or (intent.region is not None and region is None):
             return ()
         key = photo.tobytes(), intent
-        if key not in self._painted:
-            count = 1 if looks()[intent.look].exact else _DRAWS
-            drawn = [apply(intent.look, photo, intent.amount, seed) for seed in range(count)]
-            self._painted[key] = tuple(one if region is None else restrict(photo, one, region) for one in drawn)
+        painted = self._painted.get(key)
+        if painted is None:
+            painted = self._painted[key] = draws_of(intent.look, intent.amount, photo, region)
             while len(self._painted) > _KEPT:
                 self._painted.popitem(last=False)
-        return self._painted[key]
+        return painted
+
+
+def draws_of(look: str, amount: float, photo: Pixels, region: Pixels | None = None) -> tuple[Pixels, ...]:
+    """Paint draws of a look on a photo: one if it is exact, else DRAWS."""
+    drawn = [apply(look, photo, amount, seed) for seed in range(1 if looks()[look].exact else DRAWS)]
+    return tuple(drawn if region is None else [restrict(photo, one, region) for one in drawn])

@@ -33,7 +33,7 @@ ASIDE = 0.65
 # Times the look's own change, and CIELAB units beyond it: draws of a strong look differ by a fifth, of a weak one more.
 TOO_MUCH, BEYOND = 1.35, 12.0
 # The share of pixels that became black, white or a pure colour: most looks burn up to 0.45, drawn in low key 0.65.
-BURNT = 0.7
+BURNT = 0.55
 # The same beyond what the look itself burns.
 BURNT_BEYOND_LOOK = 0.25
 # The change in the region that was asked for, as a multiple of that outside: below 1 it is stronger elsewhere.
@@ -70,8 +70,9 @@ def judge(evidence: Evidence) -> tuple[VerdictName, dict[str, float]]:
         The verdict, and the measures that it follows from: "change", the mean CIELAB distance; "strongest", that of the
         two per cent that changed most; "structure", the correlation of edges with the photo, at most 1; "burnt", the
         share of pixels that lost their detail. With a known look "expected", the look's own change; "strength", the
-        change as a multiple of that; "beyond", how far it goes beyond; "direction", the cosine of both; "burnt beyond
-        the look". With a region "where", the change in it as a multiple of that outside. With CLIP "words".
+        change as a multiple of that; "beyond", how far it goes beyond; "direction", the cosine of both, more where
+        draws of the look differ from each other; "burnt beyond the look". With a region "where", the change in it as a
+        multiple of that outside. With CLIP "words".
     """
     weights = np.ones(evidence.photo.shape[:2], np.float32) if evidence.mask is None else evidence.mask
     cells = _cells(evidence.photo, evidence.edit)
@@ -97,13 +98,15 @@ def _name(measures: Mapping[str, float]) -> VerdictName:
     strength = measures.get("strength", 1.0)
     if measures["strongest"] < UNCHANGED or strength < TOO_LITTLE:
         return "no-change"
-    is_burnt = measures["burnt"] > BURNT and "strength" not in measures
-    if measures["structure"] < LOST or is_burnt or measures.get("burnt beyond the look", 0) > BURNT_BEYOND_LOOK:
+    if measures["structure"] < LOST:
         return "over-edit"
     astray = measures.get("direction", 1.0) < ASIDE or measures.get("words", AWAY) < AWAY
     if astray or measures.get("where", ELSEWHERE) < ELSEWHERE:
         return "off-target"
-    return "over-edit" if strength > TOO_MUCH and measures["beyond"] > BEYOND else "ok"
+    if "strength" in measures:
+        is_too_much = strength > TOO_MUCH and measures["beyond"] > BEYOND
+        return "over-edit" if is_too_much or measures["burnt beyond the look"] > BURNT_BEYOND_LOOK else "ok"
+    return "over-edit" if measures["burnt"] > BURNT else "ok"
 
 
 def small(image: Image.Image, size: tuple[int, int] | None = None) -> Pixels:
@@ -118,34 +121,54 @@ def small_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def structure(photo: Pixels, edit: Pixels, weights: Pixels) -> float:
-    """Correlate the edges of two pictures: the strength of their gradients, at two scales, whichever way they point."""
-    light = [to_lab(picture)[..., 0] for picture in (photo, edit)]
-    return float(np.mean([_correlation(*(_edges(one, sigma) for one in light), weights) for sigma in (1, 2)]))
+    """Correlate the edges of two pictures, at most 1.
+
+    Edges are the strength of gradients, whichever way they point, at three scales. Where fine texture lies over all of
+    them, as in snow, the finest edges and the lightness speak for the photo instead; a negative's lightness counts too.
+    """
+    first, second = (to_lab(picture)[..., 0] for picture in (photo, edit))
+    smooth = [[cv2.GaussianBlur(one, (0, 0), sigma) for one in (first, second)] for sigma in (1, 2, 4)]
+    edges = [_correlation(*map(_edges, pair), weights) for pair in smooth]
+    light = abs(_correlation(*smooth[1], weights))
+    return max(float(np.mean(edges)), 0.4 * (max(edges[0], 0.0) + light))
 
 
 def _against_look(evidence: Evidence, weights: Pixels) -> dict[str, float]:
-    """Compare an edit with what its look makes of the photo."""
-    before, after = appearance(evidence.photo), appearance(evidence.edit)
-    draws = np.stack([appearance(draw) for draw in evidence.expected])
+    """Compare an edit with what its look makes of the photo, where that changes it."""
+    before, edit = appearance(evidence.photo), appearance(evidence.edit)
+    change, draws = edit - before, np.stack([appearance(draw) for draw in evidence.expected]) - before
     in_blocks = cv2.resize(weights, before.shape[1::-1], interpolation=cv2.INTER_AREA)
-    change, expected = after - before, draws.mean(axis=0) - before
-    dot, long, other = (float((in_blocks[..., None] * a * b).sum()) for a, b in (
-        (change, expected), (change, change), (expected, expected)))  # fmt: skip
-    size = _mean(np.linalg.norm(expected, axis=-1), in_blocks)
-    if size < NOTICEABLE:  # the photo holds nothing that the look would change
-        return {"expected": size}
+    sizes = np.linalg.norm(draws, axis=-1)
+    expected = _mean(sizes.mean(axis=0), in_blocks)
+    if expected < NOTICEABLE:  # the photo holds nothing that the look would change
+        return {"expected": expected}
+    where = in_blocks * sizes.mean(axis=0)
+    own = _mean(np.linalg.norm(change, axis=-1), where)
+    of_draws = [_mean(size, where) for size in sizes]
+    others = [draws[np.arange(len(draws)) != place].mean(axis=0) for place in range(len(draws))]
+    alike = (
+        [_cosine(draw, rest, in_blocks) for draw, rest in zip(draws, others, strict=True)] if len(draws) > 1 else [1]
+    )
     # A strong look, such as fog, leaves few of the photo's edges: then its own are those to keep.
     kept = [structure(one, evidence.edit, weights) for one in (evidence.photo, *evidence.expected)]
     burnt = max(_mean(_burnt(one), weights) for one in (evidence.photo, *evidence.expected))
-    own = _mean(np.linalg.norm(change, axis=-1), in_blocks)
+    # Draws with colours of their own, such as a duotone's, differ from each other: so may the edit from all of them.
+    towards = max(_cosine(change, one, in_blocks) for one in (draws.mean(axis=0), *draws))
     return {
-        "expected": size,
+        "expected": expected,
         "structure": max(kept),
         "burnt beyond the look": max(0.0, _mean(_burnt(evidence.edit), weights) - burnt),
-        "strength": own / size,
-        "beyond": own - size,
-        "direction": dot / max((long * other) ** 0.5, 1e-6),
+        "strength": own / float(np.mean(of_draws)),
+        "beyond": own - max(of_draws),
+        "direction": towards + 1 - float(np.clip(np.mean(alike), 0, 1)),
     }
+
+
+def _cosine(first: Pixels, second: Pixels, weights: Pixels) -> float:
+    together, one, other = (
+        float((weights[..., None] * a * b).sum()) for a, b in ((first, second), (first, first), (second, second))
+    )
+    return float(together / max((one * other) ** 0.5, 1e-6))
 
 
 def _cells(photo: Pixels, edit: Pixels) -> Pixels:
@@ -159,16 +182,15 @@ def _burnt(picture: Pixels) -> Pixels:
     return np.asarray(((picture < 0.012) | (picture > 0.988)).any(axis=-1), np.float32)
 
 
-def _edges(light: Pixels, sigma: float) -> Pixels:
-    smooth = cv2.GaussianBlur(light, (0, 0), sigma)
-    return np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+def _edges(light: Pixels) -> Pixels:
+    return np.asarray(np.hypot(cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1)))
 
 
 def _correlation(first: Pixels, second: Pixels, weights: Pixels) -> float:
     first, second = (one - _mean(one, weights) for one in (first, second))
     products = (_mean(a * b, weights) for a, b in ((first, second), (first, first), (second, second)))
     together, one, other = products
-    return together / max((one * other) ** 0.5, 1e-3)
+    return float(together / max((one * other) ** 0.5, 1e-3))
 
 
 def _mean(values: Pixels, weights: Pixels) -> float:
