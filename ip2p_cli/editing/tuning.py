@@ -113,7 +113,7 @@ def _next(tries: list[_Try], spec: ModelSpec, few: int) -> ResolvedEditSettings:
     tried = {_key(one.settings) for one in tries}
     last = tries[-1]
     scale = next_scale(last.verdict.name, last.settings, spec)
-    if scale is not None:
+    if scale is not None and last.settings.seed == tries[0].settings.seed:
         name, value = scale
         wanted = replace(last.settings, steps=few, **{name: value})
         if _key(wanted) not in tried:

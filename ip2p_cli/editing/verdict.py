@@ -28,10 +28,12 @@ UNCHANGED = 6.0
 TOO_LITTLE = 0.15
 # Correlation of edges with the photo's. Pixel art, sketches and negatives keep 0.35 and more; another photo 0.2.
 LOST = 0.27
+# The same as a part of what the look itself keeps.
+LOST_OF_LOOK = 0.5
 # Cosine of the change and the look's own: other draws of the same look 0.76 and more, other looks mostly below 0.6.
 ASIDE = 0.65
 # Times the look's own change, and CIELAB units beyond it: draws of a strong look differ by a fifth, of a weak one more.
-TOO_MUCH, BEYOND = 1.35, 12.0
+TOO_MUCH, BEYOND = 1.35, 14.0
 # The share of pixels that became black, white or a pure colour: most looks burn up to 0.45, drawn in low key 0.65.
 BURNT = 0.55
 # The same beyond what the look itself burns.
@@ -70,11 +72,14 @@ def judge(evidence: Evidence) -> tuple[VerdictName, dict[str, float]]:
         The verdict, and the measures that it follows from: "change", the mean CIELAB distance; "strongest", that of the
         two per cent that changed most; "structure", the correlation of edges with the photo, at most 1; "burnt", the
         share of pixels that lost their detail. With a known look "expected", the look's own change; "strength", the
-        change as a multiple of that; "beyond", how far it goes beyond; "direction", the cosine of both, more where
-        draws of the look differ from each other; "burnt beyond the look". With a region "where", the change in it as a
-        multiple of that outside. With CLIP "words".
+        change as a multiple of that; "excess" and "beyond", the same and how far it goes beyond where the look changes
+        most; "direction", the cosine of both, more where draws of the look differ from each other; "structure of the
+        look" and "burnt beyond the look". With a region "where", the change in it as a multiple of that outside. With
+        CLIP "words".
     """
-    weights = np.ones(evidence.photo.shape[:2], np.float32) if evidence.mask is None else evidence.mask
+    weights = evidence.mask
+    if weights is None or not weights.any():  # a mask of a few pixels is gone at this size
+        weights = np.ones(evidence.photo.shape[:2], np.float32)
     cells = _cells(evidence.photo, evidence.edit)
     in_cells = cv2.resize(weights, cells.shape[::-1], interpolation=cv2.INTER_AREA)
     measures = {
@@ -95,16 +100,15 @@ def judge(evidence: Evidence) -> tuple[VerdictName, dict[str, float]]:
 
 
 def _name(measures: Mapping[str, float]) -> VerdictName:
-    strength = measures.get("strength", 1.0)
-    if measures["strongest"] < UNCHANGED or strength < TOO_LITTLE:
+    if measures["strongest"] < UNCHANGED or measures.get("strength", 1.0) < TOO_LITTLE:
         return "no-change"
-    if measures["structure"] < LOST:
+    if measures["structure"] < max(LOST, LOST_OF_LOOK * measures.get("structure of the look", 0.0)):
         return "over-edit"
     astray = measures.get("direction", 1.0) < ASIDE or measures.get("words", AWAY) < AWAY
     if astray or measures.get("where", ELSEWHERE) < ELSEWHERE:
         return "off-target"
     if "strength" in measures:
-        is_too_much = strength > TOO_MUCH and measures["beyond"] > BEYOND
+        is_too_much = measures["excess"] > TOO_MUCH and measures["beyond"] > BEYOND
         return "over-edit" if is_too_much or measures["burnt beyond the look"] > BURNT_BEYOND_LOOK else "ok"
     return "over-edit" if measures["burnt"] > BURNT else "ok"
 
@@ -138,17 +142,13 @@ def _against_look(evidence: Evidence, weights: Pixels) -> dict[str, float]:
     before, edit = appearance(evidence.photo), appearance(evidence.edit)
     change, draws = edit - before, np.stack([appearance(draw) for draw in evidence.expected]) - before
     in_blocks = cv2.resize(weights, before.shape[1::-1], interpolation=cv2.INTER_AREA)
-    sizes = np.linalg.norm(draws, axis=-1)
+    sizes, moved = np.linalg.norm(draws, axis=-1), np.linalg.norm(change, axis=-1)
     expected = _mean(sizes.mean(axis=0), in_blocks)
     if expected < NOTICEABLE:  # the photo holds nothing that the look would change
         return {"expected": expected}
+    # Where the look changes the photo: one that recolours a flower goes too far there, not in the mean.
     where = in_blocks * sizes.mean(axis=0)
-    own = _mean(np.linalg.norm(change, axis=-1), where)
-    of_draws = [_mean(size, where) for size in sizes]
-    others = [draws[np.arange(len(draws)) != place].mean(axis=0) for place in range(len(draws))]
-    alike = (
-        [_cosine(draw, rest, in_blocks) for draw, rest in zip(draws, others, strict=True)] if len(draws) > 1 else [1]
-    )
+    own, of_draws = _mean(moved, where), [_mean(size, where) for size in sizes]
     # A strong look, such as fog, leaves few of the photo's edges: then its own are those to keep.
     kept = [structure(one, evidence.edit, weights) for one in (evidence.photo, *evidence.expected)]
     burnt = max(_mean(_burnt(one), weights) for one in (evidence.photo, *evidence.expected))
@@ -157,11 +157,21 @@ def _against_look(evidence: Evidence, weights: Pixels) -> dict[str, float]:
     return {
         "expected": expected,
         "structure": max(kept),
+        "structure of the look": float(np.mean([structure(evidence.photo, one, weights) for one in evidence.expected])),
         "burnt beyond the look": max(0.0, _mean(_burnt(evidence.edit), weights) - burnt),
-        "strength": own / float(np.mean(of_draws)),
+        "strength": _mean(moved, in_blocks) / expected,
+        "excess": own / float(np.mean(of_draws)),
         "beyond": own - max(of_draws),
-        "direction": towards + 1 - float(np.clip(np.mean(alike), 0, 1)),
+        "direction": towards + 1 - _likeness(draws, in_blocks),
     }
+
+
+def _likeness(draws: Pixels, weights: Pixels) -> float:
+    """The mean cosine of each draw's change and that of the others, 0 to 1; 1 for an exact look."""
+    if len(draws) == 1:
+        return 1.0
+    others = [np.delete(draws, place, axis=0).mean(axis=0) for place in range(len(draws))]
+    return max(0.0, float(np.mean([_cosine(one, rest, weights) for one, rest in zip(draws, others, strict=True)])))
 
 
 def _cosine(first: Pixels, second: Pixels, weights: Pixels) -> float:
