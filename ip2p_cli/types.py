@@ -29,6 +29,8 @@ Unknown = Literal["do", "skip", "fail"]
 MaskSteps = Literal["all", "last"]
 PictureFormat = Literal["keep", "png", "jpg", "webp", "tiff", "avif"]
 VerdictName = Literal["no-change", "ok", "over-edit", "off-target"]
+# What manifests, indexes and JSON may say of a result beside how it was made, see `Verdict.facts`.
+VERDICT_FACTS = ("verdict", "verdict_of_edit", "advice", "measures", "auto_tune")
 
 
 @dataclass(frozen=True, kw_only=True)

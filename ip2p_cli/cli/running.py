@@ -13,6 +13,7 @@ from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.stopping import Terminated, interruptible
 from ip2p_cli.cli.verdicts import VerdictCount, in_words
 from ip2p_cli.errors import InterruptionError, Ip2pError, LeftOutError
+from ip2p_cli.types import VERDICT_FACTS
 
 if TYPE_CHECKING:
     from ip2p_cli.editing.work import EditWork, MakeWork
@@ -190,6 +191,7 @@ def records_of(item: Item, outcome: Outcome) -> list[dict[str, Any]]:
         chain = {"recipe": task.tree.name, "handoff": task.tree.handoff} if task.tree.name is not None else {}
         record |= {"edits": [one.instruction for one in steps], **chain}
         record |= {"input": str(item.source), "output": str(path), "state": outcome.state}
-        record |= outcome.verdicts[place] if outcome.verdicts is not None and place < len(outcome.verdicts) else {}
+        verdict = outcome.verdicts[place] if outcome.verdicts is not None and place < len(outcome.verdicts) else {}
+        record |= {name: verdict[name] for name in VERDICT_FACTS if name in verdict}
         records.append({**record, "seconds": round(outcome.seconds, 2)})
     return records

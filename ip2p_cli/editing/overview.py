@@ -29,6 +29,7 @@ from ip2p_cli.jobs.item import Item
 from ip2p_cli.jobs.manifest import Manifest
 from ip2p_cli.jobs.output_files import OutputFiles
 from ip2p_cli.jobs.plan import Plan
+from ip2p_cli.types import VERDICT_FACTS
 
 SHEET, REPORT = "contact-sheet.png", "report.html"
 CommandOf = Callable[["Result"], str]
@@ -73,7 +74,8 @@ def results_of(plan: Plan, manifest: Manifest) -> list[Result]:
         verdicts = entry.verdicts or () if entry is not None else ()
         specs = [spec for spec in file_specs(item.task, item.name) if spec.is_result]
         for place, spec in enumerate(specs):
-            picture, verdict = plan.folder / spec.name, verdicts[place] if place < len(verdicts) else {}
+            picture, noted = plan.folder / spec.name, verdicts[place] if place < len(verdicts) else {}
+            verdict = {name: noted[name] for name in VERDICT_FACTS if name in noted}
             if picture.is_file():
                 results.append(Result(item=item, path=spec.paths[0], picture=picture, verdict=verdict))
     return results
