@@ -56,7 +56,6 @@ class EditJob:
         from ip2p_cli.editing.work import files_of, group_by
         from ip2p_cli.jobs.plan import make_plan
 
-        read_verdicts(self.run_flags.fail_on, "--fail-on")  # raises before anything is done
         if self.run_flags.redo_verdict is not None and self.place.manifest is None:
             raise UsageError("--redo-verdict is for a folder of results: name it with -o")
         plan = make_plan(

@@ -52,9 +52,7 @@ def run_in_memory(
     run.on_step = report
     results = []
     images: dict[tuple[str, int], Image.Image] = {}
-    verdicts = ItemVerdicts(
-        run, judge, photo=lambda: picture.rgb, picture=lambda step: images[step.place], all_pictures=True
-    )
+    verdicts = ItemVerdicts(run, judge, photo=lambda: picture.rgb, picture=lambda step: images[step.place])
     engine.begin_group()
     for step in tree.steps:
         began = time.monotonic()

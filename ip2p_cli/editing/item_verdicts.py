@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from PIL import Image
@@ -22,7 +22,7 @@ class ItemVerdicts:
         judge: Judges them.
         photo: Gives the photo, of any size.
         picture: Gives the picture of a step, of any size; only asked for steps that have one.
-        all_pictures: Whether every step has one, also those whose pictures are not saved.
+        places: Of the steps that have one; None for all.
     """
 
     def __init__(
@@ -32,10 +32,10 @@ class ItemVerdicts:
         *,
         photo: Callable[[], Image.Image],
         picture: Callable[[Step], Image.Image],
-        all_pictures: bool = False,
+        places: Collection[tuple[str, int]] | None = None,
     ) -> None:
         self._run, self._judge, self._photo, self._picture = run, judge, photo, picture
-        self._all_pictures = all_pictures
+        self._places = places
         self._found: dict[tuple[str, int], Verdict] = {}
 
     def prepare(self, steps: Sequence[Step]) -> None:
@@ -63,7 +63,7 @@ class ItemVerdicts:
         return facts if tuned is None else {**facts, "auto_tune": tuned.facts}
 
     def _has_picture(self, step: Step) -> bool:
-        return self._all_pictures or step.save or any(path[-1].place == step.place for path in self._run.tree.paths)
+        return self._places is None or step.place in self._places
 
     def _seen(self, step: Step, image: Image.Image) -> Image.Image:
         """The part of the photo, or of its mask, that the step's picture shows."""

@@ -64,7 +64,8 @@ class ItemOutput:
         self._encoded: dict[str, tuple[bytes, dict[str, Any]]] = {}
         self._last: Finished | None = None
         self._judged_images: dict[str, Image.Image] = {}
-        self.judged = ItemVerdicts(run, judge, photo=self._judged_photo, picture=self._judged_step)
+        places = {spec.step.place for spec in self.specs if spec.kind == "picture"}
+        self.judged = ItemVerdicts(run, judge, photo=self._judged_photo, picture=self._judged_step, places=places)
 
     @property
     def missing_steps(self) -> list[Step]:
