@@ -15,6 +15,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -76,13 +77,29 @@ def cases(photo: Pixels, other: Pixels, names: Sequence[str], rng: random.Random
             yield Case(kind=kind, right=right, look=name, photo=photo, edit=made, region=place)  # type: ignore[arg-type]
 
 
-def verdict_on(case: Case, *, knows_look: bool) -> tuple[VerdictName, dict[str, float]]:
-    """Judge an edit as ip2p does."""
-    size = small_size(case.photo.shape[1::-1])
-    photo, edit = (cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (case.photo, case.edit))
-    region = REGIONS[case.region].mask(photo) if case.region is not None else None
-    expected = draws_of(case.look, 1.0, photo, region) if knows_look else ()
-    return judge(Evidence(photo=photo, edit=edit, expected=expected, region=region))
+class Judge:
+    """Judges the edits of a photo as ip2p does; what is expected of a look is painted once."""
+
+    def __init__(self, photo: Pixels) -> None:
+        self._size = small_size(photo.shape[1::-1])
+        self._photo = self._small(photo)
+        self._expected = cache(self._paint)
+
+    def verdict(self, case: Case, *, knows_look: bool) -> tuple[VerdictName, dict[str, float]]:
+        """Return the verdict and its measures."""
+        region = self._region(case.region)
+        expected = self._expected(case.look, case.region) if knows_look else ()
+        evidence = Evidence(photo=self._photo, edit=self._small(case.edit), expected=expected, region=region)
+        return judge(evidence)
+
+    def _small(self, picture: Pixels) -> Pixels:
+        return np.asarray(cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA))
+
+    def _region(self, name: str | None) -> Pixels | None:
+        return REGIONS[name].mask(self._photo) if name is not None else None
+
+    def _paint(self, look: str, region: str | None) -> tuple[Pixels, ...]:
+        return draws_of(look, 1.0, self._photo, self._region(region))
 
 
 def _distance(first: Pixels, second: Pixels) -> float:
@@ -136,9 +153,10 @@ def main() -> None:
         other = cv2.resize(photos[(number + 1) % len(photos)], photo.shape[1::-1])
         # Each look in turn, so that all of them are tried.
         names = [everything[(number * args.looks + place) % len(everything)] for place in range(args.looks)]
+        judged = Judge(photo)
         for case in cases(photo, other, list(dict.fromkeys([*names, *REPLACING])), rng):
             for knows_look in (True, False):
-                name, measures = verdict_on(case, knows_look=knows_look)
+                name, measures = judged.verdict(case, knows_look=knows_look)
                 counts[case.kind, case.right, knows_look][name] += 1
                 if args.failures and name != case.right:
                     print(f"{paths[number].stem} {case.look} {case.kind} knows={knows_look}: {name} {measures}")

@@ -115,7 +115,8 @@ def _next(tries: list[_Try], spec: ModelSpec, few: int) -> ResolvedEditSettings:
     scale = next_scale(last.verdict.name, last.settings, spec)
     if scale is not None and last.settings.seed == tries[0].settings.seed:
         name, value = scale
-        wanted = replace(last.settings, steps=few, **{name: value})
+        changed: dict[str, Any] = {"steps": few, name: value}
+        wanted = replace(last.settings, **changed)
         if _key(wanted) not in tried:
             return wanted
     wanted = replace(max(tries, key=lambda one: one.rank).settings, steps=few)

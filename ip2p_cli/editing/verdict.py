@@ -32,6 +32,9 @@ LOST = 0.27
 LOST_OF_LOOK = 0.5
 # Cosine of the change and the look's own: other draws of the same look 0.76 and more, other looks mostly below 0.6.
 ASIDE = 0.65
+# Such an edit is also further from each draw than this many times the distance of draws. Blocks of pixel art, of one
+# size or another, hardly move colours, so that their direction says little.
+FAR = 1.5
 # Times the look's own change, and CIELAB units beyond it: draws of a strong look differ by a fifth, of a weak one more.
 TOO_MUCH, BEYOND = 1.35, 14.0
 # The share of pixels that became black, white or a pure colour: most looks burn up to 0.45, drawn in low key 0.65.
@@ -73,9 +76,9 @@ def judge(evidence: Evidence) -> tuple[VerdictName, dict[str, float]]:
         two per cent that changed most; "structure", the correlation of edges with the photo, at most 1; "burnt", the
         share of pixels that lost their detail. With a known look "expected", the look's own change; "strength", the
         change as a multiple of that; "excess" and "beyond", the same and how far it goes beyond where the look changes
-        most; "direction", the cosine of both, more where draws of the look differ from each other; "structure of the
-        look" and "burnt beyond the look". With a region "where", the change in it as a multiple of that outside. With
-        CLIP "words".
+        most; "direction", the cosine of both, more where draws of the look differ from each other; "distance" from the
+        nearest draw, and "distance of draws" from each other; "structure of the look" and "burnt beyond the look".
+        With a region "where", the change in it as a multiple of that outside. With CLIP "words".
     """
     weights = evidence.mask
     if weights is None or not weights.any():  # a mask of a few pixels is gone at this size
@@ -104,8 +107,9 @@ def _name(measures: Mapping[str, float]) -> VerdictName:
         return "no-change"
     if measures["structure"] < max(LOST, LOST_OF_LOOK * measures.get("structure of the look", 0.0)):
         return "over-edit"
-    astray = measures.get("direction", 1.0) < ASIDE or measures.get("words", AWAY) < AWAY
-    if astray or measures.get("where", ELSEWHERE) < ELSEWHERE:
+    is_far = measures.get("distance", 0.0) > FAR * measures.get("distance of draws", 0.0) + 2 * NOTICEABLE
+    is_astray = (is_far and measures["direction"] < ASIDE) or measures.get("words", AWAY) < AWAY
+    if is_astray or measures.get("where", ELSEWHERE) < ELSEWHERE:
         return "off-target"
     if "strength" in measures:
         is_too_much = measures["excess"] > TOO_MUCH and measures["beyond"] > BEYOND
@@ -132,8 +136,8 @@ def structure(photo: Pixels, edit: Pixels, weights: Pixels) -> float:
     """
     first, second = (to_lab(picture)[..., 0] for picture in (photo, edit))
     smooth = [[cv2.GaussianBlur(one, (0, 0), sigma) for one in (first, second)] for sigma in (1, 2, 4)]
-    edges = [_correlation(*map(_edges, pair), weights) for pair in smooth]
-    light = abs(_correlation(*smooth[1], weights))
+    edges = [_correlation(_edges(one), _edges(other), weights) for one, other in smooth]
+    light = abs(_correlation(smooth[1][0], smooth[1][1], weights))
     return max(float(np.mean(edges)), 0.4 * (max(edges[0], 0.0) + light))
 
 
@@ -163,7 +167,15 @@ def _against_look(evidence: Evidence, weights: Pixels) -> dict[str, float]:
         "excess": own / float(np.mean(of_draws)),
         "beyond": own - max(of_draws),
         "direction": towards + 1 - _likeness(draws, in_blocks),
+        "distance": min(_mean(np.linalg.norm(change - one, axis=-1), in_blocks) for one in draws),
+        "distance of draws": _spread(draws, in_blocks),
     }
+
+
+def _spread(draws: Pixels, weights: Pixels) -> float:
+    """The mean distance of two draws; 0 for an exact look."""
+    pairs = [(one, other) for place, one in enumerate(draws) for other in draws[:place]]
+    return float(np.mean([_mean(np.linalg.norm(a - b, axis=-1), weights) for a, b in pairs])) if pairs else 0.0
 
 
 def _likeness(draws: Pixels, weights: Pixels) -> float:
