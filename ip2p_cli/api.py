@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -13,12 +12,11 @@ from PIL import Image
 from ip2p_cli.config import read_config
 from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.editing.engine import Engine
+from ip2p_cli.editing.in_memory import run_in_memory
+from ip2p_cli.editing.judging import Judge
 from ip2p_cli.editing.model_choice import ModelChoice
-from ip2p_cli.editing.model_size import finish
-from ip2p_cli.editing.step_cache import StepCache
-from ip2p_cli.editing.tree import EditTree, Step
+from ip2p_cli.editing.tree import EditTree
 from ip2p_cli.editing.tree_plan import plan_tree, single_edit
-from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.editing.unknown import InstructionResolver, Resolved
 from ip2p_cli.errors import LeftOutError
 from ip2p_cli.io.images import Picture, picture_from_image, read_image
@@ -60,6 +58,7 @@ class Editor:
         self._choice = choice or ModelChoice(spec=parts.spec, known_weights="in memory")
         self._models = {self._choice: parts}
         self._engine = Engine(self._model)
+        self._judge = Judge(self._model, Chooser())
 
     @classmethod
     def load(
@@ -110,6 +109,7 @@ class Editor:
         mask: Photo | MaskSettings | None = None,
         preset: str | None = None,
         unknown: Unknown = "do",
+        max_tries: int = 0,
         on_step: OnStep | None = None,
     ) -> EditResult:
         """Edit a photo.
@@ -123,18 +123,20 @@ class Editor:
             preset: Settings under one name.
             unknown: What to do if nano does not know the instruction. "do": the nearest look, if it is near enough;
                 `extra["unknown"]` then says so. "skip" and "fail": raise UnknownInstructionError.
+            max_tries: How many other scales and seeds are tried where the edit is not ok, as `--auto-tune` does.
             on_step: Called with (denoising steps done, steps).
 
         Returns:
             The result. `image` is RGB, upright, at the photo's size, with transparent parts on white; `request` holds
-            the resolved settings; `extra["input_sha256"]` names the input.
+            the resolved settings; `verdict` says whether it worked; `extra["input_sha256"]` names the input.
 
         Raises:
             InputError: The photo cannot be read.
             UsageError: A setting is not possible.
             UnknownInstructionError: nano does not know the instruction, see `unknown`.
         """
-        resolved = self._resolve(self._single(instruction, settings or EditSettings(), mask, preset), unknown)
+        tree = self._single(instruction, settings or EditSettings(), mask, preset, max_tries)
+        resolved = self._resolve(tree, unknown)
         if resolved.refusal is not None:
             raise resolved.refusal
         return self._run(_picture(photo), resolved, on_step)[-1]
@@ -241,42 +243,22 @@ class Editor:
         return self._models[choice]
 
     def _single(
-        self, instruction: str, settings: EditSettings, mask: Photo | MaskSettings | None, preset: str | None
+        self,
+        instruction: str,
+        settings: EditSettings,
+        mask: Photo | MaskSettings | None,
+        preset: str | None,
+        max_tries: int = 0,
     ) -> EditTree:
         resolved = resolve(settings, self.spec, preset)
-        return single_edit(checked_instruction(instruction), resolved, self._choice, checked_mask(mask))
+        instruction = checked_instruction(instruction)
+        return single_edit(instruction, resolved, self._choice, checked_mask(mask), max_tries=max_tries)
 
     def _resolve(self, tree: EditTree, unknown: Unknown) -> Resolved:
         return InstructionResolver(self._model, unknown).resolve(tree)
 
     def _run(self, picture: Picture, resolved: Resolved, on_step: OnStep | None = None) -> list[EditResult]:
-        tree = resolved.tree
-        run = TreeRun(tree, picture, self._engine, StepCache(None), Chooser())
-        total = sum(step.settings.steps * step.best_of for step in tree.steps)
-        done: dict[tuple[str, int], int] = {}
-
-        def report(step: Step, steps: int) -> None:
-            done[step.place] = steps
-            if on_step is not None:
-                on_step(sum(done.values()), total)
-
-        run.on_step = report
-        results = []
-        self._engine.begin_group()
-        for step in tree.steps:
-            began = time.monotonic()
-            fit, edit = run.edit(step)
-            results.append(
-                EditResult(
-                    request=replace(run.request(step), instruction=step.instruction),
-                    image=finish(run.request(step), fit, edit),
-                    latent=run.result(step).latent,
-                    model=self.spec.name,
-                    seconds=time.monotonic() - began,
-                    extra={"input_sha256": picture.digest, **resolved.facts(step)},
-                )
-            )
-        return results
+        return run_in_memory(resolved, picture, self._engine, self._judge, on_step)
 
 
 def _is_left_out(resolved: Resolved) -> bool:

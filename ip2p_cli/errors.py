@@ -66,6 +66,12 @@ class TrainingError(Ip2pError):
     exit_code = 7
 
 
+class VerdictError(Ip2pError):
+    """Results got a verdict that the user named with --fail-on. Their files are written."""
+
+    exit_code = 8
+
+
 class InterruptionError(Ip2pError):
     """The user pressed Ctrl-C, or SIGTERM came; the message says how much is done."""
 

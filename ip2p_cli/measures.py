@@ -23,11 +23,14 @@ Pixels = npt.NDArray[Any]  # float32
 
 def reduced(image: Image.Image, size: tuple[int, int] | None = None) -> Pixels:
     """Convert a picture to pixels, reduced to at most SIDE a side, or resized to `size` (width, height)."""
-    if size is None:
-        scale = min(1.0, SIDE / max(image.size))
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    resized = image.convert("RGB").resize(size, Image.Resampling.BOX, reducing_gap=3.0)
+    resized = image.convert("RGB").resize(size or reduced_size(image.size), Image.Resampling.BOX, reducing_gap=3.0)
     return np.asarray(resized, dtype=np.float32) / 255
+
+
+def reduced_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (width, height) of a picture reduced to at most SIDE a side."""
+    scale = min(1.0, SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def to_lab(picture: Pixels) -> Pixels:
@@ -38,6 +41,19 @@ def to_lab(picture: Pixels) -> Pixels:
 def lab_distance(first: Pixels, second: Pixels) -> float:
     """Mean distance of two pictures in CIELAB, both (height, width, 3)."""
     return float(np.linalg.norm(first - second, axis=-1).mean())
+
+
+def appearance(picture: Pixels) -> Pixels:
+    """Colour and texture of each 8 x 8 px block, (rows, columns, 4): mean CIELAB, and the contrast of fine detail.
+
+    Where flakes and strokes lie does not matter to it, only how many there are and how they look.
+    """
+    lab = to_lab(picture.astype(np.float32))
+    size = (max(1, picture.shape[1] // 8), max(1, picture.shape[0] // 8))
+    mean = cv2.resize(lab, size, interpolation=cv2.INTER_AREA)
+    light = lab[..., 0]
+    detail = np.abs(light - cv2.GaussianBlur(light, (0, 0), 1.5))
+    return np.dstack([mean, 4 * cv2.resize(detail, size, interpolation=cv2.INTER_AREA)])
 
 
 def similarity(distance: float) -> float:

@@ -6,6 +6,7 @@ Options that the user did not set are None in `EditSettings`; they are resolved 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -27,6 +28,9 @@ Guard = Literal["none", "low"]
 Unknown = Literal["do", "skip", "fail"]
 MaskSteps = Literal["all", "last"]
 PictureFormat = Literal["keep", "png", "jpg", "webp", "tiff", "avif"]
+VerdictName = Literal["no-change", "ok", "over-edit", "off-target"]
+# What manifests, indexes and JSON may say of a result beside how it was made, see `Verdict.facts`.
+VERDICT_FACTS = ("verdict", "verdict_of_edit", "advice", "measures", "auto_tune")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +187,28 @@ class OutputOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether an edit worked, see `editing.verdict`.
+
+    Attributes:
+        name: The photo hardly changed ("no-change"); the edit is plausible ("ok"); too much of the photo is gone
+            ("over-edit"); something else changed than was asked for ("off-target").
+        advice: What to try next; "" where it is ok.
+        measures: What it follows from, by name.
+    """
+
+    name: VerdictName
+    advice: str = ""
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What JSON, manifests and indexes say of it."""
+        advice = {"advice": self.advice} if self.advice else {}
+        return {"verdict": self.name, **advice, "measures": dict(self.measures)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class EditResult:
     """What an edit gave.
 
@@ -191,6 +217,7 @@ class EditResult:
         latent: Unscaled, (1, C, h, w); None from a model that edits in a way of its own.
         model: The model's name.
         seconds: How long it took.
+        verdict: Whether it worked.
     """
 
     request: EditRequest
@@ -198,6 +225,7 @@ class EditResult:
     latent: torch.Tensor | None
     model: str
     seconds: float
+    verdict: Verdict
     extra: dict[str, Any] = field(default_factory=dict)
 
 

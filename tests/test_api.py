@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import ip2p_cli
 from ip2p_cli import Editor, EditSettings
 from ip2p_cli.cli.app import main
 from ip2p_cli.errors import InputError, UsageError
+from ip2p_cli.types import VerdictName
 
 ROOT = Path(__file__).parent.parent
 QUICK = EditSettings(seed=7, steps=2, resolution=64)
@@ -48,6 +50,8 @@ def test_the_same_pixels_as_the_command(
     with Image.open("out.png") as theirs:
         assert found.image.tobytes() == theirs.tobytes()
     assert found.request.settings.seed == 7
+    assert found.verdict.name in get_args(VerdictName)
+    assert (found.verdict.advice == "") is (found.verdict.name == "ok")
 
 
 def test_a_picture_instead_of_a_path(editor: Editor, photo: Path) -> None:

@@ -17,19 +17,6 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return -10 * math.log10(max(float(np.mean((a - b) ** 2)), 1e-10))
 
 
-def appearance(picture: np.ndarray) -> np.ndarray:
-    """Colour and texture of each 8 x 8 px block, (rows, columns, 4): mean CIELAB, and the contrast of fine detail.
-
-    Where flakes and strokes lie does not matter to it, only how many there are and how they look.
-    """
-    lab = to_lab(picture.astype(np.float32))
-    size = (picture.shape[1] // 8, picture.shape[0] // 8)
-    mean = cv2.resize(lab, size, interpolation=cv2.INTER_AREA)
-    light = lab[..., 0]
-    detail = np.abs(light - cv2.GaussianBlur(light, (0, 0), 1.5))
-    return np.dstack([mean, 4 * cv2.resize(detail, size, interpolation=cv2.INTER_AREA)])
-
-
 def spread(pictures: list[np.ndarray]) -> float:
     """Mean absolute difference of all pairs of pictures, of 255."""
     pairs = [(a, b) for i, a in enumerate(pictures) for b in pictures[:i]]

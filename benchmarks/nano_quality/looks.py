@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks.draws import draw_of
 from benchmarks.nano_quality.distances import (
-    appearance,
     colour_distance,
     patches,
     psnr,
@@ -21,6 +20,7 @@ from benchmarks.nano_quality.distances import (
 )
 from benchmarks.nano_quality.editing import run
 from ip2p_cli.looks import Draw, looks
+from ip2p_cli.measures import appearance
 from ip2p_cli.models.loader import Editor
 
 DRAWS, SEEDS = 8, 4

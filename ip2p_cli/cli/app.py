@@ -58,7 +58,7 @@ def _root(
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 unexpected, 2 usage, 3 and more: see `errors`, 130 interrupted, 141 the reader of stdout gone.
+    Exit codes: 0 done, 1 unexpected, 2 usage, 3 to 8: see `errors`, 130 interrupted, 141 the reader of stdout gone.
     """
     atexit.register(_silence_destructors)
     before = _silence_destructors()

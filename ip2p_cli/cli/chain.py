@@ -19,6 +19,7 @@ from ip2p_cli.cli.flags import (
     OutputFlags,
     RunFlags,
     ScaleFlags,
+    TuneFlags,
     takes_flags,
 )
 from ip2p_cli.cli.input_args import OutputPlace, is_picture_name, part_of, photos_of
@@ -49,6 +50,7 @@ def chain(
     scales: ScaleFlags,
     settings: EditFlags,
     masking: MaskFlags,
+    tuning: TuneFlags,
     saving: OutputFlags,
     running: RunFlags,
     common: CommonFlags,
@@ -67,7 +69,10 @@ def chain(
     inputs, recipe = chaining.recipe(words or [])
     flags, mask, choices = settings.settings(scales), masking.settings(), Choices(model)
     tries_several = any((chaining.best_of or edit.best_of) > 1 for edit in _edits_of(recipe))
-    clip = find_clip(chaining.clip) if chaining.clip or tries_several else None
+    max_tries = tuning.tries
+    if max_tries and chaining.best_of is not None:
+        raise UsageError("--best-of and --auto-tune both choose among tries: give one of them.")
+    clip = find_clip(tuning.clip) if tuning.clip or tries_several or max_tries else None
 
     tree_with = partial(
         plan_tree,
@@ -80,6 +85,7 @@ def chain(
         begin=chaining.begin,
         until=chaining.until,
         best_of=chaining.best_of,
+        max_tries=max_tries,
         clip=clip,
         mask=mask,
     )
@@ -102,7 +108,7 @@ def chain(
         unknown=settings.unknown,
     )
     recipe_name = "" if chaining.edits else (words or [""])[-1]
-    _run(job, _Again(chaining, model, flags, mask, settings.preset, place.folder, recipe_name))
+    _run(job, _Again(chaining, tuning, model, flags, mask, settings.preset, place.folder, recipe_name))
 
 
 def _run(job: EditJob, again: _Again) -> None:
@@ -117,7 +123,7 @@ def _run(job: EditJob, again: _Again) -> None:
         if job.output_flags.report:
             title = f"Chain of {sources[0].name}" if len(sources) == 1 else f"Chains of {len(sources)} photos"
             overview = Overview(plan=plan, manifest=manifest, title=title, command_of=again.command)
-            job.write_overview(overview, results_of(plan), sheet=False, report=True)
+            job.write_overview(overview, results_of(plan, manifest), sheet=False, report=True)
 
     job.run(plan, job.models, finish=finish)
 
@@ -167,6 +173,7 @@ class _Again:
     """The command that makes a chain again, for reports."""
 
     chaining: ChainFlags
+    tuning: TuneFlags
     model: ModelFlags
     settings: EditSettings
     mask: MaskSettings
@@ -179,7 +186,13 @@ class _Again:
         chaining, model, tree = self.chaining, self.model, result.item.task.tree
         flags: dict[str, object] = {"--edit": chaining.edits, "--set": chaining.variables, "--until": chaining.until}
         flags |= {"--handoff": chaining.handoff, "--guard": chaining.guard, "--best-of": chaining.best_of}
-        flags |= {"--clip": chaining.clip, "--model": model.model, "--revision": model.revision, "--lora": model.loras}
+        flags |= {"--auto-tune": self.tuning.auto_tune, "--max-tries": self.tuning.max_tries}
+        flags |= {
+            "--clip": self.tuning.clip,
+            "--model": model.model,
+            "--revision": model.revision,
+            "--lora": model.loras,
+        }
         flags |= {"--vae": model.vae, "--preset": self.preset, "--format": (result.item.task.ending or "").lstrip(".")}
         flags |= {"--" + name.replace("_", "-"): value for name, value in asdict(self.settings).items()}
         flags |= mask_flags(self.mask)

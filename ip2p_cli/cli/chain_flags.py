@@ -62,13 +62,6 @@ class ChainFlags:
             rich_help_panel=_HOW,
         ),
     ] = None
-    clip: Annotated[
-        str | None,
-        typer.Option(
-            help="Rank with the CLIP model in this folder. Default: one in the hub's cache, else none.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None
     check: Annotated[
         bool, typer.Option("--check", help="Check the recipe, print what it comes to, and load nothing.")
     ] = False

@@ -17,6 +17,7 @@ from ip2p_cli.cli.flags import (
     OutputFlags,
     RunFlags,
     ScaleFlags,
+    TuneFlags,
     takes_flags,
 )
 from ip2p_cli.cli.input_args import InputArgs, OutputPlace, part_of
@@ -46,6 +47,7 @@ def edit(
     scales: ScaleFlags,
     settings: EditFlags,
     masking: MaskFlags,
+    tuning: TuneFlags,
     saving: OutputFlags,
     running: RunFlags,
     common: CommonFlags,
@@ -56,6 +58,7 @@ def edit(
     a manifest there, and the same command goes on where it was stopped.
     """
     from ip2p_cli.editing.overview import Overview, results_of
+    from ip2p_cli.models.clip import find_clip
 
     output = Output(json=common.json, quiet=common.quiet)
     inputs = InputArgs(words=words or [], jobs=jobs, recursive=running.recursive)
@@ -65,13 +68,16 @@ def edit(
     choices = Choices(model)
     place = OutputPlace(saving.out, part_of(running.shard), must_be_folder=jobs is not None)
     given = (settings.settings(scales), masking.settings())
-    requests = _Requests(inputs, place, choices, *given, settings.preset, saving, running, output)
+    tries = tuning.tries
+    clip = find_clip(tuning.clip) if tries or tuning.clip is not None else None
+    requests = _Requests(inputs, place, choices, *given, settings.preset, saving, running, output, tries, clip)
     job = EditJob(
         requests=requests.from_words() if jobs is None else requests.from_jobs(jobs),
         place=place,
         output_flags=saving,
         run_flags=running,
         output=output,
+        clip=clip,
         unknown=settings.unknown,
     )
     plan = job.plan()
@@ -87,7 +93,7 @@ def edit(
                 title=f"Edits in {plan.folder.name}",
                 command_of=lambda result: edit_command(result, name),
             )
-            job.write_overview(overview, results_of(plan), sheet=False, report=True)
+            job.write_overview(overview, results_of(plan, place.manifest), sheet=False, report=True)
 
     try:
         job.run(plan, job.models, after_each=after, finish=finish)
@@ -109,7 +115,10 @@ class _Requests:
         saving: OutputFlags,
         running: RunFlags,
         output: Output,
+        max_tries: int,
+        clip: Path | None,
     ) -> None:
+        self._max_tries, self._clip = max_tries, clip
         self._inputs, self._place, self._choices, self._flags = inputs, place, choices, flags
         self._preset, self._saving, self._running, self._output = preset, saving, running, output
         self._mask = mask
@@ -176,7 +185,9 @@ class _Requests:
 
         choice = self._choices()
         settings = resolve(given.or_else(seed), choice.spec, self._preset)
-        tree = single_edit(instruction, settings, choice, mask).for_photo(photo)
+        tree = single_edit(instruction, settings, choice, mask, max_tries=self._max_tries, clip=self._clip).for_photo(
+            photo
+        )
         task = EditTask(tree=tree, options=self._saving.options())
         ending = self._saving.ending(photo.path, keep=self._place.manifest is not None)
         return Request(

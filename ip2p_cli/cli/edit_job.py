@@ -15,7 +15,8 @@ from ip2p_cli.cli.input_args import OutputPlace, batch_size_of, part_of
 from ip2p_cli.cli.loading import models_for
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.running import AfterEach, outcomes_of, report_outcomes
-from ip2p_cli.errors import InterruptionError, Ip2pError
+from ip2p_cli.cli.verdicts import read_verdicts
+from ip2p_cli.errors import InterruptionError, Ip2pError, UsageError
 from ip2p_cli.io.names import MAX_NAME
 from ip2p_cli.types import Unknown
 
@@ -36,7 +37,7 @@ class EditJob:
         place: Where results go.
         noun: What the items are called.
         cache: Where what steps leave is kept; None for nowhere.
-        clip: CLIP's folder, to choose among the seeds of a step.
+        clip: CLIP's folder, to judge edits and to choose among the seeds of a step.
         unknown: What to do with instructions that nano does not know.
     """
 
@@ -55,6 +56,8 @@ class EditJob:
         from ip2p_cli.editing.work import files_of, group_by
         from ip2p_cli.jobs.plan import make_plan
 
+        if self.run_flags.redo_verdict is not None and self.place.manifest is None:
+            raise UsageError("--redo-verdict is for a folder of results: name it with -o")
         plan = make_plan(
             self._resolved(),
             self.place.folder,
@@ -62,6 +65,7 @@ class EditJob:
             files_of=files_of,
             group_of=group_by(batch_size_of(self.run_flags.batch_size)),
             redo=self.run_flags.redo,
+            redo_verdicts=read_verdicts(self.run_flags.redo_verdict, "--redo-verdict"),
             overwrite=self.output_flags.overwrite,
         )
         part = part_of(self.run_flags.shard)
@@ -121,7 +125,15 @@ class EditJob:
         outcomes = outcomes_of(plan, make, self.place.manifest, self.run_flags, self.output, work=work, noun=self.noun)
         failure: Ip2pError | None = None
         try:
-            report_outcomes(plan, outcomes, self.output, noun=self.noun, after_each=after_each, to_stdout=to_stdout)
+            report_outcomes(
+                plan,
+                outcomes,
+                self.output,
+                noun=self.noun,
+                after_each=after_each,
+                to_stdout=to_stdout,
+                fail_on=read_verdicts(self.run_flags.fail_on, "--fail-on"),
+            )
         except InterruptionError:
             raise
         except Ip2pError as error:  # what was made is shown all the same
@@ -148,6 +160,8 @@ def edit_command(result: Result, model: str) -> str:
     flags |= {"--" + name.replace("_", "-"): value for name, value in asdict(result.step.settings).items()}
     if result.step.mask is not None:
         flags |= mask_flags(result.step.mask.for_command())
+    if result.step.max_tries:
+        flags |= {"--auto-tune": True, "--max-tries": result.step.max_tries}
     flags["-o"] = f"{result.picture.stem}-again{result.picture.suffix}"
     return command_line("edit", flags, [str(result.item.source), result.step.instruction])
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from ip2p_cli.cli import options as opt
+from ip2p_cli.cli import verdict_options as verdict_opt
+from ip2p_cli.errors import UsageError
 from ip2p_cli.types import EditSettings, MaskSettings, OutputOptions
 
 
@@ -139,7 +141,27 @@ class RunFlags:
     engine: opt.Engine = "local"
     workers: opt.Workers = None
     redo: opt.Redo = False
+    redo_verdict: verdict_opt.RedoVerdict = None
+    fail_on: verdict_opt.FailOn = None
     dry_run: opt.DryRun = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneFlags:
+    """What to do about an edit that is not ok, and what to judge it with."""
+
+    auto_tune: verdict_opt.AutoTune = False
+    max_tries: verdict_opt.MaxTries = None
+    clip: verdict_opt.Clip = None
+
+    @property
+    def tries(self) -> int:
+        """How many tries follow the first; 0 without --auto-tune. Raises UsageError if a flag has no effect."""
+        from ip2p_cli.editing.tuning import DEFAULT_TRIES
+
+        if self.max_tries is not None and not self.auto_tune:
+            raise UsageError(f"--max-tries {self.max_tries} is for --auto-tune: give both, or neither.")
+        return (self.max_tries or DEFAULT_TRIES) if self.auto_tune else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ip2p_cli.cli.flags import RunFlags
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.stopping import Terminated, interruptible
+from ip2p_cli.cli.verdicts import VerdictCount, in_words
 from ip2p_cli.errors import InterruptionError, Ip2pError, LeftOutError
+from ip2p_cli.types import VERDICT_FACTS
 
 if TYPE_CHECKING:
     from ip2p_cli.editing.work import EditWork, MakeWork
@@ -66,6 +68,7 @@ def report_outcomes(
     noun: str = "photos",
     after_each: AfterEach | None = None,
     to_stdout: bool = True,
+    fail_on: frozenset[str] = frozenset(),
 ) -> None:
     """Report each outcome as it comes; at the end raise what went wrong, or say what was done.
 
@@ -76,6 +79,7 @@ def report_outcomes(
         noun: What the items are called.
         after_each: Called after each outcome is reported.
         to_stdout: Whether results also go to stdout.
+        fail_on: Verdicts for which a VerdictError is raised at the end.
     """
     with counting(len(plan.indices), output, folder=plan.folder, noun=noun, goes_on=plan.has_manifest) as tally:
         for outcome in outcomes:
@@ -90,6 +94,9 @@ def report_outcomes(
                 after_each(item, outcome)
             tally.done += outcome.state == "done"
             tally.skipped += outcome.state == "skipped"
+            for facts in outcome.verdicts or ():
+                tally.verdicts.add(facts)
+    tally.verdicts.check(fail_on)
 
 
 @dataclass(kw_only=True)
@@ -106,6 +113,7 @@ class Tally:
     skipped: int = 0
     failed: list[Ip2pError] = field(default_factory=list)
     left_out: list[Ip2pError] = field(default_factory=list)
+    verdicts: VerdictCount = field(default_factory=VerdictCount)
 
     def leave_out(self, why: Ip2pError | None) -> None:
         """Count an item that the user wants left out; each reason is reported once."""
@@ -156,7 +164,8 @@ def counting(
     if tally.count > 1 or tally.skipped:
         before = f", {tally.skipped} done before" if tally.skipped else ""
         before += f", {len(tally.left_out)} skipped" if tally.left_out else ""
-        output.say(f"{tally.done} of {tally.count} {noun} {verb}{before}: {folder}")
+        verdicts = f" ({tally.verdicts})" if str(tally.verdicts) else ""
+        output.say(f"{tally.done} of {tally.count} {noun} {verb}{before}: {folder}{verdicts}")
 
 
 def _report(item: Item, outcome: Outcome, output: Output, to_stdout: bool) -> None:
@@ -167,7 +176,8 @@ def _report(item: Item, outcome: Outcome, output: Output, to_stdout: bool) -> No
             output.data_only(str(path), record)
         if outcome.state == "done":
             edits = f"{', '.join(record['edits'])}, " if len(record["edits"]) > 1 else ""
-            output.say(f"{path}: {edits}{record['model']}, seed {record['seed']}, {outcome.seconds:.1f} s")
+            verdict = in_words(record)
+            output.say(f"{path}: {edits}{record['model']}, seed {record['seed']}, {outcome.seconds:.1f} s{verdict}")
 
 
 def records_of(item: Item, outcome: Outcome) -> list[dict[str, Any]]:
@@ -181,5 +191,7 @@ def records_of(item: Item, outcome: Outcome) -> list[dict[str, Any]]:
         chain = {"recipe": task.tree.name, "handoff": task.tree.handoff} if task.tree.name is not None else {}
         record |= {"edits": [one.instruction for one in steps], **chain}
         record |= {"input": str(item.source), "output": str(path), "state": outcome.state}
+        verdict = outcome.verdicts[place] if outcome.verdicts is not None and place < len(outcome.verdicts) else {}
+        record |= {name: verdict[name] for name in VERDICT_FACTS if name in verdict}
         records.append({**record, "seconds": round(outcome.seconds, 2)})
     return records

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ip2p_cli.cli import listing
+from ip2p_cli.cli import verdict_options as verdict_opt
 from ip2p_cli.errors import UsageError
 
 _VARY = "What to vary"
@@ -78,13 +79,7 @@ class RankFlags:
             min=1, help="Tell and show only the best K (ranks them); the files of all stay.", rich_help_panel=_RANK
         ),
     ] = None
-    clip: Annotated[
-        str | None,
-        typer.Option(
-            help="Rank with the CLIP model in this folder. Default: one in the hub's cache, else none.",
-            rich_help_panel=_RANK,
-        ),
-    ] = None
+    clip: verdict_opt.Clip = None
     caption: Annotated[
         str | None, typer.Option(help="What the photo shows, for ranking with CLIP.", rich_help_panel=_RANK)
     ] = None

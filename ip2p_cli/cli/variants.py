@@ -76,6 +76,7 @@ def variants(
         run_flags=running,
         output=output,
         noun="variants",
+        clip=clip,
         unknown=settings.unknown,
     )
     plan = job.plan()
@@ -83,12 +84,12 @@ def variants(
     name = model.model or choice.spec.name
 
     def finish() -> None:
-        results = results_of(plan)
+        assert place.manifest is not None
+        results = results_of(plan, place.manifest)
         if is_ranked:
             output.say("ranking")
             results = rank(results, models, Chooser(clip, captions), keep=ranking.keep)
             _report_ranked(results, output)
-        assert place.manifest is not None
         overview = Overview(
             plan=plan,
             manifest=place.manifest,
@@ -161,6 +162,7 @@ def _report_ranked(results: Sequence[Result], output: Output) -> None:
             continue
         like = f", nearly the same as number {result.measured.like + 1}" if result.measured.like is not None else ""
         record = {"instruction": result.step.instruction, **asdict(result.step.settings), **result.facts}
+        record |= result.verdict
         record |= {"input": str(result.item.source), "output": str(result.picture), "rank": place}
         output.data_only(str(result.picture), record)
         output.say(f"{place}. {result.picture}: {result.measured.score:g}{like}")

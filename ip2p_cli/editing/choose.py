@@ -13,7 +13,7 @@ from PIL import Image
 
 from ip2p_cli.editing.ranking import Measured, measure, order
 from ip2p_cli.editing.tree import Step
-from ip2p_cli.measures import reduced
+from ip2p_cli.measures import reduced, reduced_size
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.clip import Clip, load_clip, similarities
 from ip2p_cli.models.editor import Editor
@@ -97,6 +97,14 @@ class Chooser:
             looks = [known.get(instruction) for instruction in instructions]
         measured = measure(before, edits, looks)
         return measured if self._clip is None else self._by_clip(before, edits, instructions, measured)
+
+    def towards(self, before: Image.Image, after: Image.Image, instruction: str) -> float | None:
+        """Return CLIP's similarity of what changed and the words, -1 to 1; None without CLIP."""
+        if self._clip is None:
+            return None
+        size = reduced_size(before.size)
+        found = similarities(self._clip, _tensor(before, size), _tensor(after, size), instruction, self._captions)[0]
+        return next(value for name, value in found.items() if name != "image")
 
     def _by_clip(
         self, before: Image.Image, edits: Sequence[Image.Image], instructions: Sequence[str], offline: list[Measured]

@@ -12,9 +12,13 @@ from PIL import Image
 
 from ip2p_cli import __version__
 from ip2p_cli.editing.file_specs import INDEX, EditTask, FileSpec, file_specs, options_of_pictures
+from ip2p_cli.editing.item_verdicts import ItemVerdicts, facts_of_path
+from ip2p_cli.editing.judging import Judge
 from ip2p_cli.editing.model_size import Finished, ModelSizeEdit, finish
 from ip2p_cli.editing.tree import Step, StepPath, hashed
 from ip2p_cli.editing.tree_run import Earlier, TreeRun
+from ip2p_cli.editing.verdict import small_size
+from ip2p_cli.errors import Ip2pError
 from ip2p_cli.io import xmp
 from ip2p_cli.io.comparison import animated_gif, animated_webp, compare, strip
 from ip2p_cli.io.exif import strip_location
@@ -23,7 +27,7 @@ from ip2p_cli.io.images import Picture, read_image
 from ip2p_cli.io.output import check_ending, encode_picture
 from ip2p_cli.io.provenance import read_record
 from ip2p_cli.io.sizes import Fit
-from ip2p_cli.jobs.job_work import Saved
+from ip2p_cli.jobs.job_work import FatalError, Saved, Verdicts
 from ip2p_cli.jobs.output_files import OutputFiles
 from ip2p_cli.types import OutputOptions
 
@@ -40,9 +44,10 @@ class ItemOutput:
         folder: The job's folder.
         run: The photo's edits.
         files: Writes files.
+        judge: Judges the edits.
     """
 
-    def __init__(self, task: EditTask, name: str, folder: Path, run: TreeRun, files: OutputFiles) -> None:
+    def __init__(self, task: EditTask, name: str, folder: Path, run: TreeRun, files: OutputFiles, judge: Judge) -> None:
         self.task, self.run = task, run
         self._name, self._folder, self._files = name, folder, files
         self.specs = file_specs(task, name)
@@ -58,6 +63,9 @@ class ItemOutput:
         self._images: dict[str, Image.Image] = {}
         self._encoded: dict[str, tuple[bytes, dict[str, Any]]] = {}
         self._last: Finished | None = None
+        self._judged_images: dict[str, Image.Image] = {}
+        places = {spec.step.place for spec in self.specs if spec.kind == "picture"}
+        self.judged = ItemVerdicts(run, judge, photo=self._judged_photo, picture=self._judged_step, places=places)
 
     @property
     def missing_steps(self) -> list[Step]:
@@ -89,7 +97,15 @@ class ItemOutput:
             results=tuple(self._folder / spec.name for spec in results),
             records=tuple(made) if len(made) == len(results) else (),
             notes=(*self.run.notes, *notes),
+            verdicts=self.verdicts(),
         )
+
+    def verdicts(self) -> Verdicts:
+        """Return what is said of each result; None where it cannot be judged, which stops nothing."""
+        try:
+            return tuple(self.judged.facts(spec.paths[0]) for spec in self.specs if spec.is_result)
+        except (Ip2pError, FatalError, OSError):
+            return None
 
     def _key(self, spec: FileSpec) -> str:
         if spec.kind == "picture":
@@ -126,6 +142,7 @@ class ItemOutput:
             path = self._folder / spec.name.removesuffix(".json" if spec.kind == "sidecar" else "")
             image = finish(self.run.request(step), *edits[step.place], self._last)
             self._last = Finished(edit=edits[step.place][1], image=image)
+            self._judged_images[key] = image.resize(small_size(image.size), Image.Resampling.BOX, reducing_gap=3.0)
             record = {**self.run.record(step, image.size, path.parent), "quality": self.task.options.quality}
             record["input_path"] = _input_path(self.run.picture.path, path.parent)
             self._encoded[key] = encoded(image, path, self.run.picture, record, self.task.options), record
@@ -144,6 +161,14 @@ class ItemOutput:
         names = [spec.name for spec in self.specs if spec.kind == "picture" and spec.step.place == step.place]
         return self._small(key, lambda: read_image(self._folder / names[0]).rgb)
 
+    def _judged_photo(self) -> Image.Image:
+        return self.run.picture.rgb if self.task.ending is None else self._shown_photo()
+
+    def _judged_step(self, step: Step) -> Image.Image:
+        """A step's picture. Those of a chain are read from their files, so that its index is the same each time."""
+        made = self._judged_images.get(self._picture_key(step)) if self.task.ending is None else None
+        return made or self._shown_step(step)
+
     def _small(self, key: str, read: Callable[[], Image.Image]) -> Image.Image:
         """A picture in a strip or animation. It is read from its file, so that one that is drawn later is the same."""
         if key not in self._images:
@@ -161,6 +186,7 @@ class ItemOutput:
                 "label": step.label,
                 "name": step.name,
                 **run.made(step),
+                **facts_of_path([self.judged.of(step)]),
                 "file": files.get((step.place, False)),
                 "key": run.key(step),
             }

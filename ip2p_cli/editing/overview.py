@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -29,6 +29,7 @@ from ip2p_cli.jobs.item import Item
 from ip2p_cli.jobs.manifest import Manifest
 from ip2p_cli.jobs.output_files import OutputFiles
 from ip2p_cli.jobs.plan import Plan
+from ip2p_cli.types import VERDICT_FACTS
 
 SHEET, REPORT = "contact-sheet.png", "report.html"
 CommandOf = Callable[["Result"], str]
@@ -43,6 +44,7 @@ class Result:
         picture: Its file.
         measured: Its measures, if it was ranked.
         is_kept: Whether it is among the best that the user asked for.
+        verdict: What is said of whether it worked: "verdict", "advice", "measures"; empty if nothing.
     """
 
     item: Item
@@ -50,6 +52,7 @@ class Result:
     picture: Path
     measured: Measured | None = None
     is_kept: bool = True
+    verdict: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def step(self) -> Step:
@@ -62,14 +65,20 @@ class Result:
         return {"score": self.measured.score, **self.measured.facts} if self.measured else {}
 
 
-def results_of(plan: Plan) -> list[Result]:
-    """Return the results of a plan whose pictures exist, in the plan's order."""
-    return [
-        Result(item=item, path=spec.paths[0], picture=plan.folder / spec.name)
-        for item in (plan.items[index] for index in plan.indices)
-        for spec in file_specs(item.task, item.name)
-        if spec.is_result and (plan.folder / spec.name).is_file()
-    ]
+def results_of(plan: Plan, manifest: Manifest) -> list[Result]:
+    """Return the results of a plan whose pictures exist, in the plan's order, with the verdicts of the manifest."""
+    manifest.refresh()  # workers note what they made in files of their own
+    results = []
+    for item in (plan.items[index] for index in plan.indices):
+        entry = manifest.entries.get(item.name)
+        verdicts = entry.verdicts or () if entry is not None else ()
+        specs = [spec for spec in file_specs(item.task, item.name) if spec.is_result]
+        for place, spec in enumerate(specs):
+            picture, noted = plan.folder / spec.name, verdicts[place] if place < len(verdicts) else {}
+            verdict = {name: noted[name] for name in VERDICT_FACTS if name in noted}
+            if picture.is_file():
+                results.append(Result(item=item, path=spec.paths[0], picture=picture, verdict=verdict))
+    return results
 
 
 def rank(results: Sequence[Result], models: LoadedModels, chooser: Chooser, *, keep: int | None = None) -> list[Result]:
@@ -169,8 +178,10 @@ class Overview:
             steps = _report_steps(item, path, folder)
         if result.measured is not None and result.measured.like is not None:
             facts["near-duplicate of number"] = str(result.measured.like + 1)
+        facts |= {name: result.verdict.get(name) for name in ("verdict", "advice")}
         return ReportRow(
             title=title,
+            note=": ".join(str(facts[name]) for name in ("verdict", "advice") if facts[name]),
             picture=result.picture,
             before=item.source,
             facts=facts,
@@ -193,7 +204,7 @@ def _report_steps(item: Item, path: StepPath, folder: Path) -> list[ReportStep]:
             ReportStep(
                 title=step.instruction,
                 picture=folder / name if name else None,
-                facts={name: facts.get(name) for name in ("name", "model", *SETTINGS)},
+                facts={name: facts.get(name) for name in ("name", "model", *SETTINGS, "verdict", "advice")},
             )
         )
     return steps
@@ -221,6 +232,7 @@ def _listed(result: Result, results: Sequence[Result]) -> dict[str, Any]:
         **result.step.choice.identity(),
         **asdict(result.step.settings),
         **result.facts,
+        **result.verdict,
         "kept": result.is_kept,
         "like": results[like].item.name if like is not None else None,
     }

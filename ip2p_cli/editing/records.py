@@ -13,16 +13,18 @@ from ip2p_cli.editing.tree import EditTree, Step
 from ip2p_cli.io.images import Picture
 
 # What an index says of a step besides how it was made.
-_OF_THE_INDEX = ("edit", "label", "name", "file", "key")
+_OF_THE_INDEX = ("edit", "label", "name", "file", "key", "verdict", "advice", "measures")
 
 
 def made(step: Step, result: StepResult, folder: Path | None = None) -> dict[str, Any]:
-    """Return how a step was made: model, instruction, settings, mask, and which of several seeds was kept.
+    """Return how a step was made: model, instruction, settings, mask, and what was tried, if several were.
 
     folder: that of the picture, for the path to the mask.
     """
     chosen = result.chosen.facts(step) if result.chosen is not None else None
     won = {"seed": chosen["seed"], "best_of": chosen} if chosen else {}
+    if result.tuned is not None:
+        won = {**result.tuned.settings, "auto_tune": result.tuned.facts}
     mask = {"mask": step.mask.record(folder)} if step.mask is not None else {}
     return {**step.choice.identity(), **step.instructions, **asdict(step.settings), **won, **mask}
 

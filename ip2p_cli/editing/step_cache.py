@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ip2p_cli.editing.choose import Chosen
+from ip2p_cli.editing.tuning import Tuned
 from ip2p_cli.io.files import sweep_temporary, write_whole
 from ip2p_cli.io.sizes import Fit
 
@@ -35,6 +36,7 @@ class StepResult:
         pixels: The same before it was rounded, (3, h, w) in [0, 1]; is not kept.
         chosen: Which of several seeds was kept.
         memory: How the model was run, if memory was too short for the usual way.
+        tuned: What was tried until it was ok.
     """
 
     fit: Fit
@@ -44,6 +46,7 @@ class StepResult:
     pixels: torch.Tensor | None = None
     chosen: Chosen | None = None
     memory: dict[str, Any] | None = None
+    tuned: Tuned | None = None
 
 
 class StepCache:
@@ -95,6 +98,8 @@ def _as_bytes(result: StepResult) -> bytes:
     facts = {"fit": json.dumps(asdict(result.fit)), "model": result.model}
     if result.chosen is not None:
         facts["chosen"] = json.dumps(asdict(result.chosen))
+    if result.tuned is not None:
+        facts["tuned"] = json.dumps(vars(result.tuned))
     if result.memory is not None:
         facts["memory"] = json.dumps(result.memory)
     data: bytes = save(tensors, facts)
@@ -107,6 +112,7 @@ def _read(path: Path) -> StepResult | None:
             metadata = file.metadata() or {}
             fit = json.loads(metadata["fit"])
             chosen = Chosen.read(json.loads(metadata["chosen"])) if "chosen" in metadata else None
+            tuned = Tuned.read(json.loads(metadata["tuned"])) if "tuned" in metadata else None
             names = set(file.keys())
             latent = file.get_tensor("latent") if "latent" in names else None
             picture = Image.fromarray(file.get_tensor("picture").numpy()) if "picture" in names else None
@@ -122,6 +128,7 @@ def _read(path: Path) -> StepResult | None:
                 latent=latent,
                 picture=picture,
                 chosen=chosen,
+                tuned=tuned,
                 memory=json.loads(metadata["memory"]) if "memory" in metadata else None,
             )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):

@@ -35,6 +35,7 @@ class Step:
         save: Whether its picture is written; a path's last picture always is.
         where: The recipe's file and line, for messages.
         best_of: How many seeds are tried, from the settings' own on.
+        max_tries: How many other scales and seeds are tried where the edit is not ok, see `editing.tuning`.
         winner: Which of them is kept, from 0, if a record says so; otherwise the best is chosen.
         done_as: The instruction that the model gets in place of the one that was asked for, see `editing.unknown`.
         mask: What may change; None for everything.
@@ -49,6 +50,7 @@ class Step:
     save: bool = True
     where: str = ""
     best_of: int = 1
+    max_tries: int = 0
     winner: int | None = None
     done_as: str | None = None
     mask: StepMask | None = None
@@ -115,7 +117,8 @@ class EditTree:
     @property
     def is_single(self) -> bool:
         """Whether it is one edit with one seed, which may share a batch with those of other photos."""
-        return len(self.paths) == 1 and len(self.paths[0]) == 1 and self.steps[0].best_of == 1 and self.guard == "none"
+        is_one = len(self.paths) == 1 and len(self.paths[0]) == 1 and self.guard == "none"
+        return is_one and self.steps[0].best_of == 1 and self.steps[0].max_tries == 0
 
     @property
     def choices(self) -> list[ModelChoice]:
@@ -165,9 +168,10 @@ def hashed(facts: Any) -> str:
 
 def _facts(step: Step, tree: EditTree, fetch: bool) -> dict[str, Any]:
     facts = {**step.instructions, **step.choice.identity(fetch=fetch), **asdict(step.settings)}
-    if step.best_of > 1:
+    if step.best_of > 1 or step.max_tries:
         clip = files_fingerprint([tree.clip / "model.safetensors"]) if tree.clip else None
-        facts |= {"best_of": step.best_of, "clip": clip}
+        tries = {"best_of": step.best_of} if step.best_of > 1 else {"max_tries": step.max_tries}
+        facts |= {**tries, "clip": clip}
     if step.mask is not None:
         facts["mask"] = step.mask.facts
     return facts | {"save": step.save}

@@ -19,9 +19,15 @@ from ip2p_cli.types import EditSettings, Guard, Handoff, MaskSettings, ResolvedE
 
 
 def single_edit(
-    instruction: str, settings: ResolvedEditSettings, choice: ModelChoice, mask: MaskSettings | None = None
+    instruction: str,
+    settings: ResolvedEditSettings,
+    choice: ModelChoice,
+    mask: MaskSettings | None = None,
+    *,
+    max_tries: int = 0,
+    clip: Path | None = None,
 ) -> EditTree:
-    """Return the tree of one edit."""
+    """Return the tree of one edit; max_tries and clip as in `Step` and `EditTree`."""
     step = Step(
         position=0,
         label="",
@@ -30,8 +36,9 @@ def single_edit(
         settings=settings,
         choice=choice,
         mask=step_mask(mask),
+        max_tries=max_tries,
     )
-    return EditTree(paths=((step,),))
+    return EditTree(paths=((step,),), clip=clip if max_tries else None)
 
 
 def plan_tree(
@@ -46,6 +53,7 @@ def plan_tree(
     begin: str | None = None,
     until: str | None = None,
     best_of: int | None = None,
+    max_tries: int = 0,
     clip: Path | None = None,
     mask: MaskSettings | None = None,
 ) -> EditTree:
@@ -62,6 +70,7 @@ def plan_tree(
         begin: Number or name of the first step to make; `flags` and `best_of` count from there on.
         until: Number or name of the last step to make.
         best_of: How many seeds each step tries; None as the recipe says.
+        max_tries: How many other scales and seeds are tried for a step that is not ok; not where several seeds are.
         clip: As in `EditTree`.
         mask: Counts before each step's own.
 
@@ -73,7 +82,7 @@ def plan_tree(
     last = None if until is None else _find("--until", until, ways)
     if last is not None and last < first:
         raise UsageError(f"--until {until} comes before --from {begin}: swap them.")
-    resolver = _Resolver(flags, choice_of, seed, preset, best_of, first, mask or MaskSettings())
+    resolver = _Resolver(flags, choice_of, seed, preset, best_of, max_tries, first, mask or MaskSettings())
     paths: dict[tuple[tuple[str, int], ...], StepPath] = {}
     for way in ways:
         steps = way[: None if last is None else last + 1]
@@ -99,6 +108,7 @@ class _Resolver:
     seed: int
     preset: str | None
     best_of: int | None
+    max_tries: int
     first: int
     mask: MaskSettings
 
@@ -113,6 +123,7 @@ class _Resolver:
             )
         except UsageError as error:
             raise UsageError(f"{edit.where}: {error}" if edit.where else str(error)) from None
+        best_of = self.best_of if self.best_of is not None and is_new else edit.best_of
         return Step(
             position=position,
             label=path_edit.label,
@@ -122,7 +133,8 @@ class _Resolver:
             choice=choice,
             save=edit.save,
             where=edit.where,
-            best_of=self.best_of if self.best_of is not None and is_new else edit.best_of,
+            best_of=best_of,
+            max_tries=self.max_tries if is_new and best_of == 1 else 0,
             mask=step_mask(self.mask.or_else(edit.mask) if is_new else edit.mask),
         )
 

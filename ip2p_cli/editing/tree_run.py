@@ -14,19 +14,21 @@ import torch
 from PIL import Image
 
 from ip2p_cli.diffusion.latents import ImageLatent
-from ip2p_cli.editing.choose import Chooser, Chosen, rounds
+from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.editing.engine import Engine, Row
 from ip2p_cli.editing.model_size import ModelSizeEdit, Prepared, as_image, as_tensor, finish, prepare
 from ip2p_cli.editing.photo_masks import PhotoMasks
 from ip2p_cli.editing.records import made, made_earlier, step_record
 from ip2p_cli.editing.step_cache import StepCache, StepResult
+from ip2p_cli.editing.step_maker import StepMaker
 from ip2p_cli.editing.tree import EditTree, Step, key_of
+from ip2p_cli.editing.tuning import Tuned
 from ip2p_cli.errors import OutputError, UsageError
 from ip2p_cli.io.images import Picture
 from ip2p_cli.io.provenance import MAX_PARENTS
 from ip2p_cli.io.sizes import Fit, to_model
 from ip2p_cli.models.adapters import Adapter
-from ip2p_cli.types import EditRequest, OutputSize
+from ip2p_cli.types import EditRequest, OutputSize, ResolvedEditSettings
 
 Earlier = Mapping[tuple[str, int], Mapping[str, Any]]
 
@@ -56,7 +58,8 @@ class TreeRun:
         earlier: Earlier | None = None,
     ) -> None:
         self.tree, self.picture, self.batch = tree, picture, "1/1"
-        self._engine, self._cache, self._chooser = engine, cache, chooser
+        self._engine, self._cache = engine, cache
+        self._maker = StepMaker(tree, engine, chooser, lambda step, done: self.on_step(step, done))
         self._before: dict[tuple[str, int], Step | None] = {}
         self._results: dict[tuple[str, int], StepResult] = {}
         self._prepared: dict[tuple[str, int], Prepared] = {}
@@ -88,12 +91,26 @@ class TreeRun:
             self._keys[step.place] = key_of(self.key(before) if before else self.picture.digest, step, self.tree)
         return self._keys[step.place]
 
+    def before(self, step: Step) -> Step | None:
+        """Return the step that a step works on; None for the first, which works on the photo."""
+        return self._before[step.place]
+
+    def tuned(self, step: Step) -> Tuned | None:
+        """Return what was tried for a step that was made, or read from the cache, by now."""
+        result = self._results.get(step.place)
+        return result.tuned if result is not None else None
+
+    def settings(self, step: Step) -> ResolvedEditSettings:
+        """Return the settings of a step, those that were kept if it was tuned by now."""
+        tuned = self.tuned(step)
+        return step.settings if tuned is None else replace(step.settings, **tuned.settings)
+
     def request(self, step: Step) -> EditRequest:
         """Return a step as a request on the photo."""
         return EditRequest(
             source=self.picture.rgb,
             instruction=step.words,
-            settings=step.settings,
+            settings=self.settings(step),
             digest=self.picture.digest,
             position=step.position,
         )
@@ -184,10 +201,12 @@ class TreeRun:
         return result
 
     def _make(self, step: Step) -> StepResult:
-        row, model = self.masks.on_row(step, self._start(step)), _latents_of(step)
-        if isinstance(self._engine.editor(step.choice), Adapter):
-            return self._make_adapted(step, row, model)
-        return self._make_sampled(step, row, model)
+        row = self.masks.on_row(step, self._start(step))
+        if not isinstance(self._engine.editor(step.choice), Adapter):
+            row = replace(row, start=self._engine.encode(step.choice, row))
+            if step.mask is not None and row.start is not None:
+                self._starts[step.place] = row.start
+        return self._maker.make(step, row, _latents_of(step), self.masks.at(step))
 
     def _start(self, step: Step) -> Row:
         """What a step starts from: the photo, or what the step before left."""
@@ -214,55 +233,6 @@ class TreeRun:
         request = replace(request, settings=replace(request.settings, output_size="model"))
         return finish(request, *self.edit(step, "model"))
 
-    def _make_sampled(self, step: Step, row: Row, model: str) -> StepResult:
-        """Run a step in our own loop; several seeds go through the model together."""
-        row = replace(row, start=self._engine.encode(step.choice, row))
-        if step.mask is not None and row.start is not None:
-            self._starts[step.place] = row.start
-        latents: list[torch.Tensor] = []
-        for seeds in rounds(step, row.prepared.size):
-            rows = [_with_seed(row, seed) for seed in seeds]
-            done = len(latents)
-
-            def on_step(now: int, _: int, done: int = done, count: int = len(seeds)) -> None:
-                self.on_step(step, done * step.settings.steps + count * now)
-
-            latents += self._engine.sample(step.choice, rows, guard=self.tree.guard, on_step=on_step)
-        result = StepResult(fit=row.prepared.fit, model=model, latent=latents[0], memory=self._engine.memory)
-        if step.best_of == 1:
-            return result
-        assert row.start is not None
-        decoded = [] if step.winner is not None else [row.start.tensor, *latents]
-        pictures = [as_image(self._engine.decode(step.choice, result.fit, latent)) for latent in decoded]
-        chosen = self._choose(step, pictures)
-        return replace(result, latent=latents[chosen.index], chosen=chosen)
-
-    def _make_adapted(self, step: Step, row: Row, model: str) -> StepResult:
-        """Run a step on a model with a way of its own: one seed after the other, pictures instead of latents."""
-        if self.tree.guard != "none":
-            raise UsageError(f"guard {self.tree.guard}: {step.choice.spec.name} has none: leave it out")
-        pictures: list[Image.Image] = []
-        for place, seed in enumerate(step.seeds):
-
-            def on_step(now: int, _: int, place: int = place) -> None:
-                self.on_step(step, place * step.settings.steps + now)
-
-            pixels = self._engine.edit_adapted(step.choice, _with_seed(row, seed), on_step)
-            pictures.append(as_image(pixels))
-        result = StepResult(fit=row.prepared.fit, model=model, picture=pictures[0], memory=self._engine.memory)
-        if step.best_of == 1:
-            # In a chain the picture stands for it, so that a chain that continues from its cache gives the same.
-            return result if self.tree.name is not None else replace(result, pixels=pixels)
-        before = as_image(self._engine.source(step.choice, row))
-        chosen = self._choose(step, [before, *pictures] if step.winner is None else [])
-        return replace(result, picture=pictures[chosen.index], chosen=chosen)
-
-    def _choose(self, step: Step, pictures: list[Image.Image]) -> Chosen:
-        """The best of pictures[1:], edits of pictures[0]; or the winner that a record names."""
-        if step.winner is not None:
-            return Chosen(index=step.winner)
-        return self._chooser.best(self._engine.editor(step.choice), pictures[0], pictures[1:], step.words)
-
     def _handed_over(self, step: Step, previous: StepResult, fit: Fit, model: str) -> ImageLatent | None:
         """The latent that a step starts from, if it needs no encoding; outside a mask what was there before it."""
         if self.tree.handoff == "pixels" or previous.latent is None or (previous.model, previous.fit) != (model, fit):
@@ -281,12 +251,6 @@ class TreeRun:
             assert result.picture is not None
             return result.pixels if result.pixels is not None else as_tensor(result.picture)
         return self._engine.decode(step.choice, result.fit, result.latent)
-
-
-def _with_seed(row: Row, seed: int) -> Row:
-    request = row.prepared.request
-    request = replace(request, settings=replace(request.settings, seed=seed))
-    return replace(row, prepared=replace(row.prepared, request=request))
 
 
 def _latents_of(step: Step) -> str:

@@ -13,6 +13,7 @@ from ip2p_cli.editing.batch import run_batch
 from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.editing.engine import Engine
 from ip2p_cli.editing.file_specs import EditTask, file_specs
+from ip2p_cli.editing.judging import Judge
 from ip2p_cli.editing.memory import MemoryPlan
 from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.outputs import ItemOutput, earlier_edits, read_index
@@ -73,7 +74,7 @@ class EditWork:
         models: Gives the models.
         folder: The job's folder.
         cache: Keeps what the steps of chains leave.
-        clip: CLIP's folder, to choose among the seeds of a step.
+        clip: CLIP's folder, to judge edits and to choose among the seeds of a step.
         memory: How to run the models first, if a record says so.
     """
 
@@ -88,7 +89,7 @@ class EditWork:
     ) -> None:
         self._engine, self._folder = Engine(models, memory), folder
         self._cache, self._chooser = cache or StepCache(None), Chooser(clip)
-        self._photos = _LastPhoto()
+        self._photos, self._judge = _LastPhoto(), Judge(models, self._chooser)
 
     def read(self, item: Item, files: OutputFiles) -> Read:
         """Read the photo and find out which files are missing; raises Ip2pError."""
@@ -101,12 +102,18 @@ class EditWork:
         earlier = earlier_edits(read_index(self._folder / item.name)) if task.tree.first else None
         cache = self._cache if task.ending is not None else StepCache(None)
         run = TreeRun(task.tree, picture, self._engine, cache, self._chooser, earlier)
-        output = ItemOutput(task, item.name, self._folder, run, files)
+        output = ItemOutput(task, item.name, self._folder, run, files, self._judge)
         if output.missing_steps:
             run.masks.check()
         if task.tree.is_single and output.missing_steps:
             run.row(task.tree.steps[0])  # resized here, while the model works on another photo
-        return Read(work=output, sha256=picture.digest, missing=output.missing, notes=picture.notes)
+        return Read(
+            work=output,
+            sha256=picture.digest,
+            missing=output.missing,
+            notes=picture.notes,
+            verdicts=output.verdicts,
+        )
 
     def run(self, items: Sequence[Item], ready: Mapping[int, Read], on_units: OnUnits) -> Mapping[int, Finish]:
         """Run the models on a group; see `jobs.job_work.Work`."""
@@ -126,6 +133,7 @@ class EditWork:
         for place, output in outputs.items():
             output.run.on_step = partial(counter.tell, place)
             edits = {step.place: output.run.edit(step) for step in output.missing_steps}
+            output.judged.prepare(output.task.tree.steps)
             finishes[place] = partial(output.write, edits)
         for output in outputs.values():
             output.run.notes += self._engine.notes

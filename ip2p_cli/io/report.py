@@ -38,7 +38,8 @@ class ReportStep:
 class ReportRow:
     """One result: what it is, its picture's file, facts by name (numbers can be sorted by), how to make it again.
 
-    before: the photo it was made from. steps: the edits that led to it, in order, the last one included.
+    before: the photo it was made from. steps: the edits that led to it, in order, the last one included. note: a line
+    below the title, such as whether the edit worked.
     """
 
     title: str
@@ -47,6 +48,7 @@ class ReportRow:
     facts: Mapping[str, Any] = field(default_factory=dict)
     steps: Sequence[ReportStep] = ()
     command: str = ""
+    note: str = ""
 
 
 def report(title: str, rows: Sequence[ReportRow], folder: Path, *, facts: Mapping[str, Any] | None = None) -> bytes:
@@ -74,6 +76,7 @@ def report(title: str, rows: Sequence[ReportRow], folder: Path, *, facts: Mappin
         rows=[
             {
                 "title": _text(row.title),
+                "note": _text(row.note),
                 "picture": small(row.picture),
                 "before": small(row.before),
                 "link": row.picture and _link(row.picture, folder),

@@ -48,6 +48,7 @@ class Item:
         size: The photo's upright (width, height); None if its header cannot be read. The item then fails in its turn.
         state: "done" by an earlier run; "redo" if it was done with another recipe.
         overwrite: Whether files that no run made may be replaced.
+        verdicts: Of an item that is done, what the earlier run said of each result; None if nothing.
     """
 
     source: Path
@@ -59,6 +60,7 @@ class Item:
     size: tuple[int, int] | None = None
     state: State = "to do"
     overwrite: bool = False
+    verdicts: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,7 @@ class Outcome:
         results: The pictures that the user asked for.
         records: How each of `results` was made; empty if it was skipped.
         notes: Lines for the user.
+        verdicts: What is said of each of `results`: "verdict", and more; None if nothing.
     """
 
     index: int
@@ -81,3 +84,4 @@ class Outcome:
     results: tuple[Path, ...] = ()
     records: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    verdicts: tuple[Mapping[str, Any], ...] | None = None

@@ -11,6 +11,9 @@ from ip2p_cli.errors import Ip2pError
 from ip2p_cli.jobs.item import Item
 from ip2p_cli.jobs.output_files import OutputFiles
 
+# What is said of each result of an item, see `Outcome`.
+Verdicts = tuple[Mapping[str, Any], ...] | None
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Read:
@@ -21,12 +24,14 @@ class Read:
         sha256: Of the photo's bytes.
         missing: The files that are still to be made.
         notes: Lines for the user.
+        verdicts: Judges the results where nothing is missing; None where nobody can.
     """
 
     work: Any
     sha256: str
     missing: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    verdicts: Callable[[], Verdicts] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,7 @@ class Saved:
     results: tuple[Path, ...]
     records: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    verdicts: Verdicts = None
 
 
 Finish = Callable[[], Saved]

@@ -65,6 +65,7 @@ class Entry:
         input_sha256: Of the photo's bytes.
         input_stamp: The photo's size and time of change, see `file_stamp`.
         reason: Why it failed or was left out.
+        verdicts: What is said of each result: "verdict", and more.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -79,6 +80,7 @@ class Entry:
     input_stamp: str | None = None
     seconds: float | None = None
     reason: str | None = None
+    verdicts: tuple[Mapping[str, Any], ...] | None = None
 
 
 _ENTRY, _FILE = TypeAdapter(Entry), TypeAdapter(FileNote)

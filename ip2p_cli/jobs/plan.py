@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ def make_plan(
     files_of: FilesOf,
     group_of: GroupOf,
     redo: bool = False,
+    redo_verdicts: Collection[str] = (),
     overwrite: bool = False,
 ) -> Plan:
     """Decide the names, the state and the groups of all items.
@@ -76,14 +77,16 @@ def make_plan(
         files_of: Gives an item's files, relative to the folder, from the request and the item's name.
         group_of: Decides which items share a group.
         redo: Make again what was made with another recipe.
+        redo_verdicts: Make again only what was made with another recipe and got one of these verdicts; what got another
+            one counts as done.
         overwrite: Files that no run made may be replaced.
 
     Returns:
         The plan.
 
     Raises:
-        UsageError: Two requests name one output, a name leads out of the folder, or results were made with another
-            recipe and `redo` is False.
+        UsageError: Two requests name one output, a name leads out of the folder, results were made with another
+            recipe and `redo` is False, or what `redo_verdicts` names would come out the same.
     """
     if manifest is not None and manifest.earlier_inputs:
         raise UsageError(f"{printable(folder)}: made by ip2p 0.1, which cannot be continued: give another -o")
@@ -104,7 +107,7 @@ def make_plan(
     for item in items:
         path_inside(folder, item.files[0])
     if manifest is not None:
-        items = _with_states(items, manifest, redo)
+        items = _with_states(items, manifest, redo, redo_verdicts)
     return Plan(folder=folder, items=tuple(items), groups=_groups(items, group_of), has_manifest=manifest is not None)
 
 
@@ -208,23 +211,49 @@ def _size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _with_states(items: Sequence[Item], manifest: Manifest, redo: bool) -> list[Item]:
+def _with_states(
+    items: Sequence[Item], manifest: Manifest, redo: bool, redo_verdicts: Collection[str] = ()
+) -> list[Item]:
     states: list[State] = []
     changes: list[str] = []
+    same: list[str] = []
     for item in items:
         entry = manifest.entries.get(item.name)
-        what = changed(item, entry, manifest.folder) if entry is not None and entry.state == "done" else None
-        if what and _result_exists(item, manifest.folder):
+        is_made = entry is not None and entry.state == "done" and _result_exists(item, manifest.folder)
+        what = changed(item, entry, manifest.folder) if entry is not None and is_made else None
+        if entry is not None and what and redo_verdicts and _has_other_settings(item, entry, manifest.folder):
+            states.append("redo" if _has_verdict(entry, redo_verdicts) else "done")
+        elif what:
             changes.append(f"{item.name}: {what}")
             states.append("redo")
         else:
             states.append("done" if is_done(item, manifest) else "to do")
+            if entry is not None and states[-1] == "done" and _has_verdict(entry, redo_verdicts):
+                same.append(item.name)
     if changes and not redo:
         raise UsageError(
             f"{printable(manifest.folder)}: {len(changes)} of {len(items)} results were made otherwise ({changes[0]}): "
             "give --redo to make them again, or another -o."
         )
-    return [replace(item, state=state) for item, state in zip(items, states, strict=True)]
+    if same and all(state == "done" for state in states):  # otherwise a job that was interrupted goes on
+        raise UsageError(
+            f"--redo-verdict: {len(same)} of {len(items)} results would come out the same ({same[0]}): give another "
+            "--seed or scale."
+        )
+    verdicts = {name: entry.verdicts for name, entry in manifest.entries.items() if entry.state == "done"}
+    return [
+        replace(item, state=state, verdicts=verdicts.get(item.name) if state == "done" else None)
+        for item, state in zip(items, states, strict=True)
+    ]
+
+
+def _has_other_settings(item: Item, entry: Entry, folder: Path) -> bool:
+    """Whether an item differs from what was noted in its recipe alone, not in its photo."""
+    return changed(replace(item, recipe=entry.recipe), entry, folder) is None
+
+
+def _has_verdict(entry: Entry, wanted: Collection[str]) -> bool:
+    return any(one.get("verdict") in wanted for one in entry.verdicts or ())
 
 
 def _files_exist(item: Item, folder: Path) -> bool:

@@ -86,7 +86,9 @@ class Runner:
 
     def _skipped(self, index: int) -> Outcome:
         item = self.plan.items[index]
-        return Outcome(index=index, state="skipped", results=self._paths(item))
+        entry = self.manifest.entries.get(item.name) if self.manifest is not None else None
+        verdicts = entry.verdicts if entry is not None else item.verdicts
+        return Outcome(index=index, state="skipped", results=self._paths(item), verdicts=verdicts)
 
     def _paths(self, item: Item) -> tuple[Path, ...]:
         return tuple(self.plan.folder / name for name in self.work.results(item))
@@ -158,8 +160,10 @@ class Runner:
                     if self.manifest is not None:
                         self.manifest.note(self._entry(one, "started"))
                     saved = finish()
+                elif one.read is not None and one.read.verdicts is not None:
+                    saved = replace(saved, verdicts=one.read.verdicts())
                 if self.manifest is not None:
-                    self.manifest.note(self._entry(one, "done"))
+                    self.manifest.note(replace(self._entry(one, "done"), verdicts=saved.verdicts))
         if one.error is not None:
             return self._failed(one)
         notes = (*(one.read.notes if one.read else ()), *saved.notes)
@@ -170,6 +174,7 @@ class Runner:
             results=saved.results,
             records=saved.records,
             notes=notes,
+            verdicts=saved.verdicts,
         )
 
     def _failed(self, one: _InHand) -> Outcome:

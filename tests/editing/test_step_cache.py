@@ -12,6 +12,7 @@ from PIL import Image
 from ip2p_cli.editing.choose import Chosen
 from ip2p_cli.editing.memory import MemoryPlan
 from ip2p_cli.editing.step_cache import StepCache, StepResult
+from ip2p_cli.editing.tuning import Tuned
 from ip2p_cli.io.sizes import Fit
 
 FIT = Fit(resized=(64, 48), padded=(64, 64), seen=(0.0, 1.5, 64.0, 49.5))
@@ -21,13 +22,15 @@ def test_a_latent_comes_back_to_the_bit(tmp_path: Path) -> None:
     latent = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     chosen = Chosen(index=1, scores=(0.25, 0.5), measure="offline")
     memory = vars(MemoryPlan(max_rows=1, tiling=True))
-    result = StepResult(fit=FIT, model="nano abc", latent=latent, chosen=chosen, memory=memory)
+    tuned = Tuned(kept=0, tries=({"steps": 1, "cfg_text": 1.0, "cfg_image": 1.0, "seed": 3, "verdict": "ok"},))
+    result = StepResult(fit=FIT, model="nano abc", latent=latent, chosen=chosen, memory=memory, tuned=tuned)
     StepCache(tmp_path / "cache").write("key", result)
     found = StepCache(tmp_path / "cache").read("key")
     assert found is not None
     assert found.latent is not None
     assert torch.equal(found.latent, latent)
     assert (found.fit, found.model, found.chosen, found.memory) == (FIT, "nano abc", chosen, memory)
+    assert found.tuned == tuned
     assert found.picture is None
 
 
