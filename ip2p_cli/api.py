@@ -22,6 +22,7 @@ from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.editing.unknown import InstructionResolver, Resolved
 from ip2p_cli.errors import LeftOutError
 from ip2p_cli.io.images import Picture, picture_from_image, read_image
+from ip2p_cli.io.inputs import InputPhoto
 from ip2p_cli.io.instructions import checked_instruction
 from ip2p_cli.io.mask_settings import checked_mask
 from ip2p_cli.io.own_recipes import find_recipe
@@ -251,7 +252,7 @@ class Editor:
 
     def _run(self, picture: Picture, resolved: Resolved, on_step: OnStep | None = None) -> list[EditResult]:
         tree = resolved.tree
-        run = TreeRun(tree, picture, self._engine, StepCache(None), Chooser())
+        run = TreeRun(tree.for_photo(InputPhoto(path=picture.path)), picture, self._engine, StepCache(None), Chooser())
         total = sum(step.settings.steps * step.best_of for step in tree.steps)
         done: dict[tuple[str, int], int] = {}
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.step_masks import StepMask
+from ip2p_cli.errors import UsageError
 from ip2p_cli.io.inputs import InputPhoto
 from ip2p_cli.io.instructions import checked_instruction
 from ip2p_cli.models.fingerprint import files_fingerprint
@@ -58,6 +59,8 @@ class Step:
         checked_instruction(self.instruction)
         if self.done_as is not None:
             checked_instruction(self.done_as)
+        if self.mask is not None and self.mask.is_auto and self.choice.spec.pipeline is not None:
+            raise UsageError(f"--auto-mask: {self.choice.spec.name} has none: give --region, --mask or --box")
 
     @property
     def words(self) -> str:
@@ -115,7 +118,9 @@ class EditTree:
     @property
     def is_single(self) -> bool:
         """Whether it is one edit with one seed, which may share a batch with those of other photos."""
-        return len(self.paths) == 1 and len(self.paths[0]) == 1 and self.steps[0].best_of == 1 and self.guard == "none"
+        step = self.steps[0]
+        is_plain = step.best_of == 1 and self.guard == "none" and not (step.mask is not None and step.mask.is_auto)
+        return len(self.paths) == 1 and len(self.paths[0]) == 1 and is_plain
 
     @property
     def choices(self) -> list[ModelChoice]:

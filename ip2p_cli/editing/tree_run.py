@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from ip2p_cli.diffusion.latents import ImageLatent
+from ip2p_cli.editing.auto_masks import AutoMask, auto_mask
 from ip2p_cli.editing.choose import Chooser, Chosen, rounds
 from ip2p_cli.editing.engine import Engine, Row
 from ip2p_cli.editing.model_size import ModelSizeEdit, Prepared, as_image, as_tensor, finish, prepare
@@ -64,7 +65,7 @@ class TreeRun:
         self._keys: dict[tuple[str, int], str] = {}
         self._starts: dict[tuple[str, int], ImageLatent] = {}
         self._layers: dict[tuple[tuple[str, int], OutputSize], tuple[Fit, ModelSizeEdit]] = {}
-        self.masks = PhotoMasks(tree, picture.rgb.size)
+        self.masks = PhotoMasks(tree, picture, self._auto_mask)
         self.on_step: Callable[[Step, int], None] = lambda step, done: None
         self.notes: list[str] = []
         for path in tree.paths:
@@ -154,7 +155,17 @@ class TreeRun:
         """Return how a step was made, see `records.made`."""
         if step.place in self._earlier:
             return made_earlier(self._earlier[step.place])
-        return made(step, self._results.get(step.place) or self.result(step), folder)
+        facts = made(step, self._results.get(step.place) or self.result(step), folder)
+        auto = self.masks.auto(step)
+        return facts if auto is None else {**facts, "mask": {**facts["mask"], "is_global": auto.mask is None}}
+
+    def _auto_mask(self, step: Step) -> AutoMask:
+        """Find where the model would edit what a step starts from; says so where that is everywhere."""
+        row = self._start(step)
+        found = auto_mask(self._engine.relevance(step.choice, row), self.picture.rgb, row.prepared.fit)
+        if found.mask is None:
+            self.notes.append(f"“{step.words}” is a global edit, so --auto-mask leaves it unmasked")
+        return found
 
     def _own_record(self, step: Step, folder: Path | None) -> dict[str, Any]:
         result = self._results.get(step.place)

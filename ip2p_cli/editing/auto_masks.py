@@ -1,0 +1,68 @@
+"""The automatic mask: where the model itself would edit a photo, brought to the photo's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ip2p_cli.diffusion.relevance import where_relevant
+from ip2p_cli.editing.guided_filter import MOST, refined, small_pixels
+from ip2p_cli.editing.model_size import cut
+from ip2p_cli.io.sizes import Fit
+from ip2p_cli.looks.base import Plane
+
+AUTO_VERSION = 1  # of how it is made: results that were made with another one count as made otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoMask:
+    """Where a model would edit a photo.
+
+    Attributes:
+        mask: White where it would, mode L, at the photo's size; None for a global edit.
+        heat: How much it would, likewise.
+    """
+
+    mask: Image.Image | None
+    heat: Image.Image
+
+
+def auto_mask(difference: Tensor, photo: Image.Image, fit: Fit) -> AutoMask:
+    """Make the automatic mask.
+
+    Args:
+        difference: From `diffusion.relevance.relevance`, (h, w) in latents.
+        photo: The photo.
+        fit: How the photo became the model's picture.
+    """
+    heat = Image.fromarray((_over(difference / difference.max().clamp_min(1e-9), photo, fit) * 255).astype(np.uint8))
+    heat = heat.resize(photo.size, Image.Resampling.BILINEAR)
+    where = where_relevant(difference)
+    if where is None:
+        return AutoMask(mask=None, heat=heat)
+    rough = _over(where.float(), photo, fit)
+    cell = max(1, round(max(rough.shape) / max(difference.shape)))  # the border is as uncertain as a cell is large
+    guide = small_pixels(photo, MOST)
+    return AutoMask(mask=refined(rough, guide, photo, radius=2 * cell, reach=cell), heat=heat)
+
+
+def _over(values: Tensor, photo: Image.Image, fit: Fit) -> Plane:
+    """Values in latents as a plane over the photo made small; beyond what the model saw they go on as at its border."""
+    padded = F.interpolate(values[None, None], fit.padded[::-1], mode="bilinear")[0]
+    seen = np.ascontiguousarray(cut(padded, fit)[0].numpy())
+    height, width = small_pixels(photo, MOST).shape[:2]
+    if fit.seen is None:
+        return cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)
+    across, down = width / photo.width, height / photo.height
+    left, top, right, bottom = (
+        round(at * scale) for at, scale in zip(fit.seen, (across, down, across, down), strict=True)
+    )
+    part = cv2.resize(seen, (max(1, right - left), max(1, bottom - top)), interpolation=cv2.INTER_LINEAR)
+    sides = (top, height - top - part.shape[0], left, width - left - part.shape[1])
+    wide: Plane = cv2.copyMakeBorder(part, *(max(0, side) for side in sides), cv2.BORDER_REPLICATE)
+    return wide[:height, :width]
