@@ -96,8 +96,7 @@ class ItemOutput:
 
     def _write_mask(self, file: Path) -> None:
         step = self.task.tree.steps[0]
-        assert step.mask is not None
-        facts = step.mask.record(file.parent)
+        facts = self.run.masks.record(step, file.parent)
         write_mask(file, self.run.masks.of(step), facts, self.run.picture, overwrite=self._files.overwrite)
 
     def _key(self, spec: FileSpec) -> str:

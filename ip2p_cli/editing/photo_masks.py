@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -58,6 +60,12 @@ class PhotoMasks:
     def of(self, step: Step) -> Image.Image:
         """Return a step's mask, mode L, at the photo's size; raises as `check`."""
         return self._at(step.place)
+
+    def record(self, step: Step, folder: Path | None) -> dict[str, Any]:
+        """Return what a record holds of a step's mask; folder: as in `StepMask.record`."""
+        assert step.mask is not None
+        auto = self.auto(step)
+        return step.mask.record(folder) | ({} if auto is None else {"is_global": auto.mask is None})
 
     def on_row(self, step: Step, row: Row) -> Row:
         """Return a row of a batch with the step's mask."""

@@ -267,9 +267,10 @@ def differences(edits: Sequence[Recorded], tree: EditTree, is_same_photo: bool) 
         sha256 = then_mask.get("sha256") if isinstance(then_mask, dict) else None
         if step.mask is not None and step.mask.sha256 != sha256:
             found.append("the mask is another one")
-        region_by = then_mask.get("region_by") if isinstance(then_mask, dict) else None
-        if step.mask is not None and step.mask.region is not None and step.mask.region.made_by != region_by:
-            found.append(f"region_by: {region_by} then, {step.mask.region.made_by} now")
+        now_mask = step.mask.facts if step.mask is not None and isinstance(then_mask, dict) else {}
+        for name in ("region_by", "auto_by"):
+            if name in now_mask and then_mask.get(name) != now_mask[name]:
+                found.append(f"{name}: {then_mask.get(name)} then, {now_mask[name]} now")
     return found
 
 

@@ -73,6 +73,11 @@ class Step:
         return {"instruction": self.instruction} | ({} if self.done_as is None else {"done_as": self.done_as})
 
     @property
+    def latent_space(self) -> str:
+        """Whose latents it leaves: steps with the same weights can hand them over."""
+        return f"{self.choice.spec.name} {self.choice.weights}"
+
+    @property
     def place(self) -> tuple[str, int]:
         """What tells it apart from the tree's other steps."""
         return self.label, self.position

@@ -107,7 +107,7 @@ class TreeRun:
         """Take the result of a first step that ran in a batch: an unscaled latent (1, C, h, w)."""
         prepared = self._prepare(step)
         self._results[step.place] = StepResult(
-            fit=prepared.fit, model=_latents_of(step), latent=latent, memory=self._engine.memory
+            fit=prepared.fit, model=step.latent_space, latent=latent, memory=self._engine.memory
         )
 
     def edit(self, step: Step, size: OutputSize | None = None) -> tuple[Fit, ModelSizeEdit]:
@@ -155,9 +155,8 @@ class TreeRun:
         """Return how a step was made, see `records.made`."""
         if step.place in self._earlier:
             return made_earlier(self._earlier[step.place])
-        facts = made(step, self._results.get(step.place) or self.result(step), folder)
-        auto = self.masks.auto(step)
-        return facts if auto is None else {**facts, "mask": {**facts["mask"], "is_global": auto.mask is None}}
+        mask = self.masks.record(step, folder) if step.mask is not None else None
+        return made(step, self._results.get(step.place) or self.result(step), mask)
 
     def _auto_mask(self, step: Step) -> AutoMask:
         """Find where the model would edit what a step starts from; says so where that is everywhere."""
@@ -195,7 +194,7 @@ class TreeRun:
         return result
 
     def _make(self, step: Step) -> StepResult:
-        row, model = self.masks.on_row(step, self._start(step)), _latents_of(step)
+        row, model = self.masks.on_row(step, self._start(step)), step.latent_space
         if isinstance(self._engine.editor(step.choice), Adapter):
             return self._make_adapted(step, row, model)
         return self._make_sampled(step, row, model)
@@ -204,7 +203,7 @@ class TreeRun:
         """What a step starts from: the photo, or what the step before left."""
         before = self._before[step.place]
         previous = self.result(before) if before else None
-        prepared, model = self._prepare(step), _latents_of(step)
+        prepared, model = self._prepare(step), step.latent_space
         if previous is not None and previous.fit.seen != prepared.fit.seen:
             raise UsageError(
                 f"edit {step.number} sees another part of the photo than the one before: use --resize-mode pad"
@@ -298,7 +297,3 @@ def _with_seed(row: Row, seed: int) -> Row:
     request = row.prepared.request
     request = replace(request, settings=replace(request.settings, seed=seed))
     return replace(row, prepared=replace(row.prepared, request=request))
-
-
-def _latents_of(step: Step) -> str:
-    return f"{step.choice.spec.name} {step.choice.weights}"

@@ -159,9 +159,9 @@ def test_masks_of_a_folder_fit_its_photos(ip2p: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["mask"], 2, "give a photo and what may change"),
-        (["mask", "photo.png"], 2, "say what may change with --region, --mask or --box"),
-        (["mask", "photo.png", "--feather", "3"], 2, "--feather needs --mask, --box or --region"),
+        (["mask"], 2, "give a photo, and what may change or an instruction"),
+        (["mask", "photo.png"], 2, "give a photo, and what may change or an instruction"),
+        (["mask", "photo.png", "other.png"], 2, "other.png is a photo: the instruction comes last"),
         (["mask", "photo.png", "--region", "!"], 2, "--region: '!' names no part of a photo"),
         (["mask", "photo.png", "other.png", "--region", "left", "-o", "m.png"], 2, "there are several photos"),
         (["mask", "photo.png", "photo.jpg", "--region", "left", "-o", "m"], 2, "would both be m/photo.png"),
