@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Both commands below set up what they need; a second run finds it there.
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-numeric lint nano clean
+.PHONY: demo test test-all test-numeric lint nano subject clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,12 @@ nano: $(STAMP)
 	$(BIN)/python -m benchmarks.nano_quality --model $(RUN)/model --photos '$(PHOTOS)' $(if $(SUBJECTS),--subjects '$(SUBJECTS)') \
 		$(QUALITY) --write $(RUN)/figures.json
 	$(BIN)/python -m ip2p_cli.datagen.pack_nano $(RUN)/model $(RUN)/figures.json '$(RECIPE)' $(WEIGHTS)
+
+# Trains the network that finds a photo's subject, and puts it into the package. Half an hour on two cores.
+subject: $(STAMP)
+	@test -n "$(PHOTOS)" -a -n "$(SUBJECTS)" || { echo "give photos and masks: make subject PHOTOS=FOLDER SUBJECTS=FOLDER" >&2; exit 2; }
+	$(BIN)/python -m ip2p_cli.training.subject --photos '$(PHOTOS)' --subjects '$(SUBJECTS)' \
+		--out ip2p_cli/models/subject/subject.safetensors
 
 clean:
 	rm -rf $(VENV) demo

@@ -20,6 +20,9 @@ NOISE_KEYS = (
 )
 
 
+FEATURES = 96  # of the noise
+
+
 def cumulative_alphas(config: Any) -> Tensor:
     """Return the cumulative alphas (T,) of a scheduler's config, rescaled to zero terminal SNR if it says so."""
     alphas: Tensor = DDIMScheduler(**{key: config[key] for key in NOISE_KEYS if key in config}).alphas_cumprod
@@ -40,11 +43,34 @@ def _resize(layer: nn.Conv2d, inputs: int, outputs: int) -> None:
     layer.reset_parameters()
 
 
+class NoiseFeatures(nn.Module):
+    """Features of the noise alone: whether a cell has a flake and where in it, which way streaks run, grain.
+
+    There is no normalisation: what a look draws depends on how large the noise's values are.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        """Make the layers for noise of `channels` and features of `width` channels."""
+        super().__init__()
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.numbers = nn.Linear(channels, width)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.third = nn.Conv2d(width, width, 3, padding=1)
+        self.act = nn.SiLU()
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        """Compute the features (N, width, h, w) of noise (N, channels, h, w)."""
+        first = self.act(self.first(noisy) + self.numbers(noisy.mean((2, 3)))[..., None, None])
+        second = self.act(self.second(first))
+        return first + second + self.act(self.third(second))  # type: ignore[no-any-return]
+
+
 class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers ships no types
     """A UNet2DConditionModel whose layers compute how the photo's latent c, the image condition, changes.
 
-    They compute a gain and a shift for each value, x_0 = c + gain c + shift: tones and colours are a gain, and where
-    both are 0 the photo is not changed. The output is the velocity that belongs to x_0, so that every v-prediction
+    They compute a gain and a shift for each value and gates for features of the noise, x_0 = c + gain c + shift +
+    drawn(gates features): tones and colours are a gain, flakes and grain are features, and where all are 0 the photo
+    is not changed. The output is the velocity that belongs to x_0, so that every v-prediction
     sampler can use it: v = (sqrt(a) x_t - x_0) / sqrt(1 - a) (arXiv:2202.00512, section 4), with the cumulative
     alphas a of `noise_schedule`, a scheduler's config, in the config.
 
@@ -60,7 +86,10 @@ class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers shi
         super().__init__(*args, **config)
         # The config keeps the channels that a caller sees.
         _resize(self.conv_in, self.conv_in.in_channels + 2, self.conv_in.out_channels)
-        _resize(self.conv_out, self.conv_out.in_channels, 2 * self.conv_out.out_channels)
+        channels: int = self.conv_out.out_channels
+        self.noise_features = NoiseFeatures(channels, FEATURES)
+        self.drawn = nn.Conv2d(FEATURES, channels, 1, bias=False)
+        _resize(self.conv_out, self.conv_out.in_channels, 2 * channels + FEATURES)
 
     def forward(
         self,
@@ -89,8 +118,10 @@ class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers shi
         layers = super().forward(
             torch.cat([sample, cells.to(sample)], dim=1), timestep, encoder_hidden_states, return_dict=False, **inputs
         )
-        gain, shift = layers[0].float().chunk(2, dim=1)
-        change = gain * photo + shift
+        channels = photo.shape[1]
+        gain, shift, gates = layers[0].split([channels, channels, FEATURES], dim=1)
+        drawn = self.drawn(gates * self.noise_features(noisy.to(sample.dtype)))
+        change = gain.float() * photo + shift.float() + drawn.float()
         a = self._alpha_at(torch.as_tensor(timestep, device=sample.device)).view(-1, 1, 1, 1)
         # At the first timesteps there is hardly any noise to tell the velocity by.
         velocity = (a.sqrt() * noisy - photo - change) / (1 - a).sqrt().clamp_min(1e-2)

@@ -35,7 +35,8 @@ def small_unet(shift: float | None = 0.0, gain: float = 0.0, **config: int) -> R
     if shift is not None:
         torch.nn.init.zeros_(unet.conv_out.weight)
         with torch.no_grad():
-            unet.conv_out.bias.copy_(torch.tensor([gain, shift]).repeat_interleave(4))
+            unet.conv_out.bias.zero_()
+            unet.conv_out.bias[:8] = torch.tensor([gain, shift]).repeat_interleave(4)
     return unet.eval()
 
 
@@ -98,6 +99,25 @@ def test_samplers_give_the_photo_where_nothing_changes(sampler: str, steps: int)
         torch.randn(1, 4, 8, 8),
     )
     assert (result - photo).abs().mean() < 0.15
+
+
+@torch.no_grad()
+def test_features_of_the_noise_come_in_where_gates_are_open() -> None:
+    unet, photo, text = small_unet(0.0), torch.zeros(1, 4, 8, 8), torch.randn(1, 5, 16)
+    first, second = torch.randn(2, 1, 4, 8, 8)
+
+    def drawn(noise: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = unet(torch.cat([noise, photo], dim=1), torch.tensor(999), text).sample
+        return -output  # at the last timestep the velocity is -x_0
+
+    assert torch.equal(drawn(first), drawn(second))
+    unet.conv_out.bias[8:] = 1
+    assert (drawn(first) - drawn(second)).abs().mean() > 0.01
+    flake = torch.zeros(1, 4, 8, 8)
+    flake[..., 2, 5] = 3
+    changed = (drawn(flake) - drawn(torch.zeros_like(flake))).abs().sum(1)[0]
+    near = changed[:6, 2:].mean()
+    assert near > 3 * changed[6:].mean()  # local, but for the mean of the noise
 
 
 def test_config_and_weights_survive_a_round_trip(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A small network of our own that finds the subject of a photo."""
