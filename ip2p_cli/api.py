@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -128,7 +129,7 @@ class Editor:
 
         Returns:
             The result. `image` is RGB, upright, at the photo's size, with transparent parts on white; `request` holds
-            the resolved settings; `extra["input_sha256"]` names the input.
+            the resolved settings; `extra["input_sha256"]` names the input, `extra["mask"]` says how a mask was made.
 
         Raises:
             InputError: The photo cannot be read.
@@ -274,7 +275,7 @@ class Editor:
                     latent=run.result(step).latent,
                     model=self.spec.name,
                     seconds=time.monotonic() - began,
-                    extra={"input_sha256": picture.digest, **resolved.facts(step)},
+                    extra={"input_sha256": picture.digest, **resolved.facts(step), **_mask_facts(run, step)},
                 )
             )
         return results
@@ -285,6 +286,10 @@ def _is_left_out(resolved: Resolved) -> bool:
     if resolved.refusal is not None and not isinstance(resolved.refusal, LeftOutError):
         raise resolved.refusal
     return resolved.refusal is not None
+
+
+def _mask_facts(run: TreeRun, step: Step) -> dict[str, Any]:
+    return {"mask": run.masks.record(step, None)} if step.mask is not None else {}
 
 
 def _picture(photo: Photo) -> Picture:

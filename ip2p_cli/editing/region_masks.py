@@ -115,7 +115,9 @@ def region_finder(words: str, model: str | PathLike[str] | None = None) -> Regio
     folder = find_clipseg(model)
     if folder is None:
         hint = did_you_mean(thing.removeprefix("the "), [name for name in REGIONS if not name.startswith("not_")])
-        raise ModelError(f"--region “{words}” needs CLIPSeg, which is not on this machine.{hint} Or {HOW_TO_GET}")
+        raise ModelError(
+            f"the region “{words}” needs CLIPSeg, which is not on this machine.{hint} To get it, {HOW_TO_GET}"
+        )
     made_by = f"clipseg {files_fingerprint([clipseg_weights(folder)])}, version {_VERSION}"
     return RegionFinder(words=words, thing=thing, inverted=inverted, folder=folder, made_by=made_by)
 

@@ -66,6 +66,15 @@ def test_a_local_edit_is_found() -> None:
     assert float((where & truth).sum() / truth.sum()) > 0.85
 
 
+def test_a_small_edit_is_no_outlier() -> None:
+    difference = torch.full((32, 48), 0.05)
+    difference[10:16, 20:26] = 1
+    where = where_relevant(noisy(difference))
+    assert where is not None
+    assert where[11:15, 21:25].all()
+    assert float(where.float().mean()) < 0.06
+
+
 def test_a_global_edit_is_recognised() -> None:
     even = torch.full((32, 48), 0.7)
     assert where_relevant(noisy(even)) is None

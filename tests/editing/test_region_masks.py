@@ -16,6 +16,7 @@ from ip2p_cli.editing.region_masks import found_region, region_finder
 from ip2p_cli.errors import InputError, ModelError
 from ip2p_cli.io.images import Picture, picture_from_image
 from ip2p_cli.models import clipseg
+from ip2p_cli.models.subject import finding
 from tests.tiny_clip import save_clipseg
 
 SIZE = (300, 240)
@@ -126,12 +127,27 @@ def test_without_weights_it_is_said_how_to_get_them(tmp_path: Path, monkeypatch:
         mask_of("the car", scene(), tmp_path)
 
 
-def test_the_subject_needs_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rembg", None)
-    monkeypatch.setitem(sys.modules, "rembg.sessions.u2net", None)
+def without_rembg(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("rembg", "rembg.sessions", "rembg.sessions.u2net"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_the_subject_needs_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_rembg(monkeypatch)
+    monkeypatch.setattr(finding, "WEIGHTS", tmp_path / "none")
     for words in ("subject", "the background", "everything but the subject"):
-        with pytest.raises(ModelError, match=r"needs rembg, which is not installed: pip install 'ip2p\[subject\]'"):
+        with pytest.raises(ModelError, match=r"needs a network .*: give --mask, or pip install 'ip2p\[subject\]'"):
             region_finder(words)
+
+
+def test_the_subject_by_the_package_s_own_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_rembg(monkeypatch)
+    monkeypatch.setattr(finding, "WEIGHTS", tmp_path / "weights")
+    (tmp_path / "weights").write_bytes(b"weights")
+    monkeypatch.setattr(finding, "find_subject", lambda photo: (photo[..., 2] - photo[..., 0] > 0.2).astype(np.float32))
+    assert region_finder("subject").made_by.startswith("subject ")
+    rows = np.arange(SIZE[1])[:, None]
+    assert (mask_of("subject", scene())[rows < horizon() - 3] > 200).mean() > 0.97
 
 
 def test_the_subject_by_rembg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -149,7 +165,8 @@ def test_the_subject_by_rembg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     vars(module).update(U2netSession=found)
     for name, part in (("rembg", rembg), ("rembg.sessions", ModuleType("s")), ("rembg.sessions.u2net", module)):
         monkeypatch.setitem(sys.modules, name, part)
-    with pytest.raises(ModelError, match="rembg has no weights here: fetch them once"):
+    monkeypatch.setattr(finding, "WEIGHTS", tmp_path / "none")
+    with pytest.raises(ModelError, match=r"fetch its weights once .* with python -c 'import rembg"):
         region_finder("subject")
     weights.append(tmp_path / "u2net.onnx")
     weights[0].write_bytes(b"weights")
