@@ -63,9 +63,8 @@ def replay(
     edits = read_recorded(picture, read_record(picture))
     if changes:
         edits = _changed(edits, changes)
-    tree = tree_of(
-        edits, lambda recorded: _choice(recorded, model, is_trusted=yes), mask, region_model and Path(region_model)
-    )
+    clipseg = Path(region_model) if region_model is not None else None
+    tree = tree_of(edits, lambda recorded: _choice(recorded, model, is_trusted=yes), mask, clipseg)
     models = models_for(((step.choice, step.instruction) for step in tree.steps), output)
     if edits[0].instruction != edits[0].record.get("instruction"):
         tree = InstructionResolver(models.loaded, tell=output.warn).resolve(tree).tree

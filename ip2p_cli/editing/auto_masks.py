@@ -15,6 +15,7 @@ from ip2p_cli.editing.guided_filter import MOST, refined, small_pixels
 from ip2p_cli.editing.model_size import cut
 from ip2p_cli.io.sizes import Fit
 from ip2p_cli.looks.base import Plane
+from ip2p_cli.looks.tones import f32
 
 AUTO_VERSION = 1  # of how it is made: results that were made with another one count as made otherwise
 
@@ -57,12 +58,12 @@ def _over(values: Tensor, photo: Image.Image, fit: Fit) -> Plane:
     seen = np.ascontiguousarray(cut(padded, fit)[0].numpy())
     height, width = small_pixels(photo, MOST).shape[:2]
     if fit.seen is None:
-        return cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)
+        return f32(cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR))
     across, down = width / photo.width, height / photo.height
     left, top, right, bottom = (
         round(at * scale) for at, scale in zip(fit.seen, (across, down, across, down), strict=True)
     )
     part = cv2.resize(seen, (max(1, right - left), max(1, bottom - top)), interpolation=cv2.INTER_LINEAR)
-    sides = (top, height - top - part.shape[0], left, width - left - part.shape[1])
-    wide: Plane = cv2.copyMakeBorder(part, *(max(0, side) for side in sides), cv2.BORDER_REPLICATE)
-    return wide[:height, :width]
+    below, after = max(0, height - top - part.shape[0]), max(0, width - left - part.shape[1])
+    wide = cv2.copyMakeBorder(part, top, below, left, after, cv2.BORDER_REPLICATE)
+    return f32(wide[:height, :width])

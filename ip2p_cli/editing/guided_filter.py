@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ip2p_cli.looks.base import Pixels, Plane
+from ip2p_cli.looks.tones import f32
 
 MOST = 1024  # longer side, in pixels, at which masks are found and fitted
 _RIDGE = 4e-4  # a variance of colours in [0, 1]: differences far below 0.02 are no edges
@@ -66,7 +67,7 @@ def _certainty(mask: Plane, reach: int) -> Plane:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     white = (mask > 0.5).astype(np.uint8)
     is_near = cv2.dilate(white, disc) != cv2.erode(white, disc)
-    return np.where(is_near, np.float32(_LITTLE), np.float32(1))
+    return f32(np.where(is_near, _LITTLE, 1))
 
 
 def _fit(mask: Plane, guide: Pixels, certainty: Plane, radius: int) -> _Models:

@@ -267,10 +267,8 @@ def differences(edits: Sequence[Recorded], tree: EditTree, is_same_photo: bool) 
         sha256 = then_mask.get("sha256") if isinstance(then_mask, dict) else None
         if step.mask is not None and step.mask.sha256 != sha256:
             found.append("the mask is another one")
-        now_mask = step.mask.facts if step.mask is not None and isinstance(then_mask, dict) else {}
-        for name in ("region_by", "auto_by"):
-            if name in now_mask and then_mask.get(name) != now_mask[name]:
-                found.append(f"{name}: {then_mask.get(name)} then, {now_mask[name]} now")
+        if step.mask is not None and isinstance(then_mask, dict):
+            found += step.mask.other_makers(then_mask)
     return found
 
 

@@ -127,6 +127,11 @@ class StepMask:
         """Return the settings with the mask of this photo, for a command that makes the edit again."""
         return self.settings if self.file is None else replace(self.settings, mask=str(self.file))
 
+    def other_makers(self, record: Mapping[str, Any]) -> list[str]:
+        """Describe what found the mask that a record is of, where now another finds it."""
+        now = {name: value for name, value in self.facts.items() if name in ("region_by", "auto_by")}
+        return [f"{name}: {record.get(name)} then, {by} now" for name, by in now.items() if record.get(name) != by]
+
     def words(self) -> str:
         """Return a short description for people."""
         said = self.settings

@@ -40,13 +40,16 @@ def read_mask_settings(values: Mapping[str, Any], where: str, *, flags: bool = F
 
     said = {name: value for name, value in values.items() if value is not None}
     settings = MaskSettings(box=_boxes(said.get("box", ()), named("box")))
-    paths = {name: _path(said[name], named(name)) for name in ("mask", "region_model") if name in said}
-    settings = replace(settings, **paths)
+    if "mask" in said:
+        settings = replace(settings, mask=_path(said["mask"], named("mask")))
+    if "region_model" in said:
+        settings = replace(settings, region_model=_path(said["region_model"], named("region_model")))
     if "region" in said:
         settings = replace(settings, region=_region(said["region"], named("region")))
-    for name in ("auto_mask", "invert_mask"):
-        if name in said:
-            settings = replace(settings, **{name: _yes_no(said[name], named(name))})
+    if "auto_mask" in said:
+        settings = replace(settings, auto_mask=_yes_no(said["auto_mask"], named("auto_mask")))
+    if "invert_mask" in said:
+        settings = replace(settings, invert_mask=_yes_no(said["invert_mask"], named("invert_mask")))
     if "grow" in said:
         settings = replace(settings, grow=_length(said["grow"], named("grow")))
     if "feather" in said:

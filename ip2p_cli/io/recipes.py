@@ -210,11 +210,16 @@ def _mask(file: Document, filled: Mapping[str, Any], location: Location) -> Mask
         return MaskSettings()
     where = file.where(location)
     settings = read_mask_settings(filled, f"{where}: {dotted(location)}")
-    for name in ("mask", "region_model"):
-        path = getattr(settings, name)
-        if isinstance(path, str) and os.path.lexists(file.path.parent / path):
-            settings = replace(settings, **{name: str(file.path.parent / path)})
-    return needs_area(settings, where)
+    mask, model = (_beside(file, path) for path in (settings.mask, settings.region_model))
+    return needs_area(replace(settings, mask=mask, region_model=model), where)
+
+
+def _beside(file: Document, path: object) -> str | None:
+    """A path beside a recipe or, if there is none, the path as it is."""
+    if not isinstance(path, str):
+        return None
+    beside = file.path.parent / path
+    return str(beside) if os.path.lexists(beside) else path
 
 
 def _branch(file: Document, raw: list[object], values: Mapping[str, Scalar], location: Location) -> Branch:

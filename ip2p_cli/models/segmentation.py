@@ -15,6 +15,7 @@ from PIL import Image
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.looks.base import Pixels, Plane
+from ip2p_cli.looks.tones import f32
 from ip2p_cli.models.fingerprint import files_fingerprint
 from ip2p_cli.models.subject import finding
 
@@ -44,7 +45,7 @@ def subject_mask(photo: Pixels) -> Plane | None:
         import rembg
 
         image = Image.fromarray((photo * 255 + 0.5).astype(np.uint8))
-        mask = np.asarray(rembg.remove(image, session=_session(weights), only_mask=True), dtype=np.float32) / 255
+        mask = f32(rembg.remove(image, session=_session(weights), only_mask=True)) / np.float32(255)
     return mask if float((mask > 0.5).mean()) >= _LEAST else None
 
 

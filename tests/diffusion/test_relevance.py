@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -21,14 +21,14 @@ def latent(height: int = 8, width: int = 12) -> ImageLatent:
 def test_two_evaluations_a_noise(tiny_editor: Editor) -> None:
     rows: list[int] = []
 
-    class Counted(torch.nn.Module):
-        dtype = tiny_editor.unet.dtype
+    class Counted:
+        dtype, config = tiny_editor.unet.dtype, tiny_editor.unet.config
 
-        def forward(self, sample: torch.Tensor, *args: Any, **options: Any) -> Any:
+        def __call__(self, sample: torch.Tensor, *args: Any, **options: Any) -> Any:
             rows.append(len(sample))
             return tiny_editor.unet(sample, *args, **options)
 
-    counted = replace(tiny_editor, unet=Counted())
+    counted: Any = replace(tiny_editor, unet=cast("Any", Counted()))
     text = encode_condition(tiny_editor, ["make it winter"])
     found = relevance(counted, latent(), text, noises=3, seed=1)
     assert found.shape == (8, 12)
