@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--subjects", type=Path, required=True, help="masks of the same names; white is the subject")
     parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--bf16", action="store_true", help="for processors that compute in bf16")

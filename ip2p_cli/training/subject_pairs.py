@@ -18,7 +18,7 @@ from ip2p_cli.looks import Draw, looks, tones
 from ip2p_cli.looks.base import Pixels, Plane
 from ip2p_cli.models.subject.network import SIDE
 
-PASTED, PAINTED, GREY = 0.35, 0.15, 0.08  # the shares of examples
+PASTED, PAINTED, GREY = 0.35, 0.1, 0.08  # the shares of examples
 _READ_SIDE = 256
 
 

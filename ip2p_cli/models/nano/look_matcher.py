@@ -23,8 +23,8 @@ from ip2p_cli.models.editor import Editor, token_ids
 _WORDINGS, _STATES, _REGIONS = "wordings.json", "wordings.safetensors", "regions.json"
 # Cosines to the nearest wording, set with `python -m benchmarks.unknown_words`. From KNOWN on, nano gets an instruction
 # as it is; from NEAR on, it can get the plainest wording of the nearest look in its place.
-KNOWN = 0.73
-NEAR = 0.6
+KNOWN = 0.75
+NEAR = 0.65
 
 
 @dataclass(frozen=True, kw_only=True)

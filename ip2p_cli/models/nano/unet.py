@@ -20,7 +20,8 @@ NOISE_KEYS = (
 )
 
 
-FEATURES = 96  # of the noise
+FEATURES = 6  # of each channel of the noise
+_THRESHOLDS, _SLOPE = (-2.0, 0.0, 1.0, 1.5, 2.0, 2.5), 2.0
 
 
 def cumulative_alphas(config: Any) -> Tensor:
@@ -46,21 +47,31 @@ def _resize(layer: nn.Conv2d, inputs: int, outputs: int) -> None:
 class NoiseFeatures(nn.Module):
     """Features of the noise alone: whether a cell has a flake and where in it, which way streaks run, grain.
 
-    There is no normalisation: what a look draws depends on how large the noise's values are.
+    There is no normalisation: what a look draws depends on how large the noise's values are. The features begin as each
+    channel at six thresholds, in standard deviations, as looks put their marks where the noise exceeds a level.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
-        """Make the layers for noise of `channels` and features of `width` channels."""
+    def __init__(self, channels: int) -> None:
+        """Make the layers for noise of `channels`; there are FEATURES of them for each."""
         super().__init__()
+        width = FEATURES * channels
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.numbers = nn.Linear(channels, width)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.third = nn.Conv2d(width, width, 3, padding=1)
         self.act = nn.SiLU()
+        self.first.bias = nn.Parameter(-_SLOPE * torch.tensor(_THRESHOLDS).repeat(channels))
+        with torch.no_grad():
+            self.first.weight.mul_(0.2)
+            self.numbers.weight.mul_(0.2)
+            for channel in range(channels):
+                rows = slice(FEATURES * channel, FEATURES * (channel + 1))
+                self.first.weight[rows, channel, 1, 1] = _SLOPE
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Compute the features (N, width, h, w) of noise (N, channels, h, w)."""
-        first = self.act(self.first(noisy) + self.numbers(noisy.mean((2, 3)))[..., None, None])
+        mean = noisy.mean((2, 3), keepdim=True)
+        first = self.act(self.first(noisy - mean) + self.numbers(mean.flatten(1))[..., None, None])
         second = self.act(self.second(first))
         return first + second + self.act(self.third(second))  # type: ignore[no-any-return]
 
@@ -87,9 +98,9 @@ class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers shi
         # The config keeps the channels that a caller sees.
         _resize(self.conv_in, self.conv_in.in_channels + 2, self.conv_in.out_channels)
         channels: int = self.conv_out.out_channels
-        self.noise_features = NoiseFeatures(channels, FEATURES)
-        self.drawn = nn.Conv2d(FEATURES, channels, 1, bias=False)
-        _resize(self.conv_out, self.conv_out.in_channels, 2 * channels + FEATURES)
+        self.noise_features = NoiseFeatures(channels)
+        self.drawn = nn.Conv2d(FEATURES * channels, channels, 1, bias=False)
+        _resize(self.conv_out, self.conv_out.in_channels, (2 + FEATURES) * channels)
 
     def forward(
         self,
@@ -119,7 +130,7 @@ class ResidualUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers shi
             torch.cat([sample, cells.to(sample)], dim=1), timestep, encoder_hidden_states, return_dict=False, **inputs
         )
         channels = photo.shape[1]
-        gain, shift, gates = layers[0].split([channels, channels, FEATURES], dim=1)
+        gain, shift, gates = layers[0].split([channels, channels, FEATURES * channels], dim=1)
         drawn = self.drawn(gates * self.noise_features(noisy.to(sample.dtype)))
         change = gain.float() * photo + shift.float() + drawn.float()
         a = self._alpha_at(torch.as_tensor(timestep, device=sample.device)).view(-1, 1, 1, 1)

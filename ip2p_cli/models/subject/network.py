@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SIDE = 192  # pixels of the square that the network sees: the whole photo, without its proportions
+SIDE = 160  # pixels of the square that the network sees: the whole photo, without its proportions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +18,13 @@ class SubjectNetShape:
 
     Attributes:
         widths: The channels at 1/2, 1/4, ... of the input's size.
-        depth: The residual blocks at each size.
+        depths: The residual blocks at each of these sizes.
         decoder: The channels of the way back.
         heads: The attention heads at the smallest size.
     """
 
-    widths: tuple[int, ...] = (24, 48, 80, 128, 160)
-    depth: int = 2
+    widths: tuple[int, ...] = (16, 40, 80, 128, 192)
+    depths: tuple[int, ...] = (0, 1, 2, 2, 2)
     decoder: int = 48
     heads: int = 4
 
@@ -63,20 +63,20 @@ class _Attention(nn.Module):
 
 
 class SubjectNet(nn.Module):
-    """Photos (N, 3, SIDE, SIDE) in [-1, 1] -> logits (N, 1, SIDE / 2, SIDE / 2) that a cell is the subject's."""
+    """Photos (N, 3, SIDE, SIDE) in [-1, 1] -> logits (N, 1, SIDE / 4, SIDE / 4) that a cell is the subject's."""
 
     def __init__(self, shape: SubjectNetShape | None = None) -> None:
         """Make a network with random weights."""
         super().__init__()
         shape = shape or SubjectNetShape()
         before, self.down, self.across = 3, nn.ModuleList(), nn.ModuleList()
-        for width in shape.widths:
-            blocks = [_Block(width) for _ in range(shape.depth)]
+        for width, depth in zip(shape.widths, shape.depths, strict=True):
+            blocks = [_Block(width) for _ in range(depth)]
             self.down.append(nn.Sequential(_conv(before, width, stride=2), *blocks))
-            self.across.append(nn.Conv2d(width, shape.decoder, 1))
             before = width
+        self.across.extend(nn.Conv2d(width, shape.decoder, 1) for width in shape.widths[1:])
         self.attention = nn.Sequential(*(_Attention(before, shape.heads) for _ in range(2)))
-        self.up = nn.ModuleList(_conv(shape.decoder, shape.decoder) for _ in shape.widths[1:])
+        self.up = nn.ModuleList(_conv(shape.decoder, shape.decoder) for _ in shape.widths[2:])
         self.last = nn.Conv2d(shape.decoder, 1, 1)
 
     def forward(self, photos: Tensor) -> Tensor:
@@ -87,6 +87,6 @@ class SubjectNet(nn.Module):
             found.append(x)
         found[-1] = self.attention(x)
         x = self.across[-1](found[-1])
-        for smooth, across, level in zip(self.up, reversed(self.across[:-1]), reversed(found[:-1]), strict=True):
+        for smooth, across, level in zip(self.up, reversed(self.across[:-1]), reversed(found[1:-1]), strict=True):
             x = smooth(F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False) + across(level))
         return self.last(x)  # type: ignore[no-any-return]
