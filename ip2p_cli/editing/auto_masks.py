@@ -41,25 +41,29 @@ def auto_mask(difference: Tensor, photo: Image.Image, fit: Fit) -> AutoMask:
         photo: The photo.
         fit: How the photo became the model's picture.
     """
-    heat = Image.fromarray((_over(difference / difference.max().clamp_min(1e-9), photo, fit) * 255).astype(np.uint8))
-    heat = heat.resize(photo.size, Image.Resampling.BILINEAR)
+    guide = small_pixels(photo, MOST)
+    size = guide.shape[1], guide.shape[0]
+    values = _over(difference / difference.max().clamp_min(1e-9), photo.size, size, fit)
+    heat = Image.fromarray((values * 255).astype(np.uint8)).resize(photo.size, Image.Resampling.BILINEAR)
     where = where_relevant(difference)
     if where is None:
         return AutoMask(mask=None, heat=heat)
-    rough = _over(where.float(), photo, fit)
+    rough = _over(where.float(), photo.size, size, fit)
     cell = max(1, round(max(rough.shape) / max(difference.shape)))  # the border is as uncertain as a cell is large
-    guide = small_pixels(photo, MOST)
     return AutoMask(mask=refined(rough, guide, photo, radius=2 * cell, reach=cell), heat=heat)
 
 
-def _over(values: Tensor, photo: Image.Image, fit: Fit) -> Plane:
-    """Values in latents as a plane over the photo made small; beyond what the model saw they go on as at its border."""
+def _over(values: Tensor, photo: tuple[int, int], size: tuple[int, int], fit: Fit) -> Plane:
+    """Values in latents as a plane over the photo made small; beyond what the model saw they go on as at its border.
+
+    photo, size: (width, height) of the photo, and of the plane.
+    """
     padded = F.interpolate(values[None, None], fit.padded[::-1], mode="bilinear")[0]
     seen = np.ascontiguousarray(cut(padded, fit)[0].numpy())
-    height, width = small_pixels(photo, MOST).shape[:2]
     if fit.seen is None:
-        return f32(cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR))
-    across, down = width / photo.width, height / photo.height
+        return f32(cv2.resize(seen, size, interpolation=cv2.INTER_LINEAR))
+    width, height = size
+    across, down = width / photo[0], height / photo[1]
     left, top, right, bottom = (
         round(at * scale) for at, scale in zip(fit.seen, (across, down, across, down), strict=True)
     )

@@ -40,11 +40,11 @@ def refined(mask: Plane, small: Pixels, full: Image.Image, *, radius: int, reach
         The mask, mode L, of the size of `full`.
     """
     models = _fit(mask, small, _certainty(mask, reach), radius)
-    photo, (width, height) = np.asarray(full), full.size
+    width, height = full.size
     result = np.empty((height, width), np.uint8)
     rows = max(1, _STRIP // width)
     for start in range(0, height, rows):
-        strip = photo[start : start + rows].astype(np.float32) / 255
+        strip = np.asarray(full.crop((0, start, width, min(start + rows, height))), np.float32) / 255
         wide = _resampled(models, width, height, start, len(strip))
         values = (wide[..., :3] * strip).sum(-1) + wide[..., 3]
         values = np.clip((values - _SURE) / (1 - 2 * _SURE), 0, 1)
@@ -57,7 +57,7 @@ def small_pixels(photo: Image.Image, longer: int, shorter: int | None = None) ->
     scale = min(1.0, longer / max(photo.size), 1.0 if shorter is None else shorter / min(photo.size))
     width, height = (max(1, round(side * scale)) for side in photo.size)
     small = photo if scale == 1 else photo.resize((width, height), Image.Resampling.BOX)
-    return np.asarray(small, dtype=np.float32) / 255
+    return np.asarray(small, dtype=np.float32) / np.float32(255)
 
 
 def _certainty(mask: Plane, reach: int) -> Plane:
