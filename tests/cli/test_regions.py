@@ -167,14 +167,14 @@ def test_masks_of_a_folder_fit_its_photos(ip2p: Run) -> None:
         (["mask", "photo.png", "photo.jpg", "--region", "left", "-o", "m"], 2, "would both be m/photo.png"),
         (["mask", "none.png", "--region", "left"], 3, "none.png: no such file"),
         (["mask", "photo.png", "--region", "left", "-o", "m.png", "--heatmap", "m.png"], 2, "is the mask"),
-        (["mask", "photo.png", "--region", "yellow"], 3, "photo.png: “yellow” was not found in it"),
+        (["mask", "other.png", "--region", "the sky"], 3, "other.png: “the sky” was not found in it"),
         (["edit", "photo.png", "winter", "--save-mask", "m.png"], 2, "--save-mask needs --mask, --box or --region"),
         (["edit", "photo.png", "winter", "--box", "0,0,9,9", "--save-mask", "photo.png"], 4, "exists already"),
         (["edit", "photo.png", "winter", "--region-model", "m"], 2, "--region-model needs --region"),
     ],
 )
 def test_mistakes_are_one_line(ip2p: Run, photo: str, words: list[str], code: int, message: str) -> None:
-    save_scene("other.png")
+    save_scene("other.png", sky=False)
     save_scene("photo.jpg")
     done = ip2p(*words, tiny=words[0] == "edit")
     lines = [line for line in done.err.splitlines() if line.startswith("error")]
