@@ -34,6 +34,7 @@ _USES = {
     "llm": "asks language models behind an endpoint for triplets and scores",
     "ray": "runs a batch on a cluster",
     "preview": "shows pictures in the terminal",
+    "subject": "finds the subject of a photo, for --region subject and background",
 }
 _DEVELOPMENT = frozenset({"test"})
 _FREE_DISK_GB = 5.0

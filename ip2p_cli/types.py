@@ -83,7 +83,12 @@ class MaskSettings:
         mask: A picture in which white may change, its path, or a folder with one for each photo.
         box: Rectangles "x,y,width,height" in pixels or per cent of the photo, which may change. With a mask only what
             is white and in a rectangle may.
-        invert_mask: Black may change instead; without a mask, what is outside the rectangles.
+        region: Words for what may change: "the sky", "background", "the car". With a mask or rectangles only what is
+            in each of them may.
+        region_model: CLIPSeg's folder, for words that ip2p does not know itself; None for that in the hub's cache.
+        auto_mask: Only where the model itself would edit may change; in a global edit everything.
+        invert_mask: Black may change instead; without a mask, what is outside the region; without either, what is
+            outside the automatic mask, or the rectangles.
         grow: How far what may change is grown, in pixels or, as "2%", in per cent of the photo's shorter side; a
             negative number shrinks it.
         feather: How wide its border is softened to either side, likewise.
@@ -92,6 +97,9 @@ class MaskSettings:
 
     mask: str | PathLike[str] | Image | None = None
     box: tuple[str, ...] = ()
+    region: str | None = None
+    region_model: str | PathLike[str] | None = None
+    auto_mask: bool | None = None
     invert_mask: bool | None = None
     grow: float | str | None = None
     feather: float | str | None = None
@@ -99,16 +107,19 @@ class MaskSettings:
 
     @property
     def has_area(self) -> bool:
-        """Whether a mask or a rectangle is given."""
-        return self.mask is not None or bool(self.box)
+        """Whether anything says which part may change."""
+        return self.mask is not None or bool(self.box) or self.region is not None or bool(self.auto_mask)
 
     def or_else(self, fallback: MaskSettings) -> MaskSettings:
-        """These settings, with what is unsaid taken from `fallback`; mask, rectangles and inversion belong together."""
+        """These settings, with what is unsaid taken from `fallback`; what says the area belongs together."""
         area = self if self.has_area else fallback
         is_inverted = area.invert_mask if self.has_area or self.invert_mask is None else self.invert_mask
         return MaskSettings(
             mask=area.mask,
             box=area.box,
+            region=area.region,
+            auto_mask=area.auto_mask if self.auto_mask is None else self.auto_mask,
+            region_model=None if area.region is None else self.region_model or fallback.region_model,
             invert_mask=is_inverted,
             grow=fallback.grow if self.grow is None else self.grow,
             feather=fallback.feather if self.feather is None else self.feather,

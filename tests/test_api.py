@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import ip2p_cli
-from ip2p_cli import Editor, EditSettings
+from ip2p_cli import Editor, EditSettings, MaskSettings
 from ip2p_cli.cli.app import main
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.types import VerdictName
@@ -83,6 +83,23 @@ def test_steps_are_told_and_presets_taken(editor: Editor, photo: Path) -> None:
     assert told == [(1, 2), (2, 2)]
     assert found.request.settings.sampler == "euler_a_original"
     assert found.request.settings.seed is not None
+
+
+def test_masks_by_path_folder_picture_and_words(editor: Editor, photo: Path) -> None:
+    before = np.asarray(Image.open(photo).convert("RGB"))
+    mask = Image.new("L", (before.shape[1], before.shape[0]))
+    mask.paste(255, (0, 0, 40, before.shape[0]))
+    Path("masks").mkdir()
+    mask.save(f"masks/{photo.stem}.png")
+    boxes = MaskSettings(box=("0,0,40,100%",))
+    ways = [f"masks/{photo.stem}.png", Path("masks"), mask, boxes, MaskSettings(region="left", box=boxes.box)]
+    results = [np.asarray(editor.edit(photo, "winter", QUICK, mask=way).image) for way in ways]
+    for result in results:
+        different = (result != before).any(axis=-1)
+        assert different[:, :40].mean() > 0.9
+        assert not different[:, 40:].any()
+    for result in results[1:4]:
+        assert (result == results[0]).all()
 
 
 def test_mistakes_are_told(editor: Editor, photo: Path) -> None:

@@ -150,6 +150,7 @@ def test_every_file_is_in_a_known_layer() -> None:
         ["replay", "--help"],
         ["variants", "--help"],
         ["chain", "--help"],
+        ["mask", "--help"],
         ["recipes", "--help"],
         ["models", "list"],
         ["gen-data", "--help"],

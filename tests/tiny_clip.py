@@ -24,6 +24,31 @@ def save_clip(place: Path) -> Path:
     return place
 
 
+def save_clipseg(place: Path, offset: float = 0.0) -> Path:
+    """A CLIPSeg; offset: is added to what it answers, before the sigmoid."""
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+    tokenizer = CLIPTokenizer(vocab=byte_vocabulary(), merges=[], model_max_length=77)
+    text = {**SMALL, "vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = CLIPSegConfig(
+            text_config=text,
+            vision_config={**EYES, "num_hidden_layers": 2},
+            projection_dim=8,
+            reduce_dim=8,
+            decoder_num_attention_heads=2,
+            decoder_intermediate_size=16,
+            extract_layers=[0, 1],
+        )
+        model = CLIPSegForImageSegmentation(config)
+    bias = model.decoder.transposed_convolution.bias
+    bias.data.fill_(offset)
+    model.save_pretrained(place)
+    tokenizer.save_pretrained(place)
+    return place
+
+
 def save_dino(place: Path) -> Path:
     from transformers import Dinov2Config, Dinov2Model
 

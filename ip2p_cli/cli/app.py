@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ip2p_cli import __version__
-from ip2p_cli.cli import chain, doctor, edit, models, recipes, replay, show, train, variants
+from ip2p_cli.cli import chain, doctor, edit, mask, models, recipes, replay, show, train, variants
 from ip2p_cli.cli.gen_data.app import app as gen_data
 from ip2p_cli.cli.hints import check_arguments
 from ip2p_cli.cli.output import BROKEN_PIPE, Output
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.command("edit")(edit.edit)
 app.command("variants")(variants.variants)
 app.command("chain")(chain.chain)
+app.command("mask")(mask.mask)
 app.command("recipes")(recipes.recipes)
 app.command("replay")(replay.replay)
 app.command("show")(show.show)

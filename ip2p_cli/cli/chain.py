@@ -14,7 +14,6 @@ from ip2p_cli.cli.edit_job import EditJob, command_line, mask_flags
 from ip2p_cli.cli.flags import (
     CommonFlags,
     EditFlags,
-    MaskFlags,
     ModelFlags,
     OutputFlags,
     RunFlags,
@@ -24,6 +23,7 @@ from ip2p_cli.cli.flags import (
 )
 from ip2p_cli.cli.input_args import OutputPlace, is_picture_name, part_of, photos_of
 from ip2p_cli.cli.loading import Choices
+from ip2p_cli.cli.mask_flags import MaskFlags
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import UsageError
 

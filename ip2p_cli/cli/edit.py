@@ -12,7 +12,6 @@ from ip2p_cli.cli.edit_job import EditJob, edit_command, output_name
 from ip2p_cli.cli.flags import (
     CommonFlags,
     EditFlags,
-    MaskFlags,
     ModelFlags,
     OutputFlags,
     RunFlags,
@@ -22,6 +21,8 @@ from ip2p_cli.cli.flags import (
 )
 from ip2p_cli.cli.input_args import InputArgs, OutputPlace, part_of
 from ip2p_cli.cli.loading import Choices
+from ip2p_cli.cli.mask_flags import MaskFlags, SaveMask
+from ip2p_cli.cli.mask_places import MaskPlaces
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.preview import check_preview
 from ip2p_cli.errors import UsageError
@@ -48,6 +49,7 @@ def edit(
     settings: EditFlags,
     masking: MaskFlags,
     tuning: TuneFlags,
+    save_mask: SaveMask = None,
     saving: OutputFlags,
     running: RunFlags,
     common: CommonFlags,
@@ -70,7 +72,9 @@ def edit(
     given = (settings.settings(scales), masking.settings())
     tries = tuning.tries
     clip = find_clip(tuning.clip) if tries or tuning.clip is not None else None
-    requests = _Requests(inputs, place, choices, *given, settings.preset, saving, running, output, tries, clip)
+    requests = _Requests(
+        inputs, place, choices, *given, settings.preset, saving, running, output, save_mask, tries, clip
+    )
     job = EditJob(
         requests=requests.from_words() if jobs is None else requests.from_jobs(jobs),
         place=place,
@@ -115,6 +119,7 @@ class _Requests:
         saving: OutputFlags,
         running: RunFlags,
         output: Output,
+        save_mask: Path | None,
         max_tries: int,
         clip: Path | None,
     ) -> None:
@@ -122,6 +127,9 @@ class _Requests:
         self._inputs, self._place, self._choices, self._flags = inputs, place, choices, flags
         self._preset, self._saving, self._running, self._output = preset, saving, running, output
         self._mask = mask
+        self._mask_files = (
+            MaskPlaces("--save-mask", save_mask, overwrite=saving.overwrite) if save_mask is not None else None
+        )
 
     def from_words(self) -> list[Request]:
         """Return a request for each photo, all with the same instruction."""
@@ -130,6 +138,7 @@ class _Requests:
         from ip2p_cli.settings import resolve
 
         mask = needs_area(self._mask)
+        self._check_saved(mask.has_area)
         photos = self._inputs.photos(self._place.folder if self._place.manifest else None, self._output)
         file = self._place.file
         if file is not None and len(photos) > 1:
@@ -164,7 +173,12 @@ class _Requests:
                 raise UsageError(f"{job.where}: {error}") from None
         if all(request.task.tree.steps[0].mask is None for request in requests):
             needs_area(self._mask)
+            self._check_saved(False)
         return requests
+
+    def _check_saved(self, has_mask: bool) -> None:
+        if self._mask_files is not None and not has_mask:
+            raise UsageError("--save-mask needs --mask, --box or --region: say which part of the photo may change")
 
     def _drawn_seed(self) -> EditSettings:
         return EditSettings(seed=self._place.seed(self._output) if self._flags.seed is None else None)
@@ -188,7 +202,9 @@ class _Requests:
         tree = single_edit(instruction, settings, choice, mask, max_tries=self._max_tries, clip=self._clip).for_photo(
             photo
         )
-        task = EditTask(tree=tree, options=self._saving.options())
+        is_saved = self._mask_files is not None and tree.steps[0].mask is not None
+        mask_file = self._mask_files.of(photo) if self._mask_files is not None and is_saved else None
+        task = EditTask(tree=tree, options=self._saving.options(), mask_file=mask_file)
         ending = self._saving.ending(photo.path, keep=self._place.manifest is not None)
         return Request(
             photo=photo,

@@ -19,7 +19,7 @@ from typing import Any, get_type_hints
 from ip2p_cli.cli import options as opt
 from ip2p_cli.cli import verdict_options as verdict_opt
 from ip2p_cli.errors import UsageError
-from ip2p_cli.types import EditSettings, MaskSettings, OutputOptions
+from ip2p_cli.types import EditSettings, OutputOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,24 +67,6 @@ class EditFlags:
             negative_prompt=self.negative_prompt,
             **(vars(scales) if scales is not None else {}),
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskFlags:
-    """Which part of a photo may change."""
-
-    mask: opt.Mask = None
-    box: opt.Box = None
-    invert_mask: opt.InvertMask = None
-    grow: opt.Grow = None
-    feather: opt.Feather = None
-    mask_steps: opt.MaskSteps = None
-
-    def settings(self) -> MaskSettings:
-        """Return what the user set."""
-        from ip2p_cli.io.mask_settings import read_mask_settings
-
-        return read_mask_settings(vars(self), "", flags=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ import typer
 from ip2p_cli.cli import listing
 from ip2p_cli.io.names import check_output_name
 from ip2p_cli.types import DeviceName, DtypeName, EngineName, OffloadName
-from ip2p_cli.types import MaskSteps as MaskStepsName
 from ip2p_cli.types import OutputSize as OutputSizeName
 from ip2p_cli.types import PictureFormat as PictureFormatName
 from ip2p_cli.types import ResizeMode as ResizeModeName
@@ -18,7 +17,6 @@ from ip2p_cli.types import Unknown as UnknownName
 
 _MODEL = "What to edit with"
 _HOW = "How to edit"
-_WHERE = "Where to edit"
 _OUT = "Output"
 _MANY = "Many photos"
 
@@ -227,57 +225,4 @@ PictureFormat = Annotated[
 ]
 Webp = Annotated[
     bool, typer.Option("--webp", help="Also write the photo and its edits as an animated WebP.", rich_help_panel=_OUT)
-]
-
-# --- Where to edit
-
-Mask = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE|FOLDER",
-        help="A picture in which white may change and black stays; or a folder with one for each photo, of its name.",
-        rich_help_panel=_WHERE,
-    ),
-]
-Box = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="X,Y,W,H",
-        help="A rectangle that may change, in pixels or per cent: 10%,20%,50%,40%. May be repeated. With --mask only "
-        "what is in both may change.",
-        rich_help_panel=_WHERE,
-    ),
-]
-InvertMask = Annotated[
-    bool | None,
-    typer.Option(
-        "--invert-mask/--no-invert-mask",
-        help="Black may change, and white stays; without --mask, what is outside the boxes may change.",
-        show_default=False,
-        rich_help_panel=_WHERE,
-    ),
-]
-Grow = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PX",
-        help="Let this much more around it change, in pixels of the photo or per cent of its shorter side; a negative "
-        "number: less.",
-        rich_help_panel=_WHERE,
-    ),
-]
-Feather = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PX",
-        help="Soften the border of what may change, so wide to either side: 12 or 2%.",
-        rich_help_panel=_WHERE,
-    ),
-]
-MaskSteps = Annotated[
-    MaskStepsName | None,
-    typer.Option(
-        help="When the rest is held in place while the model works: after all steps, or in the last tenth of them.",
-        rich_help_panel=_WHERE,
-    ),
 ]

@@ -13,6 +13,7 @@ from ip2p_cli.cli import options as opt
 from ip2p_cli.cli.flags import CommonFlags, ModelFlags, takes_flags
 from ip2p_cli.cli.input_args import assignments
 from ip2p_cli.cli.loading import choose, find, models_for
+from ip2p_cli.cli.mask_flags import RegionModel
 from ip2p_cli.cli.output import Output
 from ip2p_cli.errors import ModelError, UsageError
 from ip2p_cli.io.names import printable
@@ -35,6 +36,7 @@ def replay(
             metavar="FILE|FOLDER", help="The mask, or the folder of the masks, where it is not found by itself."
         ),
     ] = None,
+    region_model: RegionModel = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Another setting, such as steps=50, or instruction=…"),
@@ -61,7 +63,8 @@ def replay(
     edits = read_recorded(picture, read_record(picture))
     if changes:
         edits = _changed(edits, changes)
-    tree = tree_of(edits, lambda recorded: _choice(recorded, model, is_trusted=yes), mask)
+    clipseg = Path(region_model) if region_model is not None else None
+    tree = tree_of(edits, lambda recorded: _choice(recorded, model, is_trusted=yes), mask, clipseg)
     models = models_for(((step.choice, step.instruction) for step in tree.steps), output)
     if edits[0].instruction != edits[0].record.get("instruction"):
         tree = InstructionResolver(models.loaded, tell=output.warn).resolve(tree).tree

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ip2p_cli.cli.edit_job import EditJob, edit_command
-from ip2p_cli.cli.flags import CommonFlags, EditFlags, MaskFlags, ModelFlags, OutputFlags, RunFlags, takes_flags
+from ip2p_cli.cli.flags import CommonFlags, EditFlags, ModelFlags, OutputFlags, RunFlags, takes_flags
 from ip2p_cli.cli.input_args import InputArgs, OutputPlace, is_picture_name, part_of
 from ip2p_cli.cli.loading import choose
+from ip2p_cli.cli.mask_flags import MaskFlags
 from ip2p_cli.cli.output import Output
 from ip2p_cli.cli.variant_flags import RankFlags, VaryFlags
 from ip2p_cli.errors import UsageError

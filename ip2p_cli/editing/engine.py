@@ -21,11 +21,13 @@ from ip2p_cli.diffusion.adapted import edit_adapted, through_vae
 from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent, low_frequencies
 from ip2p_cli.diffusion.masking import Hold, free_cells
 from ip2p_cli.diffusion.registration import aligned
+from ip2p_cli.diffusion.relevance import noises_for, relevance
 from ip2p_cli.diffusion.sharing import FirstSteps
 from ip2p_cli.diffusion.text import TextCondition, encode_condition
 from ip2p_cli.editing.memory import MemoryPlan, can_tile, ladder, tile_ladder, vae_as, with_retries
 from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.model_size import Prepared, cut
+from ip2p_cli.editing.seeds import item_seed
 from ip2p_cli.io.sizes import Fit
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.editor import Editor
@@ -127,6 +129,20 @@ class Engine:
         editor = self._editors(choice)
         assert isinstance(editor, Editor)
         return self._in_memory(editor, row.prepared.size, lambda memory: self._image(editor, choice, row, memory))
+
+    def relevance(self, choice: ModelChoice, row: Row) -> Tensor:
+        """Return how much a model would edit each cell of the latents, (h, w), whatever the edit's seed."""
+        editor, request = self._editors(choice), row.prepared.request
+        assert isinstance(editor, Editor)
+        seed = item_seed(0, request.digest, request.instruction, request.position)
+
+        def run(memory: MemoryPlan) -> Tensor:
+            offload(editor, memory.offload)
+            image, text = self._image(editor, choice, row, memory), self._texts(editor, choice, [request.instruction])
+            noises = noises_for(request.settings.steps)
+            return relevance(editor, image, text, noises=noises, seed=seed, max_rows=memory.max_rows)
+
+        return self._in_memory(editor, row.prepared.size, run)
 
     def edit_adapted(self, choice: ModelChoice, row: Row, on_step: OnStep | None = None) -> Tensor:
         """Run an edit on a model that edits in a way of its own.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from ip2p_cli.editing.tree import EditTree, Step, StepPath
@@ -25,12 +25,14 @@ class EditTask:
 
     Attributes:
         ending: Of a folder's pictures, e.g. ".png"; None if the output is a file with a name of its own.
+        mask_file: Where the first step's mask is written too; None for nowhere.
         refusal: Why the edits are not to be made, see `editing.unknown`.
     """
 
     tree: EditTree
     options: OutputOptions = field(default_factory=OutputOptions)
     ending: str | None = None
+    mask_file: Path | None = None
     refusal: Ip2pError | None = None
 
     def recipe(self, *, fetch: bool = True) -> dict[str, Any]:

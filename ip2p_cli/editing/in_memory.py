@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from PIL import Image
 
@@ -17,6 +18,7 @@ from ip2p_cli.editing.tree import Step
 from ip2p_cli.editing.tree_run import TreeRun
 from ip2p_cli.editing.unknown import Resolved
 from ip2p_cli.io.images import Picture
+from ip2p_cli.io.inputs import InputPhoto
 from ip2p_cli.types import EditResult
 
 
@@ -40,7 +42,7 @@ def run_in_memory(
         A result for each edit, in the order of the tree's paths.
     """
     tree = resolved.tree
-    run = TreeRun(tree, picture, engine, StepCache(None), judge.chooser)
+    run = TreeRun(tree.for_photo(InputPhoto(path=picture.path)), picture, engine, StepCache(None), judge.chooser)
     total = sum(step.settings.steps * step.best_of for step in tree.steps)
     done: dict[tuple[str, int], int] = {}
 
@@ -68,7 +70,11 @@ def run_in_memory(
                 model=step.choice.spec.name,
                 seconds=time.monotonic() - began,
                 verdict=verdict,
-                extra={"input_sha256": picture.digest, **resolved.facts(step)},
+                extra={"input_sha256": picture.digest, **resolved.facts(step), **_mask_facts(run, step)},
             )
         )
     return results
+
+
+def _mask_facts(run: TreeRun, step: Step) -> dict[str, Any]:
+    return {"mask": run.masks.record(step, None)} if step.mask is not None else {}

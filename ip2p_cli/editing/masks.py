@@ -6,6 +6,7 @@ All functions are pure. A mask is a picture of mode L; once it belongs to a phot
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,11 @@ def mask_from_picture(picture: Picture) -> Image.Image:
 
 
 def make_mask(
-    settings: MaskSettings, mask: Image.Image | None, size: tuple[int, int], name: str = "mask"
+    settings: MaskSettings,
+    mask: Image.Image | None,
+    size: tuple[int, int],
+    name: str = "mask",
+    found: Sequence[Image.Image] = (),
 ) -> Image.Image:
     """Combine what the settings say into one mask.
 
@@ -42,6 +47,7 @@ def make_mask(
         mask: The mask's picture, of about the photo's shape; None without one.
         size: The photo's upright (width, height).
         name: What messages call the mask.
+        found: Masks that were found in the photo, of `size`.
 
     Returns:
         The mask, mode L, of `size`.
@@ -50,14 +56,12 @@ def make_mask(
         InputError: The mask has another shape, or nothing in it may change.
         UsageError: A rectangle lies outside the photo.
     """
-    area = Image.new("L", size, 255) if mask is None else _at_size(mask, size, name)
-    if mask is not None and settings.invert_mask:
-        area = ImageChops.invert(area)
-    if settings.box:
-        boxes = boxes_mask([box_in_pixels(box, size) for box in settings.box], size)
-        if mask is None and settings.invert_mask:
-            boxes = ImageChops.invert(boxes)
-        area = boxes if mask is None else ImageChops.darker(area, boxes)
+    areas = [] if mask is None else [_at_size(mask, size, name)]
+    areas += [*found]
+    areas += [boxes_mask([box_in_pixels(box, size) for box in settings.box], size)] if settings.box else []
+    if areas and settings.invert_mask:
+        areas[0] = ImageChops.invert(areas[0])
+    area = reduce(ImageChops.darker, areas, Image.new("L", size, 255))
     _check_white(area, f"{name}: nothing in it is white, so nothing may change: give another one, or --invert-mask")
     area = grown(area, length_in_pixels(settings.grow, size))
     area = feathered(area, length_in_pixels(settings.feather, size))

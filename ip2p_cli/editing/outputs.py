@@ -14,6 +14,7 @@ from ip2p_cli import __version__
 from ip2p_cli.editing.file_specs import INDEX, EditTask, FileSpec, file_specs, options_of_pictures
 from ip2p_cli.editing.item_verdicts import ItemVerdicts, facts_of_path
 from ip2p_cli.editing.judging import Judge
+from ip2p_cli.editing.mask_files import write_mask
 from ip2p_cli.editing.model_size import Finished, ModelSizeEdit, finish
 from ip2p_cli.editing.tree import Step, StepPath, hashed
 from ip2p_cli.editing.tree_run import Earlier, TreeRun
@@ -89,6 +90,8 @@ class ItemOutput:
         for spec in self.specs:
             if spec.name in self.missing:
                 self._files.put(spec.name, self._bytes(spec, edits), self.keys[spec.name])
+        if self.task.mask_file is not None and self.missing_steps:
+            self._write_mask(self.task.mask_file)
         results = [spec for spec in self.specs if spec.is_result]
         made = [self._encoded[self._picture_key(spec.step)][1] for spec in results if spec.name in self.missing]
         leftovers = self._files.leftovers(self._name, [spec.name for spec in self.specs])
@@ -106,6 +109,11 @@ class ItemOutput:
             return tuple(self.judged.facts(spec.paths[0]) for spec in self.specs if spec.is_result)
         except (Ip2pError, FatalError, OSError):
             return None
+
+    def _write_mask(self, file: Path) -> None:
+        step = self.task.tree.steps[0]
+        facts = self.run.masks.record(step, file.parent)
+        write_mask(file, self.run.masks.of(step), facts, self.run.picture, overwrite=self._files.overwrite)
 
     def _key(self, spec: FileSpec) -> str:
         if spec.kind == "picture":

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 
 from ip2p_cli.diffusion.masking import mixed
+from ip2p_cli.editing.auto_masks import AutoMask
 from ip2p_cli.editing.engine import Row
 from ip2p_cli.editing.masks import may_change, softness
 from ip2p_cli.editing.model_size import ModelSizeEdit
 from ip2p_cli.editing.tree import EditTree, Step
+from ip2p_cli.io.images import Picture
 from ip2p_cli.io.sizes import Fit
 
 _KEPT = 4  # at the photo's size
@@ -23,12 +28,15 @@ class PhotoMasks:
 
     Args:
         tree: The edits.
-        size: The photo's upright (width, height).
+        photo: The photo.
+        auto: Gives a step's automatic mask.
     """
 
-    def __init__(self, tree: EditTree, size: tuple[int, int]) -> None:
+    def __init__(self, tree: EditTree, photo: Picture, auto: Callable[[Step], AutoMask]) -> None:
         self._masks = {step.place: step.mask for step in tree.steps if step.mask is not None}
-        self._size = size
+        self._steps = {step.place: step for step in tree.steps}
+        self._photo, self._make_auto = photo, auto
+        self._autos: dict[tuple[str, int], AutoMask] = {}
         self._at = lru_cache(maxsize=_KEPT)(self._read)
 
     def __bool__(self) -> bool:
@@ -36,9 +44,28 @@ class PhotoMasks:
         return bool(self._masks)
 
     def check(self) -> None:
-        """Raise InputError or UsageError where a mask cannot be used."""
-        for place in self._masks:
-            self._at(place)
+        """Raise InputError, ModelError or UsageError where a mask cannot be used, before a model runs."""
+        for place, mask in self._masks.items():
+            if not mask.is_auto:
+                self._at(place)
+
+    def auto(self, step: Step) -> AutoMask | None:
+        """Return where the model would edit, made once; None where that was not asked for."""
+        if step.mask is None or not step.mask.is_auto:
+            return None
+        if step.place not in self._autos:
+            self._autos[step.place] = self._make_auto(step)
+        return self._autos[step.place]
+
+    def of(self, step: Step) -> Image.Image:
+        """Return a step's mask, mode L, at the photo's size; raises as `check`."""
+        return self._at(step.place)
+
+    def record(self, step: Step, folder: Path | None) -> dict[str, Any]:
+        """Return what a record holds of a step's mask; folder: as in `StepMask.record`."""
+        assert step.mask is not None
+        auto = self.auto(step)
+        return step.mask.record(folder) | ({} if auto is None else {"is_global": auto.mask is None})
 
     def at(self, step: Step) -> Image.Image | None:
         """Return the step's mask at the photo's size; None where everything may change."""
@@ -60,4 +87,5 @@ class PhotoMasks:
         return mixed(latent, start, softness(self._at(step.place), fit))
 
     def _read(self, place: tuple[str, int]) -> Image.Image:
-        return self._masks[place].read(self._size)
+        auto = self.auto(self._steps[place])
+        return self._masks[place].read(self._photo, auto.mask if auto is not None else None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ip2p_cli import __version__
@@ -16,17 +15,14 @@ from ip2p_cli.io.images import Picture
 _OF_THE_INDEX = ("edit", "label", "name", "file", "key", "verdict", "advice", "measures")
 
 
-def made(step: Step, result: StepResult, folder: Path | None = None) -> dict[str, Any]:
-    """Return how a step was made: model, instruction, settings, mask, and what was tried, if several were.
-
-    folder: that of the picture, for the path to the mask.
-    """
+def made(step: Step, result: StepResult, mask: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return how a step was made: model, instruction, settings, mask, and what was tried, if several were."""
     chosen = result.chosen.facts(step) if result.chosen is not None else None
     won = {"seed": chosen["seed"], "best_of": chosen} if chosen else {}
     if result.tuned is not None:
         won = {**result.tuned.settings, "auto_tune": result.tuned.facts}
-    mask = {"mask": step.mask.record(folder)} if step.mask is not None else {}
-    return {**step.choice.identity(), **step.instructions, **asdict(step.settings), **won, **mask}
+    masked = {"mask": dict(mask)} if mask is not None else {}
+    return {**step.choice.identity(), **step.instructions, **asdict(step.settings), **won, **masked}
 
 
 def made_earlier(entry: Mapping[str, Any]) -> dict[str, Any]:

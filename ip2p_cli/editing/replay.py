@@ -179,7 +179,10 @@ def _places(recorded: Recorded) -> Iterator[Path]:
 
 
 def tree_of(
-    edits: Sequence[Recorded], choice_of: Callable[[Recorded], ModelChoice], mask: Path | None = None
+    edits: Sequence[Recorded],
+    choice_of: Callable[[Recorded], ModelChoice],
+    mask: Path | None = None,
+    region_model: Path | None = None,
 ) -> EditTree:
     """Return the edits of a record as a tree.
 
@@ -187,12 +190,17 @@ def tree_of(
         edits: The edits.
         choice_of: Gives an edit's model.
         mask: The mask, or a folder with the masks, if the user named one.
+        region_model: CLIPSeg's folder, if the user named one.
 
     Raises:
         UsageError: A setting is not possible now.
         InputError: A mask was not found.
+        ModelError: What found a mask's region is not on this machine.
     """
-    steps = tuple(_step(position, one, choice_of(one), mask) for position, one in enumerate(edits))
+    steps = tuple(
+        replace(_step(position, one, choice_of(one)), mask=recorded_mask(one.record, one.picture, mask, region_model))
+        for position, one in enumerate(edits)
+    )
     chain = edits[-1].record.get("chain")
     if not isinstance(chain, dict):
         return EditTree(paths=(steps,))
@@ -201,7 +209,7 @@ def tree_of(
     return EditTree(name=str(chain.get("name")), handoff=handoff, guard=guard, paths=(steps,))
 
 
-def _step(position: int, recorded: Recorded, choice: ModelChoice, mask: Path | None) -> Step:
+def _step(position: int, recorded: Recorded, choice: ModelChoice) -> Step:
     settings = resolve(supported(recorded.settings, choice.spec), choice.spec)
     best_of, winner = 1, None
     tried = recorded.record.get("best_of")
@@ -224,7 +232,6 @@ def _step(position: int, recorded: Recorded, choice: ModelChoice, mask: Path | N
         choice=choice,
         best_of=best_of,
         winner=winner,
-        mask=recorded_mask(recorded.record, recorded.picture, mask),
     )
 
 
@@ -260,6 +267,8 @@ def differences(edits: Sequence[Recorded], tree: EditTree, is_same_photo: bool) 
         sha256 = then_mask.get("sha256") if isinstance(then_mask, dict) else None
         if step.mask is not None and step.mask.sha256 != sha256:
             found.append("the mask is another one")
+        if step.mask is not None and isinstance(then_mask, dict):
+            found += step.mask.other_makers(then_mask)
     return found
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from PIL import Image
 
+from ip2p_cli.editing.auto_masks import AUTO_VERSION
 from ip2p_cli.editing.masks import make_mask, mask_from_picture
+from ip2p_cli.editing.region_masks import RegionFinder, found_region, region_finder
 from ip2p_cli.errors import InputError, Ip2pError
 from ip2p_cli.io.files import check_regular_file
-from ip2p_cli.io.images import picture_from_image, read_image
+from ip2p_cli.io.images import Picture, picture_from_image, read_image
 from ip2p_cli.io.inputs import PHOTO_ENDINGS, InputPhoto, user_path
 from ip2p_cli.io.mask_settings import MASK_SETTINGS, read_mask_settings
 from ip2p_cli.io.names import printable
@@ -33,12 +35,14 @@ class StepMask:
         file: The mask of this photo, an absolute path; None for rectangles alone, for a picture in memory, and before
             `for_photo`.
         sha256: Of the mask's content; None without one.
+        region: Finds the region of the settings' words; None without any.
         problem: Why this photo has no mask. The photo then fails in its turn.
     """
 
     settings: MaskSettings
     file: Path | None = None
     sha256: str | None = None
+    region: RegionFinder | None = None
     problem: str = ""
 
     @property
@@ -49,15 +53,23 @@ class StepMask:
     @property
     def facts(self) -> dict[str, Any]:
         """Everything that decides the mask of a photo, as plain JSON values."""
-        said = self.settings
+        said, region = self.settings, self.region
+        words = {} if region is None else {"region": region.words, "region_by": region.made_by}
         return {
             "sha256": self.sha256,
             "box": list(said.box),
+            **words,
+            **({"auto_mask": True, "auto_by": f"version {AUTO_VERSION}"} if self.is_auto else {}),
             "invert_mask": bool(said.invert_mask),
             "grow": said.grow or 0,
             "feather": said.feather or 0,
             "mask_steps": self.mask_steps,
         }
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the model finds it."""
+        return bool(self.settings.auto_mask)
 
     def for_photo(self, photo: InputPhoto) -> StepMask:
         """Find the mask of a photo; what is wrong with it becomes its `problem`."""
@@ -73,23 +85,36 @@ class StepMask:
         except Ip2pError as error:
             return replace(self, problem=str(error))
 
-    def read(self, size: tuple[int, int]) -> Image.Image:
-        """Make the mask of a photo of this upright (width, height).
+    def read(self, photo: Picture, auto: Image.Image | None = None) -> Image.Image:
+        """Make the mask of a photo.
+
+        Args:
+            photo: The photo.
+            auto: Where the model would edit it, if that is asked for and the edit is not global.
 
         Raises:
-            InputError: It cannot be read, does not fit, changed since it was found, or nothing may change.
+            InputError: It cannot be read, does not fit, changed since it was found, the photo has no such region, or
+                nothing may change.
+            ModelError: What finds the region cannot be loaded.
             UsageError: A rectangle lies outside the photo.
         """
         if self.problem:
             raise InputError(self.problem)
+        mask, name = self._picture()
+        found = [found_region(self.region, photo)] if self.region is not None else []
+        found += [auto] if auto is not None else []
+        return make_mask(self.settings, mask, photo.rgb.size, name, found)
+
+    def _picture(self) -> tuple[Image.Image | None, str]:
+        """The mask's picture, if there is one, and what messages call it."""
         if isinstance(self.settings.mask, Image.Image):
-            return make_mask(self.settings, mask_from_picture(picture_from_image(self.settings.mask)), size)
+            return mask_from_picture(picture_from_image(self.settings.mask)), "mask"
         if self.file is None:
-            return make_mask(self.settings, None, size, "box " + " ".join(self.settings.box))
+            return None, self.words()
         picture, shown = read_image(self.file), printable(self.file)
         if picture.digest != self.sha256:
             raise InputError(f"{shown}: the mask changed while this ran: run the command again")
-        return make_mask(self.settings, mask_from_picture(picture), size, shown)
+        return mask_from_picture(picture), shown
 
     def record(self, folder: Path | None) -> dict[str, Any]:
         """Return what a picture's record holds; folder: that of the picture, for the path to the mask."""
@@ -102,43 +127,63 @@ class StepMask:
         """Return the settings with the mask of this photo, for a command that makes the edit again."""
         return self.settings if self.file is None else replace(self.settings, mask=str(self.file))
 
+    def other_makers(self, record: Mapping[str, Any]) -> list[str]:
+        """Describe what found the mask that a record is of, where now another finds it."""
+        now = {name: value for name, value in self.facts.items() if name in ("region_by", "auto_by")}
+        return [f"{name}: {record.get(name)} then, {by} now" for name, by in now.items() if record.get(name) != by]
+
     def words(self) -> str:
         """Return a short description for people."""
         said = self.settings
         name = "a picture" if isinstance(said.mask, Image.Image) else str(said.mask)
         parts = [f"mask {name}"] if said.mask is not None else []
+        parts += [f"region {said.region}"] if said.region is not None else []
         parts += [f"box {box}" for box in said.box]
+        parts += ["where the model edits"] if said.auto_mask else []
         parts += ["inverted"] if said.invert_mask else []
         parts += [f"{name} {value}" for name, value in (("grow", said.grow), ("feather", said.feather)) if value]
         return ", ".join(parts)
 
 
 def step_mask(settings: MaskSettings | None) -> StepMask | None:
-    """Return a step's mask, before its photo is known; None where everything may change."""
-    return StepMask(settings=settings) if settings is not None and settings.has_area else None
+    """Return a step's mask, before its photo is known; None where everything may change.
+
+    Raises:
+        ModelError: The words for a region need a model that is not on this machine.
+    """
+    if settings is None or not settings.has_area:
+        return None
+    region = region_finder(settings.region, settings.region_model) if settings.region is not None else None
+    return StepMask(settings=settings, region=region)
 
 
-def recorded_mask(record: Mapping[str, Any], picture: Path, named: Path | None) -> StepMask | None:
+def recorded_mask(
+    record: Mapping[str, Any], picture: Path, named: Path | None, region_model: Path | None = None
+) -> StepMask | None:
     """Return the mask that a record names.
 
     Args:
         record: Of one edit.
         picture: The picture that holds it.
         named: The mask, or a folder with it, if the user named one.
+        region_model: CLIPSeg's folder, if the user named one: a record names none.
 
     Raises:
         InputError: The record's mask was not found.
+        ModelError: What found its region is not on this machine.
         UsageError: What the record says of it is not possible.
     """
     said = record.get("mask")
     if not isinstance(said, dict):
         return None
-    values = {name: said.get(name) for name in MASK_SETTINGS if name != "mask"}
+    values = {name: said.get(name) for name in MASK_SETTINGS if name not in ("mask", "region_model")}
     settings = read_mask_settings(values, f"{printable(picture)}: mask")
+    settings = replace(settings, region_model=region_model if settings.region is not None else None)
     if said.get("sha256") is None:
-        return StepMask(settings=settings) if settings.box else None
+        return step_mask(settings)
     file = _recorded_file(said, picture, named)
-    return StepMask(settings=replace(settings, mask=str(file)), file=file.absolute(), sha256=_digest(file))
+    mask = step_mask(replace(settings, mask=str(file)))
+    return replace(mask, file=file.absolute(), sha256=_digest(file)) if mask is not None else None
 
 
 def _recorded_file(said: Mapping[str, Any], picture: Path, named: Path | None) -> Path:

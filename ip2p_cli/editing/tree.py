@@ -14,6 +14,7 @@ from typing import Any
 
 from ip2p_cli.editing.model_choice import ModelChoice
 from ip2p_cli.editing.step_masks import StepMask
+from ip2p_cli.errors import UsageError
 from ip2p_cli.io.inputs import InputPhoto
 from ip2p_cli.io.instructions import checked_instruction
 from ip2p_cli.models.fingerprint import files_fingerprint
@@ -60,6 +61,8 @@ class Step:
         checked_instruction(self.instruction)
         if self.done_as is not None:
             checked_instruction(self.done_as)
+        if self.mask is not None and self.mask.is_auto and self.choice.spec.pipeline is not None:
+            raise UsageError(f"--auto-mask: {self.choice.spec.name} has none: give --region, --mask or --box")
 
     @property
     def words(self) -> str:
@@ -70,6 +73,11 @@ class Step:
     def instructions(self) -> dict[str, str]:
         """What was asked for and, if it differs, what is done instead, by the names of the record."""
         return {"instruction": self.instruction} | ({} if self.done_as is None else {"done_as": self.done_as})
+
+    @property
+    def latent_space(self) -> str:
+        """Whose latents it leaves: steps with the same weights can hand them over."""
+        return f"{self.choice.spec.name} {self.choice.weights}"
 
     @property
     def place(self) -> tuple[str, int]:
@@ -117,8 +125,9 @@ class EditTree:
     @property
     def is_single(self) -> bool:
         """Whether it is one edit with one seed, which may share a batch with those of other photos."""
-        is_one = len(self.paths) == 1 and len(self.paths[0]) == 1 and self.guard == "none"
-        return is_one and self.steps[0].best_of == 1 and self.steps[0].max_tries == 0
+        step = self.steps[0]
+        is_plain = step.best_of == 1 and step.max_tries == 0 and not (step.mask is not None and step.mask.is_auto)
+        return len(self.paths) == 1 and len(self.paths[0]) == 1 and self.guard == "none" and is_plain
 
     @property
     def choices(self) -> list[ModelChoice]:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from ip2p_cli.diffusion.latents import ImageLatent
+from ip2p_cli.editing.auto_masks import AutoMask, auto_mask
 from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.editing.engine import Engine, Row
 from ip2p_cli.editing.model_size import ModelSizeEdit, Prepared, as_image, as_tensor, finish, prepare
@@ -67,7 +68,7 @@ class TreeRun:
         self._keys: dict[tuple[str, int], str] = {}
         self._starts: dict[tuple[str, int], ImageLatent] = {}
         self._layers: dict[tuple[tuple[str, int], OutputSize], tuple[Fit, ModelSizeEdit]] = {}
-        self.masks = PhotoMasks(tree, picture.rgb.size)
+        self.masks = PhotoMasks(tree, picture, self._auto_mask)
         self.on_step: Callable[[Step, int], None] = lambda step, done: None
         self.notes: list[str] = []
         for path in tree.paths:
@@ -123,7 +124,7 @@ class TreeRun:
         """Take the result of a first step that ran in a batch: an unscaled latent (1, C, h, w)."""
         prepared = self._prepare(step)
         self._results[step.place] = StepResult(
-            fit=prepared.fit, model=_latents_of(step), latent=latent, memory=self._engine.memory
+            fit=prepared.fit, model=step.latent_space, latent=latent, memory=self._engine.memory
         )
 
     def edit(self, step: Step, size: OutputSize | None = None) -> tuple[Fit, ModelSizeEdit]:
@@ -171,7 +172,16 @@ class TreeRun:
         """Return how a step was made, see `records.made`."""
         if step.place in self._earlier:
             return made_earlier(self._earlier[step.place])
-        return made(step, self._results.get(step.place) or self.result(step), folder)
+        mask = self.masks.record(step, folder) if step.mask is not None else None
+        return made(step, self._results.get(step.place) or self.result(step), mask)
+
+    def _auto_mask(self, step: Step) -> AutoMask:
+        """Find where the model would edit what a step starts from; says so where that is everywhere."""
+        row = self._start(step)
+        found = auto_mask(self._engine.relevance(step.choice, row), self.picture.rgb, row.prepared.fit)
+        if found.mask is None:
+            self.notes.append(f"“{step.words}” is a global edit, so --auto-mask leaves it unmasked")
+        return found
 
     def _own_record(self, step: Step, folder: Path | None) -> dict[str, Any]:
         result = self._results.get(step.place)
@@ -206,13 +216,13 @@ class TreeRun:
             row = replace(row, start=self._engine.encode(step.choice, row))
             if step.mask is not None and row.start is not None:
                 self._starts[step.place] = row.start
-        return self._maker.make(step, row, _latents_of(step), self.masks.at(step))
+        return self._maker.make(step, row, step.latent_space, self.masks.at(step))
 
     def _start(self, step: Step) -> Row:
         """What a step starts from: the photo, or what the step before left."""
         before = self._before[step.place]
         previous = self.result(before) if before else None
-        prepared, model = self._prepare(step), _latents_of(step)
+        prepared, model = self._prepare(step), step.latent_space
         if previous is not None and previous.fit.seen != prepared.fit.seen:
             raise UsageError(
                 f"edit {step.number} sees another part of the photo than the one before: use --resize-mode pad"
@@ -251,7 +261,3 @@ class TreeRun:
             assert result.picture is not None
             return result.pixels if result.pixels is not None else as_tensor(result.picture)
         return self._engine.decode(step.choice, result.fit, result.latent)
-
-
-def _latents_of(step: Step) -> str:
-    return f"{step.choice.spec.name} {step.choice.weights}"

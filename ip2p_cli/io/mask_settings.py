@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MASK_SETTINGS = tuple(field.name for field in fields(MaskSettings))
 _NUMBER = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(px|%)?", re.IGNORECASE)
 _MOST_BOXES = 1000
+_LONGEST_REGION = 200  # characters
 _YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -38,16 +40,16 @@ def read_mask_settings(values: Mapping[str, Any], where: str, *, flags: bool = F
 
     said = {name: value for name, value in values.items() if value is not None}
     settings = MaskSettings(box=_boxes(said.get("box", ()), named("box")))
-    mask = said.get("mask")
-    if mask is not None:
-        if not isinstance(mask, str) or not mask.strip() or "\0" in mask:
-            raise UsageError(f"{named('mask')}: {mask!r} is not the name of a file or folder")
-        settings = replace(settings, mask=mask.strip())
+    if "mask" in said:
+        settings = replace(settings, mask=_path(said["mask"], named("mask")))
+    if "region_model" in said:
+        settings = replace(settings, region_model=_path(said["region_model"], named("region_model")))
+    if "region" in said:
+        settings = replace(settings, region=_region(said["region"], named("region")))
+    if "auto_mask" in said:
+        settings = replace(settings, auto_mask=_yes_no(said["auto_mask"], named("auto_mask")))
     if "invert_mask" in said:
-        invert = _YES_NO.get(str(said["invert_mask"]).strip().lower())
-        if invert is None:
-            raise UsageError(f"{named('invert_mask')}: {said['invert_mask']!r} is neither true nor false")
-        settings = replace(settings, invert_mask=invert)
+        settings = replace(settings, invert_mask=_yes_no(said["invert_mask"], named("invert_mask")))
     if "grow" in said:
         settings = replace(settings, grow=_length(said["grow"], named("grow")))
     if "feather" in said:
@@ -72,12 +74,20 @@ def checked_mask(mask: str | PathLike[str] | Image | MaskSettings | None) -> Mas
 
 
 def needs_area(settings: MaskSettings, where: str = "") -> MaskSettings:
-    """Return `settings`; raises UsageError where something is said of a mask, and there is neither mask nor box."""
-    if settings != MaskSettings() and not settings.has_area:
-        name = next(name for name in MASK_SETTINGS if getattr(settings, name) not in (None, ()))
-        shown = f"{where}: {name} needs mask or box" if where else f"--{name.replace('_', '-')} needs --mask or --box"
-        raise UsageError(f"{shown}: say which part of the photo may change")
+    """Return `settings`; raises UsageError where something is said of a mask, and there is no area that it is of."""
+    said = [name for name in MASK_SETTINGS if getattr(settings, name) not in (None, ()) and name != "auto_mask"]
+    if settings.region_model is not None and settings.region is None:
+        raise UsageError(f"{_needs('region_model', ('region',), where)}: say what is looked for")
+    if said and not settings.has_area:
+        raise UsageError(f"{_needs(said[0], ('mask', 'box', 'region'), where)}: say which part of the photo may change")
     return settings
+
+
+def _needs(name: str, others: Sequence[str], where: str) -> str:
+    """The text "name needs one of others"; without a place in a file the names are flags."""
+    first, *rest = (one if where else f"--{one.replace('_', '-')}" for one in (name, *others))
+    listed = " or ".join(filter(None, [", ".join(rest[:-1]), rest[-1]]))
+    return f"{where}: {first} needs {listed}" if where else f"{first} needs {listed}"
 
 
 def length_in_pixels(length: float | str | None, size: tuple[int, int]) -> int:
@@ -104,6 +114,27 @@ def box_in_pixels(box: str, size: tuple[int, int]) -> tuple[int, int, int, int]:
     left, top = (min(max(math.floor(at + 0.5), 0), side - 1) for at, side in ((x, width), (y, height)))
     right, bottom = min(math.floor(x + w + 0.5), width), min(math.floor(y + h + 0.5), height)
     return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
+def _yes_no(value: object, name: str) -> bool:
+    answer = _YES_NO.get(str(value).strip().lower())
+    if answer is None:
+        raise UsageError(f"{name}: {value!r} is neither true nor false")
+    return answer
+
+
+def _path(value: object, name: str) -> str:
+    text = os.fspath(value) if isinstance(value, PathLike) else value
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise UsageError(f"{name}: {value!r} is not the name of a file or folder")
+    return text.strip()
+
+
+def _region(value: object, name: str) -> str:
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    if not any(letter.isalnum() for letter in text) or len(text) > _LONGEST_REGION or not text.isprintable():
+        raise UsageError(f"{name}: {value!r} names no part of a photo: give words, for example “the sky”")
+    return text
 
 
 def _boxes(value: object, name: str) -> tuple[str, ...]:

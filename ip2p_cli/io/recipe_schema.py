@@ -51,6 +51,9 @@ def _masks() -> dict[str, Any]:
     return {
         "mask": {"type": "string", "minLength": 1},
         "box": {"anyOf": [*box["anyOf"], boxes]},
+        "region": {"type": "string", "minLength": 1},
+        "region_model": {"type": "string", "minLength": 1},
+        "auto_mask": {"type": "boolean"},
         "invert_mask": {"type": "boolean"},
         "grow": length,
         "feather": length,

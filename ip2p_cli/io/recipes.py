@@ -6,7 +6,7 @@
     edits:
       - make it {{ season }}
       - {instruction: make it night, name: evening, cfg_image: 1.8}
-      - {instruction: make the sky stormy, mask: sky.png, feather: 2%}
+      - {instruction: make it stormy, region: the sky, feather: 2%}
       - [as a watercolour, make it vintage]     # alternatives: two results from here on
 
 An alternative that is a list is several edits, one after the other. The values of variables are texts, as the file has
@@ -205,15 +205,21 @@ def _item(file: Document, raw: object, values: Mapping[str, Scalar], location: L
 
 
 def _mask(file: Document, filled: Mapping[str, Any], location: Location) -> MaskSettings:
-    """The mask of an edit; its path is relative to the recipe's folder or, if it is not there, to the current one."""
+    """The mask of an edit; paths are relative to the recipe's folder or, if it is not there, to the current one."""
     if not filled:
         return MaskSettings()
     where = file.where(location)
     settings = read_mask_settings(filled, f"{where}: {dotted(location)}")
-    if isinstance(settings.mask, str):
-        beside = file.path.parent / settings.mask
-        settings = replace(settings, mask=str(beside) if os.path.lexists(beside) else settings.mask)
-    return needs_area(settings, where)
+    mask, model = (_beside(file, path) for path in (settings.mask, settings.region_model))
+    return needs_area(replace(settings, mask=mask, region_model=model), where)
+
+
+def _beside(file: Document, path: object) -> str | None:
+    """A path beside a recipe or, if there is none, the path as it is."""
+    if not isinstance(path, str):
+        return None
+    beside = file.path.parent / path
+    return str(beside) if os.path.lexists(beside) else path
 
 
 def _branch(file: Document, raw: list[object], values: Mapping[str, Scalar], location: Location) -> Branch:

@@ -24,7 +24,7 @@ class OutputFiles:
     """
 
     def __init__(self, folder: Path, manifest: Manifest | None, *, overwrite: bool) -> None:
-        self._folder, self._manifest, self._overwrite = folder, manifest, overwrite
+        self._folder, self._manifest, self.overwrite = folder, manifest, overwrite
 
     def has(self, name: str, key: str) -> bool:
         """Whether the file was made with this key, and is unchanged."""
@@ -51,7 +51,7 @@ class OutputFiles:
         """
         if self._manifest is None:
             for name in names[:1]:
-                check_output(self._folder / name, self._overwrite)
+                check_output(self._folder / name, self.overwrite)
         in_the_way = [name for name in names if not self._may_write(name)]
         if in_the_way and self._manifest is not None:
             self._manifest.refresh()  # another process may have made it since: it noted so first
@@ -73,7 +73,7 @@ class OutputFiles:
             Its path.
         """
         path = path_inside(self._folder, name)
-        replace = self._overwrite or (self._manifest is not None and self._manifest.is_ours(name))
+        replace = self.overwrite or (self._manifest is not None and self._manifest.is_ours(name))
         if self._manifest is not None:
             if path.is_symlink():
                 raise OutputError(f"{printable(path)} is a link: remove it, or use another -o")
@@ -94,7 +94,7 @@ class OutputFiles:
         if not os.path.lexists(path):
             return True
         ours = self._manifest is not None and self._manifest.is_ours(name)
-        return ours or (self._overwrite and not path.is_dir())
+        return ours or (self.overwrite and not path.is_dir())
 
 
 def check_writable(folder: Path) -> None:

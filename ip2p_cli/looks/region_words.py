@@ -127,6 +127,20 @@ def find_region(instruction: str) -> NamedRegion:
     return NamedRegion(rest=instruction)
 
 
+def named_region(words: str) -> NamedRegion:
+    """Find the region that words name by themselves: “the sky”, “left”, “everything but the car”.
+
+    What is not one of REGIONS is `unknown`; there “everything but” comes first where the words mean that.
+    """
+    found = find_region(words)
+    if found.rest in ("", "it") and (found.name or found.unknown):
+        return found
+    plain = _plain(words)
+    if plain in REGIONS and not plain.startswith("not_"):
+        return NamedRegion(name=plain, rest="")
+    return NamedRegion(unknown=plain, rest="")
+
+
 def _plain(instruction: str) -> str:
     text = " ".join(instruction.lower().replace("\u2019", "'").split())
     shorter = _POLITE.sub("", text).strip(" ,")

@@ -20,7 +20,7 @@ from ip2p_cli.models.hub import read_json
 from ip2p_cli.models.library_logging import loading
 
 # Mean and standard deviation of ImageNet, the defaults of DINO and most classifiers.
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _UNSAFE_LABELS = ("nsfw", "unsafe", "explicit", "porn", "sexy", "hentai")
 
 
@@ -101,7 +101,7 @@ def _vision(model: Any, folder: Path, side: int) -> Vision:
     size = config.get("crop_size") or config.get("size") or side
     if isinstance(size, dict):
         size = size.get("height") or size.get("shortest_edge") or side
-    mean, deviation = config.get("image_mean") or _MEAN, config.get("image_std") or _DEVIATION
+    mean, deviation = config.get("image_mean") or IMAGENET_MEAN, config.get("image_std") or IMAGENET_DEVIATION
     return Vision(model=model, side=int(size), mean=mean, deviation=deviation)
 
 

@@ -180,7 +180,7 @@ def test_csv_columns(ip2p: Run, photo: Path) -> None:
     assert not different[20:, 70:].any()
     assert changed(photo, "out/b.png")[20:, 70:].any()
     Path("jobs.csv").write_text("input,instruction,feather\nphoto.png,winter,5\n")
-    assert "jobs.csv, row 1: feather needs mask or box" in ip2p("edit", "--jobs", "jobs.csv", "-o", "o").err
+    assert "jobs.csv, row 1: feather needs mask, box or region" in ip2p("edit", "--jobs", "jobs.csv", "-o", "o").err
 
 
 def test_variants_keep_the_outside_and_take_up_the_mask(ip2p: Run, photo: Path) -> None:
@@ -238,8 +238,8 @@ def test_a_chain_goes_on_from_what_masked_edits_left(ip2p: Run, photo: Path) -> 
         (["--mask", "text.png"], "text.png"),
         (["--box", "1,2,3"], "--box: 1,2,3 is not possible"),
         (["--box", "200,0,5,5"], "box 200,0,5,5 lies outside the photo of 97 x 65"),
-        (["--feather", "2%"], "--feather needs --mask or --box"),
-        (["--invert-mask"], "--invert-mask needs --mask or --box"),
+        (["--feather", "2%"], "--feather needs --mask, --box or --region"),
+        (["--invert-mask"], "--invert-mask needs --mask, --box or --region"),
         (["--box", "0,0,9,9", "--grow", "-9"], "nothing is left of it after --grow -9"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,6 +79,10 @@ def test_boxes_are_texts_or_lists(value: object, boxes: tuple[str, ...]) -> None
         ({"invert_mask": "perhaps"}, "neither true nor false"),
         ({"mask_steps": "first"}, "use all or last"),
         ({"mask": ""}, "is not the name of a file or folder"),
+        ({"region": " "}, "names no part of a photo"),
+        ({"region": 3}, "names no part of a photo"),
+        ({"region": "s" * 201}, "names no part of a photo"),
+        ({"region_model": ""}, "region_model: '' is not the name of a file or folder"),
     ],
 )
 def test_mistakes_name_the_place(values: dict[str, Any], message: str) -> None:
@@ -95,11 +100,21 @@ def test_lengths() -> None:
 
 
 def test_what_is_said_of_a_mask_needs_one() -> None:
-    with pytest.raises(UsageError, match=r"--feather needs --mask or --box"):
+    with pytest.raises(UsageError, match=r"--feather needs --mask, --box or --region"):
         needs_area(MaskSettings(feather=3))
     assert needs_area(MaskSettings()) == MaskSettings()
-    with pytest.raises(UsageError, match=r"MaskSettings: grow needs mask or box"):
+    with pytest.raises(UsageError, match=r"MaskSettings: grow needs mask, box or region"):
         checked_mask(MaskSettings(grow=3))
+
+
+def test_regions() -> None:
+    assert read_mask_settings({"region": "  the   sky "}, "").region == "the sky"
+    with pytest.raises(UsageError, match=r"MaskSettings: region_model needs region: say what is looked for"):
+        checked_mask(MaskSettings(box=("1,2,3,4",), region_model="here"))
+    own = MaskSettings(region="the car", region_model="a", feather=2)
+    assert MaskSettings(region_model="b").or_else(own) == replace(own, region_model="b")
+    assert MaskSettings(box=("1,2,3,4",)).or_else(own) == MaskSettings(box=("1,2,3,4",), feather=2)
+    assert MaskSettings(region="left").or_else(MaskSettings(mask="m.png")) == MaskSettings(region="left")
 
 
 def test_an_area_is_taken_whole() -> None:

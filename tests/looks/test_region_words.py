@@ -6,7 +6,7 @@ import pytest
 
 from ip2p_cli.looks import looks
 from ip2p_cli.looks.phrasing import in_region, vary
-from ip2p_cli.looks.region_words import find_region
+from ip2p_cli.looks.region_words import find_region, named_region
 from ip2p_cli.looks.regions import REGIONS
 
 
@@ -91,3 +91,27 @@ def test_phrases_for_a_region_give_it(name: str) -> None:
         look = rng.choice(list(looks().values()))
         right += find_region(in_region(rng.choice(look.wordings), look.name, REGIONS[name], rng)).name == name
     assert right >= 0.95 * drawn
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "unknown"),
+    [
+        ("the sky", "sky", None),
+        ("Sky", "sky", None),
+        ("left", "left", None),
+        ("red", "red", None),
+        ("the left half of the photo", "left", None),
+        ("everything but the sky", "not_sky", None),
+        ("everything but the subject", "background", None),
+        ("everything but the highlights", None, "everything but the highlights"),
+        ("the car", None, "the car"),
+        ("the red car", None, "the red car"),
+        ("everything but the car", None, "everything but the car"),
+        ("the left half of the sky", None, "the left half of the sky"),
+        ("the trees and the sky", None, "the trees and the sky"),
+        ("not_sky", None, "not_sky"),
+    ],
+)
+def test_words_alone_name_a_region(words: str, name: str | None, unknown: str | None) -> None:
+    found = named_region(words)
+    assert (found.name, found.unknown) == (name, unknown)
