@@ -20,6 +20,7 @@ from ip2p_cli.datagen.look_pairs import CropSpec, LooksStream, Stream, list_phot
 from ip2p_cli.errors import InputError, UsageError
 from ip2p_cli.folders import expand_home
 from ip2p_cli.io.train_recipes import TrainRecipe
+from ip2p_cli.models.nano.unet import places
 from ip2p_cli.training.schedule import stage_at
 
 
@@ -41,6 +42,14 @@ class TensorBatch(NamedTuple):
     noise: Tensor | None = None
     numbers: Tensor | None = None
     windows: Tensor | None = None
+
+
+def places_of(batch: TensorBatch, latents: Tensor) -> Tensor:
+    """Return where the cells of the latents (N, C, h, w) of crops lie in their photos, see `nano.unet.places`."""
+    assert batch.windows is not None
+    top, left, height, width = batch.windows.T.reshape(4, -1, 1, 1)
+    y, x = (places(*latents.shape[-2:]) + 1) / 2  # within the crop
+    return torch.stack([(top + height * y) * 2 - 1, (left + width * x) * 2 - 1], dim=1).to(latents)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,11 +37,11 @@ from ip2p_cli.errors import TrainingError
 from ip2p_cli.io.locks import locked_folder
 from ip2p_cli.io.train_recipes import TrainRecipe
 from ip2p_cli.models.editor import Editor
-from ip2p_cli.models.nano.unet import ResidualUNet, cumulative_alphas, places
+from ip2p_cli.models.nano.unet import ResidualUNet, cumulative_alphas
 from ip2p_cli.models.save import save_editor
 from ip2p_cli.training import checkpoints
 from ip2p_cli.training.checkpoints import TrainState
-from ip2p_cli.training.data import Batches, TensorBatch, TrainData, open_data
+from ip2p_cli.training.data import Batches, TensorBatch, TrainData, open_data, places_of
 from ip2p_cli.training.grids import draw_grid
 from ip2p_cli.training.schedule import learning_rate_factor, stage_at
 from ip2p_cli.training.start import check_shapes, model_card, start_editor
@@ -258,9 +258,11 @@ def _loss(run: Run, batch: TensorBatch, power: float, generator: torch.Generator
     steps = draw_timesteps(count, len(run.alphas), power, generator).to(device)
     alphas = run.alphas[steps]
     prediction_type = str(editor.scheduler_config.get("prediction_type", "epsilon"))
+    is_told = isinstance(editor.unet, ResidualUNet) and batch.windows is not None
+    cells = {"cells": places_of(batch, latents)} if is_told else {}
     noisy = torch.cat([add_noise(latents, noise, alphas), condition], dim=1)
     with run.accelerator.autocast():
-        prediction = run.unet(noisy, steps, encoder_hidden_states=text, **_places(run, batch, latents)).sample
+        prediction = run.unet(noisy, steps, encoder_hidden_states=text, **cells).sample
     weights = torch.ones(count, device=device)
     if settings.weighting == "min_snr":
         weights = min_snr_weights(alphas, prediction_type, settings.gamma)
@@ -268,16 +270,6 @@ def _loss(run: Run, batch: TensorBatch, power: float, generator: torch.Generator
         weights = sample_weights(alphas, prediction_type)
     target = prediction_target(latents, noise, alphas, prediction_type)
     return weighted_mse(prediction, target, weights, run.channel_weights)
-
-
-def _places(run: Run, batch: TensorBatch, latents: Tensor) -> dict[str, Tensor]:
-    """Where the cells of the latents (N, C, h, w) lie in their photos, for a UNet that takes it."""
-    if batch.windows is None or not isinstance(run.editor.unet, ResidualUNet):
-        return {}
-    top, left, height, width = batch.windows.T.reshape(4, -1, 1, 1)
-    y, x = (places(*latents.shape[-2:]) + 1) / 2  # within the crop
-    rows, columns = top + height * y, left + width * x
-    return {"cells": (torch.stack([rows, columns], dim=1) * 2 - 1).to(latents)}
 
 
 def _noise(batch: TensorBatch, shape: torch.Size, offset: float, generator: torch.Generator) -> Tensor:
