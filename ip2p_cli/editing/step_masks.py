@@ -26,6 +26,9 @@ from ip2p_cli.types import MaskSettings, MaskSteps
 DEFAULT_MASK_STEPS: MaskSteps = "all"
 
 
+_SOFT = "1%"  # the border of a region that an instruction names
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepMask:
     """The mask of a step.
@@ -155,6 +158,19 @@ def step_mask(settings: MaskSettings | None) -> StepMask | None:
         return None
     region = region_finder(settings.region, settings.region_model) if settings.region is not None else None
     return StepMask(settings=settings, region=region)
+
+
+def in_region(mask: StepMask | None, words: str) -> StepMask | None:
+    """Return a step's mask, narrowed to a region that its instruction names, unless it says of itself where that is."""
+    settings = mask.settings if mask is not None else MaskSettings()
+    if settings.region is not None or settings.auto_mask or settings.invert_mask:
+        return mask
+    soft = _SOFT if settings.feather is None else settings.feather
+    settings = replace(settings, region=words, feather=soft)
+    region = region_finder(words)
+    return (
+        StepMask(settings=settings, region=region) if mask is None else replace(mask, settings=settings, region=region)
+    )
 
 
 def recorded_mask(

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.step_masks import in_region
 from ip2p_cli.editing.tree import EditTree, Step
 from ip2p_cli.errors import LeftOutError, UnknownInstructionError
+from ip2p_cli.looks.regions import REGIONS
 from ip2p_cli.models.adapters import Adapter
 from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.nano.look_matcher import closest, is_wording
@@ -23,12 +25,14 @@ class Understood:
 
     Attributes:
         done_as: The instruction that nano gets in place of the one that was asked for; None for that one.
+        region: Words for the region that the edit is masked to, as the weights do not keep to it by themselves.
         problem: What nano does not know of the instruction; None if it knows all of it.
         instead: What nano does all the same.
         closest: What it can do that is near.
     """
 
     done_as: str | None = None
+    region: str | None = None
     problem: str | None = None
     instead: str = ""
     closest: str = ""
@@ -44,14 +48,17 @@ def understand(editor: Editor, instruction: str) -> Understood:
     near = closest(editor, instruction)
     region = f"does not know the region “{near.unknown_region}”" if near.unknown_region is not None else ""
     examples = f"The closest that it can do: {near.examples}. {_ANY}"
+    masked = REGIONS[near.masked_region].nouns[0] if near.masked_region is not None else None
+    if near.known and masked is not None:
+        return Understood(done_as=near.nearest, region=masked)
     if near.known:
         problem = f"nano {region} in “{instruction}”" if region else None
         return Understood(problem=problem, instead="the whole photo may change", closest=examples)
     problem = f"nano was not trained for “{instruction}”" + (f" and {region}" if region else "")
     if not near.near:
         return Understood(problem=problem, instead="the photo would hardly change", closest=examples)
-    instead = f"it does “{near.plainest}” instead"
-    return Understood(done_as=near.plainest, problem=problem, instead=instead, closest=examples)
+    instead = f"it does “{near.plainest}” instead" + (f", in {masked}" if masked is not None else "")
+    return Understood(done_as=near.plainest, region=masked, problem=problem, instead=instead, closest=examples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +103,7 @@ class InstructionResolver:
         """Return the edits with what the models get."""
         steps = [step for step in tree.steps if step.position >= tree.first and _is_open(step)]
         understood = {step.place: self._understood(step) for step in steps}
-        done = {step.place: replace(step, done_as=understood[step.place].done_as) for step in steps}
+        done = {step.place: _done(step, understood[step.place]) for step in steps}
         problems = {place: one for place, one in understood.items() if one.problem is not None}
         refusal = None
         if problems and self._unknown != "do":
@@ -122,6 +129,13 @@ class InstructionResolver:
     def _ask(self, step: Step) -> Understood:
         editor = self._models(step.choice)
         return understand(editor, step.instruction) if isinstance(editor, Editor) else Understood()
+
+
+def _done(step: Step, understood: Understood) -> Step:
+    """Return a step with what nano gets, and with the mask of a region that nano does not keep to by itself."""
+    region = understood.region
+    mask = step.mask if region is None else in_region(step.mask, region)
+    return replace(step, done_as=understood.done_as, mask=mask)
 
 
 def _is_open(step: Step) -> bool:

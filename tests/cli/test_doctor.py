@@ -89,7 +89,7 @@ def test_the_extras_are_those_of_the_distribution(monkeypatch: pytest.MonkeyPatc
     assert set(extras()) == set(_USES) == set(declared) - {"test"}
     for name in extras():
         packages = _extra(name).facts["packages"]
-        assert [requirement.split(">")[0] for requirement in declared[name]] == packages
+        assert [requirement.split(">")[0].split("[")[0] for requirement in declared[name]] == packages
     monkeypatch.setattr("ip2p_cli.doctor._is_installed", lambda requirement: False)
     check = _extra("data")
     assert check.fix == "if you want that: pip install 'ip2p[data]'"

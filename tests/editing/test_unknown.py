@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 
 from ip2p_cli.editing import unknown
 from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.step_masks import step_mask
 from ip2p_cli.editing.tree import EditTree, key_of
 from ip2p_cli.editing.tree_plan import single_edit
 from ip2p_cli.editing.unknown import InstructionResolver
@@ -16,7 +18,7 @@ from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.nano.look_matcher import KNOWN, NEAR, Closest
 from ip2p_cli.models.registry import MODELS
 from ip2p_cli.settings import resolve
-from ip2p_cli.types import EditSettings
+from ip2p_cli.types import EditSettings, MaskSettings
 
 SIMILARITIES = {"as known": KNOWN, "as near": NEAR, "as far": NEAR - 0.01}
 
@@ -38,6 +40,8 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Mock:
             wordings=("make it winter", "let it snow"),
             region="sky" if place == "the sky" else None,
             unknown_region="the car" if place == "the car" else None,
+            masked_region="left" if place == "the left half" else None,
+            nearest="make it wintry",
         )
 
     monkeypatch.setattr(unknown, "closest", closest)
@@ -106,3 +110,32 @@ def test_other_models_are_not_asked(models: Mock) -> None:
     found = InstructionResolver(models, "fail").resolve(asked)
     assert (found.tree, found.refusal) == (asked, None)
     models.assert_not_called()
+
+
+def test_a_region_that_the_weights_do_not_keep_to_is_masked(models: Mock) -> None:
+    told: list[str] = []
+    resolver = InstructionResolver(models, "fail", told.append)
+    [step] = resolver.resolve(tree("as known in the left half")).tree.steps
+    assert step.done_as == "make it wintry"
+    assert step.mask is not None
+    assert step.mask.settings.region == "the left half"
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (MaskSettings(region="the sky"), "the sky"),
+        (MaskSettings(auto_mask=True), None),
+        (MaskSettings(box=("0,0,10,10",), invert_mask=True), None),
+        (MaskSettings(box=("0,0,10,10",)), "the left half"),
+    ],
+)
+def test_what_the_user_says_of_the_area_comes_first(models: Mock, said: MaskSettings, expected: str | None) -> None:
+    asked = tree("as known in the left half")
+    [step] = asked.steps
+    asked = replace(asked, paths=((replace(step, mask=step_mask(said)),),))
+    [step] = InstructionResolver(models, "do").resolve(asked).tree.steps
+    assert step.mask is not None
+    assert step.mask.settings.region == expected
+    assert step.mask.settings.box == said.box

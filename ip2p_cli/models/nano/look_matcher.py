@@ -37,6 +37,8 @@ class Closest:
         wordings: The plainest wording of each look.
         region: A name in REGIONS; None if the instruction names no region, or one that nano does not know.
         unknown_region: The words for a region that nano does not know, such as “the car”.
+        masked_region: A name in REGIONS: a region that the weights were not trained for, and a mask can stand for.
+        nearest: The nearest wording itself, at the strength that it has.
     """
 
     similarity: float
@@ -44,6 +46,8 @@ class Closest:
     wordings: tuple[str, ...]
     region: str | None = None
     unknown_region: str | None = None
+    masked_region: str | None = None
+    nearest: str = ""
 
     @property
     def known(self) -> bool:
@@ -75,12 +79,12 @@ def sentence_states(editor: Editor, texts: Sequence[str]) -> Tensor:
     return F.normalize(pooled.float(), dim=1).cpu()
 
 
-def write_known(editor: Editor, wordings: Sequence[tuple[str, str]], folder: Path) -> None:
-    """Write the `wordings` (text, look), their states, and the regions that can be named, into a model folder."""
+def write_known(editor: Editor, wordings: Sequence[tuple[str, str]], folder: Path, regions: Sequence[str] = ()) -> None:
+    """Write what a model folder's weights know: the `wordings` (text, look), their states, and the `regions`."""
     states = sentence_states(editor, [text for text, _ in wordings])
     save_file({"states": states.half().contiguous()}, folder / _STATES)
     (folder / _WORDINGS).write_text(json.dumps(wordings, indent=0, ensure_ascii=False) + "\n", "utf-8")
-    (folder / _REGIONS).write_text(json.dumps(list(REGIONS)) + "\n", "utf-8")
+    (folder / _REGIONS).write_text(json.dumps(list(regions)) + "\n", "utf-8")
 
 
 def closest(editor: Editor, instruction: str, count: int = 3) -> Closest:
@@ -98,7 +102,9 @@ def closest(editor: Editor, instruction: str, count: int = 3) -> Closest:
         looks=looks,
         wordings=tuple(plainest[look] for look in looks),
         region=found.name if found.name in regions else None,
-        unknown_region=found.unknown if found.name is None or found.name in regions else REGIONS[found.name].nouns[0],
+        unknown_region=found.unknown,
+        masked_region=found.name if found.name not in regions else None,
+        nearest=wordings[similar.indices[0]][0],
     )
 
 

@@ -37,10 +37,11 @@ def test_a_region_counts_as_known_only_where_the_weights_say_so(nano: Editor, tm
     moved = replace(nano, spec=replace(nano.spec, source=str(folder)))
     (folder / "regions.json").write_text(json.dumps(["sky"]))
     assert closest(moved, "only the sky: black and white").region == "sky"
-    assert closest(moved, "only the plants: black and white").unknown_region == "the plants"
+    assert closest(moved, "only the plants: black and white").masked_region == "plants"
     assert closest(moved, "only the car: black and white").unknown_region == "the car"
     (folder / "regions.json").unlink()
     assert known_regions(folder) == ()
-    assert closest(moved, "only the sky: black and white").unknown_region == "the sky"
-    write_known(moved, [("make it winter", "winter")], folder)
+    found = closest(moved, "only the sky: black and white")
+    assert (found.masked_region, found.nearest, found.unknown_region) == ("sky", "black and white", None)
+    write_known(moved, [("make it winter", "winter")], folder, tuple(REGIONS))
     assert known_regions(folder) == tuple(REGIONS)
