@@ -32,6 +32,11 @@ CASES: dict[str, tuple[list[str], int, str]] = {
         7,
         "another --out",
     ),
+    "VerdictError": (
+        ["edit", "photo.png", "winter", "--model", "nano", "--fail-on", "ok,no-change,over-edit,off-target"],
+        8,
+        "1",
+    ),
     "InterruptionError": (["edit", "photo.png", "winter"], 130, "interrupted: 0 of 1 photos done"),
 }
 
@@ -76,6 +81,9 @@ def test_a_command_ends_with_its_code_and_one_line(
     *_, line = done.err.splitlines()
     assert line.startswith("error: ")
     assert said in line
+    if kind == "VerdictError":  # its files are written
+        assert done.out
+        return
     # nano introduces itself, in a line of its own.
     assert len([line for line in done.err.splitlines() if not line.startswith("Using nano")]) == 1
     assert not done.out
