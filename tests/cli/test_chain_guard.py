@@ -14,7 +14,7 @@ from ip2p_cli.diffusion.latents import low_frequencies
 from tests.cli.ip2p import Run, pixels
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-NANO = ("--model", "nano", "--resolution", 64, "--output-size", "model", "--seed", 1)
+NANO = ("--model", "nano", "--resolution", 256, "--output-size", "model", "--seed", 1)
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (3, 5), (2, 4), (1, 1)])
@@ -30,7 +30,7 @@ def test_low_frequencies_keep_means_and_drop_detail(height: int, width: int) -> 
 def test_the_guard_holds_the_colour_and_lets_edits_be(ip2p: Run) -> None:
     with Image.open(SAMPLES / "palace.jpg") as image:
         image.resize((96, 64)).save("in.png")
-    Path("r.yaml").write_text("name: x\nguard: low\nedits: [{instruction: add film grain, repeat: 4}, make it night]\n")
+    Path("r.yaml").write_text("name: x\nguard: low\nedits: [{instruction: sharpen it, repeat: 4}, make it night]\n")
     means = {}
     for guard in ("none", "low"):
         words = ("chain", "in.png", "r.yaml", "-o", guard, *NANO, *(("--guard", "none") if guard == "none" else ()))

@@ -54,7 +54,7 @@ def test_formats_with_all_that_they_carry(ip2p: Run, nano: Run, photo: Image.Ima
     before = np.asarray(photo, dtype=float)
     # Snow: brighter and less colourful, at the same places.
     assert edited.mean() > before.mean() + 5
-    assert np.corrcoef(edited.mean(axis=2).ravel(), before.mean(axis=2).ravel())[0, 1] > 0.6
+    assert np.corrcoef(edited.mean(axis=2).ravel(), before.mean(axis=2).ravel())[0, 1] > 0.4  # plants turn white
     record = json.loads(ip2p("show", f"out.{ending}", "--json", tiny=False).out)
     assert (record["instruction"], record["model"]) == ("make it winter", "nano")
 
