@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ip2p_cli.editing.judging import draws_of
+from ip2p_cli.editing.judging import draws_of, painting_size
 from ip2p_cli.editing.verdict import Evidence, judge, small_size
 from ip2p_cli.io.images import read_image
 from ip2p_cli.looks import apply, looks
@@ -82,7 +82,7 @@ class Judge:
 
     def __init__(self, photo: Pixels) -> None:
         self._size = small_size(photo.shape[1::-1])
-        self._photo = self._small(photo)
+        self._photo, self._large = self._small(photo), cv2.resize(photo, painting_size(photo.shape[1::-1]))
         self._expected = cache(self._paint)
 
     def verdict(self, case: Case, *, knows_look: bool) -> tuple[VerdictName, dict[str, float]]:
@@ -99,7 +99,7 @@ class Judge:
         return REGIONS[name].mask(self._photo) if name is not None else None
 
     def _paint(self, look: str, region: str | None) -> tuple[Pixels, ...]:
-        return draws_of(look, 1.0, self._photo, self._region(region))
+        return draws_of(look, 1.0, self._large, self._size, self._region(region))
 
 
 def _distance(first: Pixels, second: Pixels) -> float:
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=12, help="of these, the first ones that are left out")
     parser.add_argument("--limit", type=int, default=24, help="photos")
     parser.add_argument("--looks", type=int, default=4, help="on each photo, besides those that replace all structure")
-    parser.add_argument("--side", type=int, default=160, help="pixels of a photo's longer side")
+    parser.add_argument("--side", type=int, default=384, help="pixels of a photo's longer side")
     parser.add_argument("--failures", action="store_true", help="list what was judged wrongly")
     args = parser.parse_args()
     cv2.setNumThreads(1)

@@ -6,6 +6,8 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
+import cv2
+import numpy as np
 from PIL import Image
 
 from ip2p_cli.editing.advice import advise
@@ -24,6 +26,7 @@ from ip2p_cli.models.nano.look_matcher import closest
 from ip2p_cli.types import ResolvedEditSettings, Verdict
 
 DRAWS = 3  # of a look: its mean is what is expected, and a strong draw among them is no surprise
+_PAINTED_SIDE, _LONGEST = 256, 640  # pixels of the shorter and of the longer side of what is painted
 _KEPT = 8  # looks on photos: the variants of a photo ask for the same one
 _SLIGHTLY, _MUCH = 0.5, 1.6  # amounts of a look, as its painters are trained with
 
@@ -110,7 +113,7 @@ class Judge:
             photo=photo,
             edit=small(after, size),
             mask=None if mask is None else reduced(mask, size)[..., 0],
-            expected=self._expected(intent, photo, region),
+            expected=self._expected(intent, before, size, region),
             region=region,
             towards=self.chooser.towards(before, after, step.words),
         )
@@ -131,20 +134,44 @@ class Judge:
         amount = _SLIGHTLY if words in look.slightly else _MUCH if words in look.much else 1.0
         return Intent(look=look.name, amount=amount, region=region, problem=problem)
 
-    def _expected(self, intent: Intent, photo: Pixels, region: Pixels | None) -> tuple[Pixels, ...]:
+    def _expected(
+        self, intent: Intent, before: Image.Image, size: tuple[int, int], region: Pixels | None
+    ) -> tuple[Pixels, ...]:
         """Draws of the look that was asked for; none where the region that it is meant for is not found."""
         if intent.look is None or (intent.region is not None and region is None):
             return ()
+        photo = reduced(before, painting_size(before.size))
         key = photo.tobytes(), intent
         painted = self._painted.get(key)
         if painted is None:
-            painted = self._painted[key] = draws_of(intent.look, intent.amount, photo, region)
+            painted = self._painted[key] = draws_of(intent.look, intent.amount, photo, size, region)
             while len(self._painted) > _KEPT:
                 self._painted.popitem(last=False)
         return painted
 
 
-def draws_of(look: str, amount: float, photo: Pixels, region: Pixels | None = None) -> tuple[Pixels, ...]:
-    """Paint draws of a look on a photo: one if it is exact, else DRAWS."""
-    drawn = [apply(look, photo, amount, seed) for seed in range(1 if looks()[look].exact else DRAWS)]
-    return tuple(drawn if region is None else [restrict(photo, one, region) for one in drawn])
+def painting_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (width, height) at which looks are painted for comparison: their flakes and strokes need it."""
+    scale = min(1.0, _PAINTED_SIDE / min(size), _LONGEST / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def draws_of(
+    look: str, amount: float, photo: Pixels, size: tuple[int, int], region: Pixels | None = None
+) -> tuple[Pixels, ...]:
+    """Paint draws of a look on a photo: one if it is exact, else DRAWS.
+
+    Args:
+        look: A name in `looks`.
+        amount: Of the look.
+        photo: The photo at `painting_size`.
+        size: The (width, height) of the result.
+        region: Where the look is, at that size; None for everywhere.
+    """
+    seeds = range(1 if looks()[look].exact else DRAWS)
+    drawn = [_at(apply(look, photo, amount, seed), size) for seed in seeds]
+    return tuple(drawn if region is None else [restrict(_at(photo, size), one, region) for one in drawn])
+
+
+def _at(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from ip2p_cli.editing.judging import draws_of
+from ip2p_cli.editing.judging import draws_of, painting_size
 from ip2p_cli.editing.verdict import SIDE, Evidence, judge, small, small_size, structure
 from ip2p_cli.looks import apply
 from ip2p_cli.looks.regions import REGIONS, restrict
-from ip2p_cli.measures import Pixels
+from ip2p_cli.measures import Pixels, reduced
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -25,7 +26,7 @@ def photo(name: str = "landscape") -> Pixels:
 
 
 def name_of(edit: Pixels, look: str | None = None, **more: object) -> str:
-    expected = draws_of(look, 1.0, photo()) if look is not None else ()
+    expected = draws_of(look, 1.0, photo(), (128, 96)) if look is not None else ()
     return judge(Evidence(photo=photo(), edit=edit.clip(0, 1), expected=expected, **more))[0]  # type: ignore[arg-type]
 
 
@@ -100,3 +101,25 @@ def test_any_size_can_be_judged(size: tuple[int, int]) -> None:
     assert 16 <= min(width, height) <= max(width, height) <= SIDE
     picture = np.full((height, width, 3), 0.5, np.float32)
     assert judge(Evidence(photo=picture, edit=picture))[0] == "no-change"
+
+
+def test_looks_are_painted_at_a_size_at_which_flakes_are_small() -> None:
+    with Image.open(SAMPLES / "palace.jpg") as image:
+        large = reduced(image, painting_size(image.size))
+    size = small_size(large.shape[1::-1])
+    before, edit = (_smaller(one, size) for one in (large, apply("snow", large, seed=5)))
+    expected = draws_of("snow", 1.0, large, size)
+    assert judge(Evidence(photo=before, edit=edit, expected=expected))[0] == "ok"
+    assert np.abs(edit - np.mean(expected, axis=0)).mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("size", "painted"),
+    [((2400, 1600), (384, 256)), ((100, 80), (100, 80)), ((100_000, 3), (640, 1)), ((1, 1), (1, 1))],
+)
+def test_painting_sizes(size: tuple[int, int], painted: tuple[int, int]) -> None:
+    assert painting_size(size) == painted
+
+
+def _smaller(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
