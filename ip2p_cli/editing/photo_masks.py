@@ -69,7 +69,7 @@ class PhotoMasks:
 
     def at(self, step: Step) -> Image.Image | None:
         """Return the step's mask at the photo's size; None where everything may change."""
-        return self._at(step.place) if step.place in self._masks else None
+        return self.of(step) if step.place in self._masks else None
 
     def on_row(self, step: Step, row: Row) -> Row:
         """Return a row of a batch with the step's mask."""

@@ -72,7 +72,7 @@ class RegionFinder:
         mask = self._detected(photo, guide)
         if mask is None or float(mask.mean()) < _LEAST:
             name = printable(picture.path) if picture.path.name else "the photo"
-            raise InputError(f"{name}: “{self.words}” was not found in it: leave it out, or give --mask or --box")
+            raise InputError(f"{name}: “{self.words}” was not found in it: name another part, or give --mask or --box")
         scale = min(guide.shape[:2]) / _DETECTED_SIDE
         reach = _REACH_OF_THINGS if self.name is None else _REACH.get(self.name, 0.0)
         wide = cv2.resize(mask, guide.shape[1::-1], interpolation=cv2.INTER_LINEAR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, get_args
@@ -39,30 +39,7 @@ def read_mask_settings(values: Mapping[str, Any], where: str, *, flags: bool = F
         return f"{where}: {name}" if where else f"--{name.replace('_', '-')}" if flags else name
 
     said = {name: value for name, value in values.items() if value is not None}
-    settings = MaskSettings(box=_boxes(said.get("box", ()), named("box")))
-    if "mask" in said:
-        settings = replace(settings, mask=_path(said["mask"], named("mask")))
-    if "region_model" in said:
-        settings = replace(settings, region_model=_path(said["region_model"], named("region_model")))
-    if "region" in said:
-        settings = replace(settings, region=_region(said["region"], named("region")))
-    if "auto_mask" in said:
-        settings = replace(settings, auto_mask=_yes_no(said["auto_mask"], named("auto_mask")))
-    if "invert_mask" in said:
-        settings = replace(settings, invert_mask=_yes_no(said["invert_mask"], named("invert_mask")))
-    if "grow" in said:
-        settings = replace(settings, grow=_length(said["grow"], named("grow")))
-    if "feather" in said:
-        feather = _length(said["feather"], named("feather"))
-        if str(feather).startswith("-"):
-            raise UsageError(f"{named('feather')}: {feather} is less than 0: give a width such as 12 or 2%")
-        settings = replace(settings, feather=feather)
-    if "mask_steps" in said:
-        steps: MaskSteps | None = next((one for one in get_args(MaskSteps) if one == said["mask_steps"]), None)
-        if steps is None:
-            raise UsageError(f"{named('mask_steps')}: {said['mask_steps']!r} is not possible: use all or last")
-        settings = replace(settings, mask_steps=steps)
-    return settings
+    return MaskSettings(**{name: _READERS[name](said[name], named(name)) for name in MASK_SETTINGS if name in said})
 
 
 def checked_mask(mask: str | PathLike[str] | Image | MaskSettings | None) -> MaskSettings:
@@ -181,3 +158,30 @@ def _number(value: object, name: str) -> tuple[float, bool]:
     if match is None or isinstance(value, bool) or not abs(float(match[1])) <= 1e6:
         raise UsageError(f"{name}: {value!r} is not possible: give pixels or per cent, for example 12 or 2%")
     return float(match[1]), match[2] == "%"
+
+
+def _feather(value: object, name: str) -> float | str:
+    feather = _length(value, name)
+    if str(feather).startswith("-"):
+        raise UsageError(f"{name}: {feather} is less than 0: give a width such as 12 or 2%")
+    return feather
+
+
+def _mask_steps(value: object, name: str) -> MaskSteps:
+    steps: MaskSteps | None = next((one for one in get_args(MaskSteps) if one == value), None)
+    if steps is None:
+        raise UsageError(f"{name}: {value!r} is not possible: use all or last")
+    return steps
+
+
+_READERS: Mapping[str, Callable[[Any, str], Any]] = {
+    "mask": _path,
+    "box": _boxes,
+    "region": _region,
+    "region_model": _path,
+    "auto_mask": _yes_no,
+    "invert_mask": _yes_no,
+    "grow": _length,
+    "feather": _feather,
+    "mask_steps": _mask_steps,
+}
