@@ -45,15 +45,17 @@ class LoadedModels:
 
     def __init__(self, load: Callable[[ModelChoice], Editor | Adapter] = ModelChoice.load) -> None:
         self._load = load
+        self._lock = threading.Lock()  # photos are read, and results judged, in several threads
         self._loaded: dict[ModelChoice, Editor | Adapter | Ip2pError] = {}
 
     def __call__(self, choice: ModelChoice) -> Editor | Adapter:
         """Return the model; raises FatalError, each time, if it cannot be loaded."""
-        if choice not in self._loaded:
-            try:
-                self._loaded[choice] = self._load(choice)
-            except Ip2pError as error:
-                self._loaded[choice] = error
+        with self._lock:
+            if choice not in self._loaded:
+                try:
+                    self._loaded[choice] = self._load(choice)
+                except Ip2pError as error:
+                    self._loaded[choice] = error
         loaded = self._loaded[choice]
         if isinstance(loaded, Ip2pError):
             raise FatalError(loaded)

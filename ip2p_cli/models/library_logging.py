@@ -1,12 +1,17 @@
-"""Progress bars, warnings and errors of diffusers and transformers."""
+"""Loading by diffusers and transformers: one model at a time, without their progress bars and warnings."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.hub import reason
+
+# While a model is loaded the libraries replace methods of torch.nn.Module for all threads: a module that another thread
+# makes meanwhile has no weights.
+making_modules = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -31,9 +36,12 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def loading(what: str, fix: str) -> Iterator[None]:
-    """Silence the libraries while `what` is loaded, and raise whatever they raise as ModelError with the `fix`."""
+    """Silence the libraries while `what` is loaded, and raise whatever they raise as ModelError with the `fix`.
+
+    Other threads wait with what they load.
+    """
     try:
-        with quiet():
+        with making_modules, quiet():
             yield
     except Exception as error:
         # Missing parts, truncated files, wrong shapes or configs: the libraries raise anything.

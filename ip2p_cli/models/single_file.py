@@ -17,6 +17,7 @@ import torch
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models import layout, sdxl
 from ip2p_cli.models.hub import download, find_cached, offline, reason
+from ip2p_cli.models.library_logging import making_modules
 from ip2p_cli.models.tensors import read_tensors
 
 Tensors = Mapping[str, torch.Tensor]
@@ -263,7 +264,7 @@ def _fill(make: Callable[[], Any], tensors: Tensors, dtype: torch.dtype, file: P
     from accelerate import init_empty_weights
 
     try:
-        with init_empty_weights(include_buffers=False):
+        with making_modules, init_empty_weights(include_buffers=False):
             model = make()
     except (ValueError, TypeError) as error:
         raise ModelError(f"{file} has the shapes of no model that ip2p knows ({reason(error)})") from error

@@ -79,7 +79,7 @@ def test_a_photo_without_the_region_fails_alone(ip2p: Run) -> None:
     done = ip2p("edit", "in", "winter", "--region", "the sky", "-o", "out", "--save-mask", "masks", "--seed", 1)
     assert done.code == 3
     assert [line for line in done.err.splitlines() if line.startswith("error")] == [
-        "error: in/b.png: “the sky” was not found in it: leave it out, or give --mask or --box",
+        "error: in/b.png: “the sky” was not found in it: name another part, or give --mask or --box",
         "error: 1 of 3 photos failed; see above.",
     ]
     assert sorted(path.name for path in Path("out").glob("*.png")) == ["a-winter.png", "c-winter.png"]

@@ -62,7 +62,9 @@ def test_places_depend_on_the_frame_alone() -> None:
 
 
 def test_a_region_that_the_photo_lacks_is_one_line() -> None:
-    with pytest.raises(InputError, match=r"^the photo: “the sky” was not found in it: leave it out, or give --mask"):
+    with pytest.raises(
+        InputError, match=r"^the photo: “the sky” was not found in it: name another part, or give --mask"
+    ):
         mask_of("the sky", scene(sky=False))
     with pytest.raises(InputError, match="“red” was not found"):
         mask_of("red", scene())

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
+from ip2p_cli.models.library_logging import making_modules
 from ip2p_cli.models.subject.network import SIDE, SubjectNet
 
 WEIGHTS = Path(__file__).parent / "subject.safetensors"
@@ -19,7 +20,8 @@ WEIGHTS = Path(__file__).parent / "subject.safetensors"
 @lru_cache(maxsize=1)
 def subject_net() -> SubjectNet:
     """Load the network."""
-    net = SubjectNet()
+    with making_modules:
+        net = SubjectNet()
     # What is missing are counters of batch norms, which only training needs.
     net.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()}, strict=False)
     return net.eval().requires_grad_(False)
