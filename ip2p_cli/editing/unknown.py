@@ -24,7 +24,8 @@ class Understood:
     """What nano understands by an instruction.
 
     Attributes:
-        done_as: The instruction that nano gets in place of the one that was asked for; None for that one.
+        done_as: The instruction, a wording that nano was trained with, that it gets in place of the one that was asked
+            for; None for that one.
         region: Words for the region that the edit is masked to, as the weights do not keep to it by themselves.
         problem: What nano does not know of the instruction; None if it knows all of it.
         instead: What nano does all the same.
@@ -49,11 +50,12 @@ def understand(editor: Editor, instruction: str) -> Understood:
     region = f"does not know the region “{near.unknown_region}”" if near.unknown_region is not None else ""
     examples = f"The closest that it can do: {near.examples}. {_ANY}"
     masked = REGIONS[near.masked_region].nouns[0] if near.masked_region is not None else None
-    if near.known and masked is not None:
-        return Understood(done_as=near.nearest, region=masked)
     if near.known:
+        # A wording that it was trained with is followed more surely than other words for it.
+        done_as = near.nearest if near.region is None and near.nearest != instruction else None
         problem = f"nano {region} in “{instruction}”" if region else None
-        return Understood(problem=problem, instead="the whole photo may change", closest=examples)
+        whole = "the whole photo may change"
+        return Understood(done_as=done_as, region=masked, problem=problem, instead=whole, closest=examples)
     problem = f"nano was not trained for “{instruction}”" + (f" and {region}" if region else "")
     if not near.near:
         return Understood(problem=problem, instead="the photo would hardly change", closest=examples)

@@ -48,11 +48,17 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Mock:
     return Mock(return_value=Mock(spec=Editor))
 
 
-def test_known_instructions_stay(models: Mock) -> None:
+def test_known_instructions_are_done_in_words_that_nano_was_trained_with(models: Mock) -> None:
     told: list[str] = []
     asked = tree("as known")
-    assert InstructionResolver(models, "do", told.append).resolve(asked).tree is asked
+    [step] = InstructionResolver(models, "fail", told.append).resolve(asked).tree.steps
+    assert (step.instruction, step.words) == ("as known", "make it wintry")
     assert told == []
+
+
+def test_a_region_that_the_weights_know_stays_in_the_instruction(models: Mock) -> None:
+    asked = tree("as known in the sky")
+    assert InstructionResolver(models, "fail").resolve(asked).tree is asked
 
 
 def test_wordings_need_no_model(models: Mock) -> None:
@@ -91,7 +97,7 @@ def test_what_is_far_is_done_as_asked_and_said(models: Mock) -> None:
 def test_an_unknown_region_is_said(models: Mock) -> None:
     told: list[str] = []
     found = InstructionResolver(models, "do", told.append).resolve(tree("as known in the car"))
-    assert found.tree.steps[0].words == "as known in the car"
+    assert found.tree.steps[0].words == "make it wintry"
     assert "the region “the car”" in told[0]
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -19,12 +21,14 @@ from torch import Tensor
 from ip2p_cli.looks.region_words import find_region
 from ip2p_cli.looks.regions import REGIONS
 from ip2p_cli.models.editor import Editor, token_ids
+from ip2p_cli.models.nano.letters import LetterIndex
 
 _WORDINGS, _STATES, _REGIONS = "wordings.json", "wordings.safetensors", "regions.json"
-# Cosines to the nearest wording, set with `python -m benchmarks.unknown_words`. From KNOWN on, nano gets an instruction
-# as it is; from NEAR on, it can get the plainest wording of the nearest look in its place.
-KNOWN = 0.75
-NEAR = 0.65
+_LETTERS = 1.8  # weight of alike letters against that of a near meaning
+# Similarities to the nearest wording, set with `python -m benchmarks.unknown_words`. From KNOWN on nano knows the look,
+# from NEAR on it can do the nearest look in place of the instruction.
+KNOWN = 0.55
+NEAR = 0.42
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +36,14 @@ class Closest:
     """The looks nearest to an instruction, and its region.
 
     Attributes:
-        similarity: Cosine, -1 to 1, of the nearest wording to the instruction without its region.
-        looks: The names of the looks, nearest first.
+        similarity: Of the nearest look's nearest wording to the instruction without its region, at most 1: the mean of
+            the cosines of their sentence states and of their letters, weighted.
+        looks: The names of the looks, nearest first: those whose two nearest wordings are nearest.
         wordings: The plainest wording of each look.
         region: A name in REGIONS; None if the instruction names no region, or one that nano does not know.
         unknown_region: The words for a region that nano does not know, such as “the car”.
         masked_region: A name in REGIONS: a region that the weights were not trained for, and a mask can stand for.
-        nearest: The nearest wording itself, at the strength that it has.
+        nearest: The nearest look's nearest wording, at the strength that it has.
     """
 
     similarity: float
@@ -90,21 +95,24 @@ def write_known(editor: Editor, wordings: Sequence[tuple[str, str]], folder: Pat
 def closest(editor: Editor, instruction: str, count: int = 3) -> Closest:
     """Find the `count` looks nearest to an instruction, and the region that it names."""
     folder = Path(editor.spec.source)
-    wordings, states = _known(folder, (folder / _STATES).stat().st_mtime_ns)
+    known = _known(folder, (folder / _STATES).stat().st_mtime_ns)
     found, regions = find_region(instruction), known_regions(folder)
-    texts = list(dict.fromkeys([instruction, found.rest]))
     # A region's words can be a look's own as well: of both readings the nearer one counts.
-    similar = (sentence_states(editor, texts) @ states.T).amax(dim=0).sort(descending=True)
-    plainest = {look: text for text, look in reversed(wordings)}  # the first of each look
-    looks = tuple(dict.fromkeys(wordings[index][1] for index in similar.indices.tolist()))[:count]
+    readings = list(dict.fromkeys([instruction, found.rest]))
+    by_letters = np.stack([known.letters.similarities(text) for text in readings])
+    by_meaning = (sentence_states(editor, readings) @ known.states.T).numpy()
+    similar = ((by_meaning + _LETTERS * by_letters) / (1 + _LETTERS)).max(axis=0)
+    nearest = {look: rows[np.argsort(-similar[rows], kind="stable")[:2]] for look, rows in known.rows.items()}
+    looks = sorted(nearest, key=lambda look: -float(similar[nearest[look]].mean()))[:count]
+    first = int(nearest[looks[0]][0])
     return Closest(
-        similarity=similar.values[0].item(),
-        looks=looks,
-        wordings=tuple(plainest[look] for look in looks),
+        similarity=float(similar[first]),
+        looks=tuple(looks),
+        wordings=tuple(known.texts[known.rows[look][0]] for look in looks),
         region=found.name if found.name in regions else None,
         unknown_region=found.unknown,
         masked_region=found.name if found.name not in regions else None,
-        nearest=wordings[similar.indices[0]][0],
+        nearest=known.texts[first],
     )
 
 
@@ -119,8 +127,31 @@ def known_regions(folder: Path) -> tuple[str, ...]:
     return tuple(json.loads(path.read_text("utf-8"))) if path.exists() else ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What a model folder knows.
+
+    Attributes:
+        texts: Its wordings.
+        states: Their sentence states (N, D).
+        letters: Compares letters with theirs.
+        rows: The numbers of each look's wordings; the first one is the plainest.
+    """
+
+    texts: list[str]
+    states: Tensor
+    letters: LetterIndex
+    rows: dict[str, npt.NDArray[np.intp]]
+
+
 @lru_cache(maxsize=2)
-def _known(folder: Path, changed: int) -> tuple[list[list[str]], Tensor]:
-    """The wordings (text, look) of a model folder, and their states; changed: when the folder's files were."""
+def _known(folder: Path, changed: int) -> _Known:
+    """Read what a model folder knows; changed: when its files were."""
     wordings: list[list[str]] = json.loads((folder / _WORDINGS).read_text("utf-8"))
-    return wordings, load_file(folder / _STATES)["states"].float()
+    texts, looks = [text for text, _ in wordings], np.array([look for _, look in wordings])
+    return _Known(
+        texts=texts,
+        states=load_file(folder / _STATES)["states"].float(),
+        letters=LetterIndex(texts),
+        rows={str(look): np.flatnonzero(looks == look) for look in dict.fromkeys(looks)},
+    )

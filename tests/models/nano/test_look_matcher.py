@@ -11,6 +11,7 @@ import pytest
 
 from ip2p_cli.looks.regions import REGIONS
 from ip2p_cli.models.loader import Editor, load_editor
+from ip2p_cli.models.nano.letters import LetterIndex
 from ip2p_cli.models.nano.look_matcher import closest, known_regions, write_known
 from ip2p_cli.models.registry import find_model
 
@@ -29,6 +30,22 @@ def test_the_nearest_look(nano: Editor, instruction: str, look: str) -> None:
     assert found.known
     assert found.region is None
     assert found.unknown_region is None
+
+
+@pytest.mark.parametrize(
+    ("instruction", "look"),
+    [("let it rain hard!!", "rain"), ("make it wintre", "winter"), ("8 bit graphics", "pixel_art")],
+)
+def test_words_that_it_was_not_trained_with(nano: Editor, instruction: str, look: str) -> None:
+    assert closest(nano, instruction).looks[0] == look
+
+
+def test_letters() -> None:
+    index = LetterIndex(["make it winter", "let it rain", "as a sketch"])
+    assert index.similarities("MAKE  it: winter")[0] == pytest.approx(1)
+    assert index.similarities("winterr").argmax() == 0
+    assert index.similarities("") == pytest.approx([0, 0, 0])
+    assert 0 < index.similarities("let it rain on the car")[1] < index.similarities("let it rain on")[1] < 1
 
 
 def test_a_region_counts_as_known_only_where_the_weights_say_so(nano: Editor, tmp_path: Path) -> None:
