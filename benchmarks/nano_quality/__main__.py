@@ -1,9 +1,10 @@
 """How well nano does what it is told: `python -m benchmarks.nano_quality --photos FOLDER [--model FOLDER]`.
 
-On photos that were not trained on, at nano's resolution. An edit counts as followed when, of all looks, the mean of its
-own look's draws comes nearest in colour and texture. Random looks are judged by their distributions: the mean and the
-spread of several seeds against those of several draws, and patches of fine detail. A look that leaves a photo as it is
-(a change of red where nothing is red) is left out there. With --baseline, texture is compared with that model's.
+On photos that were not trained on, at nano's resolution. Instructions are taken as `ip2p edit` takes them. An edit
+counts as followed when, of all looks, the mean of its own look's draws comes nearest in colour and texture. Random
+looks are judged by their distributions: the mean and the spread of several seeds against those of several draws, and
+patches of fine detail. A look that leaves a photo as it is (a change of red where nothing is red) is left out there.
+With --baseline, texture is compared with that model's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks.nano_quality.distances import psnr
 from benchmarks.nano_quality.editing import prepared, prepared_mask, run
 from benchmarks.nano_quality.looks import TEXTURED, LookFigures, ceiling, measure_looks
 from benchmarks.nano_quality.regions import THINGS, RegionFigures, measure_regions
+from ip2p_cli import Editor as PublicEditor
 from ip2p_cli.datagen.look_pairs import list_photos, split_photos
 from ip2p_cli.looks import looks
 from ip2p_cli.models.loader import load_editor
@@ -124,7 +126,9 @@ def main() -> None:
     print_looks(found)
     figures: dict[str, float] = {"photos": len(photos), "ceiling": ceiling(photos[:6]), **look_summary(found)}
     subjects = [_subject(path, args.subjects) for path in files]
-    figures |= region_summary(measure_regions(editor, list(zip(photos, subjects, strict=True)), settings, say))
+    figures |= region_summary(
+        measure_regions(PublicEditor.load(args.model), list(zip(photos, subjects, strict=True)), say)
+    )
     figures["ten_empty_psnr"] = statistics.median(_ten_empty_edits(editor, photo, settings) for photo in photos[:12])
     began = time.monotonic()
     run(editor, photos[0], ["make it winter"], settings)

@@ -19,6 +19,7 @@ from benchmarks.nano_quality.distances import (
     spread,
 )
 from benchmarks.nano_quality.editing import run
+from ip2p_cli.editing.unknown import understand
 from ip2p_cli.looks import Draw, looks
 from ip2p_cli.measures import appearance
 from ip2p_cli.models.loader import Editor
@@ -94,7 +95,8 @@ def _measure(
     count = 1 if look.exact else SEEDS
     wordings = [rng.choice(look.wordings)] * count + [rng.choice(look.held_out)]
     seed = rng.randrange(2**31)
-    *edits, held_out = run(editor, photo, wordings, args, first_seed=seed)
+    taken = [understand(editor, text).done_as or text for text in wordings]
+    *edits, held_out = run(editor, photo, taken, args, first_seed=seed)
     figures.own_draw.append(psnr(edits[0], look.paint(photo, 1.0, draw_of(seed, *photo.shape[:2]))))
     nearest = _nearest(edits[0], means)
     figures.followed.append(_is_same(nearest, name, means))

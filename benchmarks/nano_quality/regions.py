@@ -1,8 +1,7 @@
-"""Regions: does an edit stay in the region that its instruction names?"""
+"""Regions: does an edit, made as a user makes it, stay in the region that its instruction names?"""
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,12 +9,14 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from benchmarks.nano_quality.editing import run
+from ip2p_cli import Editor
+from ip2p_cli.errors import InputError
 from ip2p_cli.looks import looks
 from ip2p_cli.looks.phrasing import in_region
 from ip2p_cli.looks.regions import REGIONS
-from ip2p_cli.models.loader import Editor
+from ip2p_cli.types import EditSettings
 
 # Looks that change every pixel, so that where a photo changed is where the edit was.
 PLAIN = ("black_and_white", "invert", "darker", "brighter", "sepia", "tint_green", "night", "thermal", "blueprint")
@@ -34,7 +35,6 @@ class RegionFigures:
 def measure_regions(
     editor: Editor,
     photos: list[tuple[np.ndarray, np.ndarray | None]],
-    args: argparse.Namespace,
     say: Callable[[str], None],
 ) -> dict[str, RegionFigures]:
     """Measure every region on every photo, each given with its subject's mask, that has it."""
@@ -49,8 +49,13 @@ def measure_regions(
             in_region(rng.choice(looks()[look].wordings), look, REGIONS[name], rng)
             for name, look in zip(named, chosen, strict=True)
         ]
-        edits = run(editor, photo, texts, args, first_seed=number)
-        for (name, mask), look, edit in zip(named.items(), chosen, edits, strict=True):
+        image = Image.fromarray((photo * 255).round().astype(np.uint8))
+        for (name, mask), look, text in zip(named.items(), chosen, texts, strict=True):
+            try:
+                edited = editor.edit(image, text, EditSettings(seed=number)).image
+            except InputError:  # such as a subject that is not found: an edit that does not happen
+                edited = image
+            edit = np.asarray(edited, np.float32) / 255
             whole = looks()[look].paint(photo, 1.0, _draw(photo, number))
             _add(found[name], mask, 255 * np.abs(edit - photo).mean(axis=2), 255 * np.abs(whole - photo).mean(axis=2))
     return found
