@@ -26,8 +26,8 @@ class Savings:
 
     def is_guided(self, step: int, steps: int) -> bool:
         """Whether `step`, from 0, of `steps` has guidance."""
-        first, last = (share * steps for share in self.interval)
-        return first - _TOLERANCE <= step < last - _TOLERANCE
+        first, last = (share * steps - _TOLERANCE for share in self.interval)
+        return first <= step and (step < last or self.interval[1] >= 1)
 
 
 def savings_of(settings: ResolvedEditSettings) -> Savings:

@@ -61,7 +61,7 @@ def sampled(
     **saved: Any,
 ) -> tuple[torch.Tensor, CountedUNet]:
     count = len(cfg_text)
-    image = torch.randn(count, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    image = torch.randn(count, editor.latent_channels, 8, 8, generator=torch.Generator().manual_seed(1))
     with CountedUNet(editor.unet) as counted:
         latent = editing.denoise(
             editor,
