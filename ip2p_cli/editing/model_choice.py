@@ -104,7 +104,7 @@ def with_preset(choice: ModelChoice, preset: str | None) -> ModelChoice:
     name = preset_lora(preset, choice.spec) if preset is not None else None
     if name is None or choice.loras:
         return choice
-    if choice.known_weights is not None or not fits(choice.spec):
+    if not fits(choice.spec):
         raise UsageError(
             f"the preset {preset} needs a LoRA, and {name} is not for {choice.spec.name}, which has another shape than "
             "Stable Diffusion 1.5: give an LCM-LoRA that was made for it: --lora FILE"
