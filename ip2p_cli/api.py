@@ -14,11 +14,11 @@ from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.editing.engine import Engine
 from ip2p_cli.editing.in_memory import run_in_memory
 from ip2p_cli.editing.judging import Judge
-from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.model_choice import ModelChoice, with_preset
 from ip2p_cli.editing.tree import EditTree
 from ip2p_cli.editing.tree_plan import plan_tree, single_edit
 from ip2p_cli.editing.unknown import InstructionResolver, Resolved
-from ip2p_cli.errors import LeftOutError
+from ip2p_cli.errors import LeftOutError, UsageError
 from ip2p_cli.io.images import Picture, picture_from_image, read_image
 from ip2p_cli.io.instructions import checked_instruction
 from ip2p_cli.io.mask_settings import checked_mask
@@ -222,6 +222,7 @@ class Editor:
         Returns:
             A result for each edit, in order; those of alternatives one after the other.
         """
+        self._check_preset(preset)
         given = settings or EditSettings()
         if isinstance(edits, (str, PathLike)):
             recipe = read_recipe(find_recipe(str(edits)), variables)
@@ -251,9 +252,16 @@ class Editor:
         preset: str | None,
         max_tries: int = 0,
     ) -> EditTree:
+        self._check_preset(preset)
         resolved = resolve(settings, self.spec, preset)
         instruction = checked_instruction(instruction)
         return single_edit(instruction, resolved, self._choice, checked_mask(mask), max_tries=max_tries)
+
+    def _check_preset(self, preset: str | None) -> None:
+        """Refuse a preset that needs a LoRA where the model was loaded without any."""
+        needed = [] if preset is None else [lora.path for lora in with_preset(self._choice, preset).loras]
+        if needed and not self._choice.loras:
+            raise UsageError(f'the preset {preset} needs a LoRA: load the model with loras=["{needed[0]}"]')
 
     def _resolve(self, tree: EditTree, unknown: Unknown) -> Resolved:
         return InstructionResolver(self._model, unknown).resolve(tree)

@@ -1,6 +1,6 @@
 """Presets: named settings, used where no option is given. Importing this module imports nothing heavy.
 
-`fast` and `balanced` depend on the model; docs/presets.md says how they were chosen.
+`fast` and `balanced` depend on the model, `turbo` needs a LoRA; docs/presets.md says how they were chosen.
 """
 
 from __future__ import annotations
@@ -18,11 +18,19 @@ FEW_STEPS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A preset: a line for users, and the settings for models of `many` steps and for those of `few`."""
+    """Named settings.
+
+    Attributes:
+        description: One line for users.
+        many: The settings for models of many steps.
+        few: Those for models of few steps; None where the preset is not for them.
+        lora: A name of `models.known_loras` that it needs unless LoRAs are given.
+    """
 
     description: str
     many: EditSettings
-    few: EditSettings
+    few: EditSettings | None
+    lora: str | None = None
 
 
 _ORIGINAL = EditSettings(
@@ -44,6 +52,13 @@ PRESETS: Mapping[str, Preset] = {
         many=EditSettings(steps=25, sampler="unipc"),
         few=EditSettings(),
     ),
+    "turbo": Preset(
+        description="4 steps of lcm, two evaluations in each, for models like Stable Diffusion 1.5 by an LCM-LoRA "
+        "(135 MB, fetched once, or --lora FILE)",
+        many=EditSettings(steps=4, sampler="lcm", cfg_text=2.0, cfg_image=1.0),
+        few=None,
+        lora="lcm-lora-sdv1-5",
+    ),
 }
 
 
@@ -56,13 +71,33 @@ def preset_settings(name: str, spec: ModelSpec, own: Mapping[str, EditSettings] 
         own: The user's presets, which take precedence.
 
     Raises:
-        UsageError: There is no such preset.
+        UsageError: There is no such preset, or it is not for this model.
     """
-    own = own or {}
+    found = _find(name, spec, own or {})
+    return found if isinstance(found, EditSettings) else found[1]
+
+
+def lora_of(name: str, spec: ModelSpec, own: Mapping[str, EditSettings] | None = None) -> str | None:
+    """The name of the LoRA that a preset needs; arguments and errors as `preset_settings`."""
+    found = _find(name, spec, own or {})
+    return None if isinstance(found, EditSettings) else found[0].lora
+
+
+def _find(name: str, spec: ModelSpec, own: Mapping[str, EditSettings]) -> EditSettings | tuple[Preset, EditSettings]:
+    """The user's own settings, or a preset and its settings for a model."""
     if name in own:
         return own[name]
     if name not in PRESETS:
         names = [*own, *PRESETS]
         raise UsageError(f"unknown preset {name!r}.{did_you_mean(name, names)} Presets: {', '.join(names)}")
     preset = PRESETS[name]
-    return preset.few if (spec.defaults.steps or FEW_STEPS + 1) <= FEW_STEPS else preset.many
+    if preset.lora is not None and spec.pipeline is not None:
+        raise UsageError(f"the preset {name} adds a LoRA, and {spec.name} edits by its own pipeline: leave it out")
+    steps = spec.defaults.steps or FEW_STEPS + 1
+    settings = preset.few if steps <= FEW_STEPS else preset.many
+    if settings is None:
+        raise UsageError(
+            f"the preset {name} is for full models, and {spec.name} takes {steps} {'step' if steps == 1 else 'steps'} "
+            "by itself: leave it out, or give --model instruct-pix2pix"
+        )
+    return preset, settings

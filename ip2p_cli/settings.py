@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import get_args
 
 from ip2p_cli.config import read_config
 from ip2p_cli.errors import UsageError
-from ip2p_cli.presets import preset_settings
-from ip2p_cli.types import EditSettings, ModelSpec, OutputSize, ResolvedEditSettings
+from ip2p_cli.presets import lora_of, preset_settings
+from ip2p_cli.types import NO_SAVINGS, EditSettings, ModelSpec, OutputSize, ResolvedEditSettings
 
 BUILT_IN = EditSettings(
     steps=50,
@@ -21,6 +21,7 @@ BUILT_IN = EditSettings(
     output_size="input",
     resize_mode="pad",
     negative_prompt="",
+    **NO_SAVINGS,
 )
 MAX_SEED = 2**63 - 1
 DEFAULT_MODEL = "nano"
@@ -33,6 +34,7 @@ def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> R
     that is said of a setting which the model does not have.
     """
     from ip2p_cli.diffusion.samplers import find_sampler
+    from ip2p_cli.diffusion.savings import parse_interval
     from ip2p_cli.io.sizes import check_resize_mode, check_resolution
 
     if preset is not None:
@@ -42,7 +44,7 @@ def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> R
     if settings.seed is None:
         settings = settings.or_else(EditSettings(seed=draw_seed()))
     values = ResolvedEditSettings(**asdict(settings))
-    find_sampler(values.sampler)
+    sampler = find_sampler(values.sampler)
     check_resolution(values.resolution)
     check_resize_mode(values.resize_mode)
     if values.output_size not in get_args(OutputSize):
@@ -50,12 +52,20 @@ def resolve(said: EditSettings, spec: ModelSpec, preset: str | None = None) -> R
     if values.negative_prompt and values.cfg_text == values.cfg_image == 1:
         raise UsageError("--negative-prompt has no effect at --cfg-text 1 and --cfg-image 1: raise --cfg-text.")
     bounds = {"steps": (1, 999), "cfg_text": (spec.least_cfg_text, 100), "cfg_image": (0, 100), "seed": (0, MAX_SEED)}
+    bounds |= {"adaptive_guidance": (0, 1), "feature_reuse": (1, 10)}
     for name, (low, high) in bounds.items():
         value = getattr(values, name)
         if not low <= value <= high:  # also refuses nan
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} {value} is not possible: give a number from {low} to {high}.")
-    return values
+    sampler.check_steps(values.steps)
+    first, last = parse_interval(values.guidance_interval)
+    return replace(values, guidance_interval=f"{first:g}-{last:g}")
+
+
+def preset_lora(preset: str, spec: ModelSpec) -> str | None:
+    """The name of the LoRA that a preset needs, if any; raises UsageError if it is not for this model."""
+    return lora_of(preset, spec, read_config().presets)
 
 
 def draw_seed() -> int:

@@ -7,7 +7,7 @@ Options that the user did not set are None in `EditSettings`; they are resolved 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +32,9 @@ VerdictName = Literal["no-change", "ok", "over-edit", "off-target"]
 # What manifests, indexes and JSON may say of a result beside how it was made, see `Verdict.facts`.
 VERDICT_FACTS = ("verdict", "verdict_of_edit", "advice", "measures", "auto_tune")
 
+# Settings that evaluate the model less, with the values at which they do nothing.
+NO_SAVINGS: Mapping[str, Any] = {"guidance_interval": "0-1", "adaptive_guidance": 0.0, "feature_reuse": 1}
+
 
 @dataclass(frozen=True, kw_only=True)
 class EditSettings:
@@ -42,6 +45,9 @@ class EditSettings:
     (the longer one with resize_mode "original"). resize_mode: how a photo meets the model's grid, see
     `io.sizes.model_size`. output_size: "input" (the photo's own size) or "model" (the model's own pixels).
     negative_prompt: what to move away from; it takes the place of the null text in eq. 3.
+    guidance_interval: "FROM-TO", the shares of the steps between which there is guidance, "0-1" for all.
+    adaptive_guidance: predictions whose cosine is at least 1 minus this count as one from then on, 0 for never.
+    feature_reuse: the UNet's deep features are computed at every such step, 1 for each.
     """
 
     steps: int | None = None
@@ -53,6 +59,9 @@ class EditSettings:
     output_size: OutputSize | None = None
     resize_mode: ResizeMode | None = None
     negative_prompt: str | None = None
+    guidance_interval: str | None = None
+    adaptive_guidance: float | None = None
+    feature_reuse: int | None = None
 
     def or_else(self, fallback: EditSettings) -> EditSettings:
         """These settings, with what is unsaid taken from `fallback`."""
@@ -73,6 +82,14 @@ class ResolvedEditSettings:
     output_size: OutputSize
     resize_mode: ResizeMode = "pad"
     negative_prompt: str = ""
+    guidance_interval: str = "0-1"
+    adaptive_guidance: float = 0.0
+    feature_reuse: int = 1
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The settings by name, without savings that are off: they decide nothing, and older records lack them."""
+        return {name: value for name, value in asdict(self).items() if NO_SAVINGS.get(name) != value}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ip2p_cli.diffusion.guidance import coefficients
 from ip2p_cli.diffusion.samplers import SAMPLERS
 from ip2p_cli.errors import UsageError
 from ip2p_cli.models.registry import MODELS, find_model
@@ -44,7 +45,24 @@ def test_flags_win_over_the_preset_and_the_preset_over_the_model(config: Path) -
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS)
 def test_every_preset_is_possible_for_every_model(config: Path, name: str, spec: ModelSpec) -> None:
+    if name == "turbo" and spec is NANO:
+        with pytest.raises(UsageError, match="nano takes 1 step by itself"):
+            resolve(EditSettings(), spec, name)
+        return
     assert resolve(EditSettings(), spec, name).sampler in SAMPLERS
+
+
+def test_turbo_takes_eight_evaluations(config: Path) -> None:
+    found = resolve(EditSettings(seed=1), FULL, "turbo")
+    assert (found.sampler, found.steps, found.cfg_text, found.cfg_image) == ("lcm", 4, 2.0, 1.0)
+    assert found.steps * len(coefficients(found.cfg_text, found.cfg_image)) == 8
+    assert resolve(EditSettings(steps=3), FULL, "turbo").steps == 3
+
+
+def test_turbo_is_not_for_models_that_edit_their_own_way(config: Path) -> None:
+    adapter = replace(FULL, name="kontext", pipeline="FluxKontextPipeline", supports=frozenset({"steps", "seed"}))
+    with pytest.raises(UsageError, match="turbo adds a LoRA, and kontext edits by its own pipeline"):
+        resolve(EditSettings(), adapter, "turbo")
 
 
 def test_presets_know_what_a_model_was_trained_for(config: Path) -> None:

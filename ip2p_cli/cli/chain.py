@@ -67,7 +67,7 @@ def chain(
 
     output = Output(json=common.json, quiet=common.quiet)
     inputs, recipe = chaining.recipe(words or [])
-    flags, mask, choices = settings.settings(scales), masking.settings(), Choices(model)
+    flags, mask, choices = settings.settings(scales), masking.settings(), Choices(model, settings.preset)
     tries_several = any((chaining.best_of or edit.best_of) > 1 for edit in _edits_of(recipe))
     max_tries = tuning.tries
     if max_tries and chaining.best_of is not None:
@@ -204,7 +204,7 @@ class _Again:
 
 def _print_tree(tree: EditTree, seed: int | None, output: Output) -> None:
     for step in tree.steps:
-        settings = asdict(step.settings)
+        settings = step.settings.facts
         # A seed that nobody named is drawn when the chain runs.
         shown = {key: value for key, value in settings.items() if key != "seed" or seed is not None or value}
         if step.best_of > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ip2p_cli.cli.output import Output
@@ -57,7 +56,7 @@ def _facts(step: Step) -> dict[str, Any]:
     return {
         "instruction": step.instruction,
         "model": step.choice.spec.name,
-        **asdict(step.settings),
+        **step.settings.facts,
         "seeds": step.seeds,
         **({"mask": step.mask.record(None) | {"problem": step.mask.problem}} if step.mask is not None else {}),
     }

@@ -67,7 +67,7 @@ def edit(
     inputs.check()
     if saving.preview:
         check_preview()
-    choices = Choices(model)
+    choices = Choices(model, settings.preset)
     place = OutputPlace(saving.out, part_of(running.shard), must_be_folder=jobs is not None)
     given = (settings.settings(scales), masking.settings())
     tries = tuning.tries

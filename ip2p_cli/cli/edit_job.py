@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -156,8 +156,11 @@ class EditJob:
 
 def edit_command(result: Result, model: str) -> str:
     """Return the `ip2p edit` that makes a picture again, quoted for a POSIX shell."""
+    from ip2p_cli.models.lora import lora_text
+
     flags: dict[str, object] = {"--model": model}
-    flags |= {"--" + name.replace("_", "-"): value for name, value in asdict(result.step.settings).items()}
+    flags["--lora"] = list(map(lora_text, result.step.choice.loras))
+    flags |= {"--" + name.replace("_", "-"): value for name, value in result.step.settings.facts.items()}
     if result.step.mask is not None:
         flags |= mask_flags(result.step.mask.for_command())
     if result.step.max_tries:

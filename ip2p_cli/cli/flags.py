@@ -55,6 +55,9 @@ class EditFlags:
     preset: opt.Preset = None
     output_size: opt.OutputSize = None
     negative_prompt: opt.NegativePrompt = None
+    guidance_interval: opt.GuidanceInterval = None
+    adaptive_guidance: opt.AdaptiveGuidance = None
+    feature_reuse: opt.FeatureReuse = None
     unknown: opt.Unknown = "do"
 
     def settings(self, scales: ScaleFlags | None = None) -> EditSettings:
@@ -65,6 +68,9 @@ class EditFlags:
             resize_mode=self.resize_mode,
             output_size=self.output_size,
             negative_prompt=self.negative_prompt,
+            guidance_interval=self.guidance_interval,
+            adaptive_guidance=self.adaptive_guidance,
+            feature_reuse=self.feature_reuse,
             **(vars(scales) if scales is not None else {}),
         )
 

@@ -28,10 +28,11 @@ class Choices:
 
     Args:
         flags: The command's flags. `--model` counts before a recipe's names.
+        preset: The command's preset, which may need a LoRA.
     """
 
-    def __init__(self, flags: ModelFlags) -> None:
-        self._flags = flags
+    def __init__(self, flags: ModelFlags, preset: str | None = None) -> None:
+        self._flags, self._preset = flags, preset
         self._known: dict[str | None, ModelChoice] = {}
 
     def __call__(self, name: str | None = None) -> ModelChoice:
@@ -40,13 +41,13 @@ class Choices:
         if wanted not in self._known:
             if self._known and (self._flags.loras or self._flags.vae or self._flags.revision):
                 raise UsageError("--lora, --vae and --revision are for one model: name it with --model.")
-            self._known[wanted] = choose(replace(self._flags, model=wanted))
+            self._known[wanted] = choose(replace(self._flags, model=wanted), self._preset)
         return self._known[wanted]
 
 
-def choose(flags: ModelFlags) -> ModelChoice:
-    """Return the model that --model, IP2P_MODEL or the config file names, else nano."""
-    from ip2p_cli.editing.model_choice import ModelChoice
+def choose(flags: ModelFlags, preset: str | None = None) -> ModelChoice:
+    """Return the model that --model, IP2P_MODEL or the config file names, else nano, with what a preset adds."""
+    from ip2p_cli.editing.model_choice import ModelChoice, with_preset
     from ip2p_cli.settings import choose_model
 
     name, chosen = choose_model(flags.model)
@@ -56,7 +57,7 @@ def choose(flags: ModelFlags) -> ModelChoice:
         from ip2p_cli.models.lora import parse_lora
 
         loras = tuple(parse_lora(text) for text in flags.loras)
-    return ModelChoice(
+    choice = ModelChoice(
         spec=spec,
         chosen=chosen,
         device=flags.device,
@@ -65,6 +66,7 @@ def choose(flags: ModelFlags) -> ModelChoice:
         loras=loras,
         vae=flags.vae,
     )
+    return with_preset(choice, preset)
 
 
 def find(name: str, revision: str | None = None) -> ModelSpec:

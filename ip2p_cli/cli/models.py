@@ -26,12 +26,10 @@ Name = Annotated[str, typer.Argument(help="A model's name, hub id, folder or fil
 @app.command("list")
 def list_models(json: opt.Json = False, quiet: opt.Quiet = False, debug: opt.Debug = False) -> None:
     """List the built-in models, those of the config file, and others in the hub's cache."""
-    from ip2p_cli.models.hub import on_disk
-
     specs = _all_models()
     width = max(len(spec.name) for spec, _ in specs)
     for spec, origin in specs:
-        here = on_disk(spec)
+        here = _on_disk(spec)
         licence = spec.licence.split(":")[0]
         text = f"{spec.name:{width}}  {_size(spec, here):>8}  {_state(here):12}  {spec.description}; licence: {licence}"
         if here is not None:
@@ -48,10 +46,8 @@ def show(
     debug: opt.Debug = False,
 ) -> None:
     """Show a model's card: its origin, what it can do, its licence and defaults."""
-    from ip2p_cli.models.hub import on_disk
-
-    spec = loading.find(name, revision)
-    output, here = Output(json=json, quiet=quiet), on_disk(spec)
+    spec = _find(name, revision)
+    output, here = Output(json=json, quiet=quiet), _on_disk(spec)
     if json:
         output.data("", _facts(spec, here))
         return
@@ -78,11 +74,11 @@ def pull(
     debug: opt.Debug = False,
 ) -> None:
     """Fetch the files of a model that editing needs. An interrupted pull continues."""
-    from ip2p_cli.models.hub import OnDisk, offline, on_disk
+    from ip2p_cli.models.hub import OnDisk, offline
 
-    spec = loading.find(name, revision)
+    spec = _find(name, revision)
     output = Output(json=json, quiet=quiet)
-    here = on_disk(spec)
+    here = _on_disk(spec)
     if Path(spec.source).is_absolute() and here is not None:
         output.say(f"{spec.name} is on this machine already: nothing to pull.")
     else:
@@ -92,6 +88,7 @@ def pull(
                 f"HF_HUB_OFFLINE is set; unset it, or copy the folder of {spec.source} here and give --model FOLDER"
             )
         from ip2p_cli.models.device import pick_device, pick_dtype
+        from ip2p_cli.models.known_loras import LORAS, fetch_lora
         from ip2p_cli.models.model_files import fetch
 
         if quiet:
@@ -99,8 +96,11 @@ def pull(
 
             disable_progress_bars()
         output.say(f"fetching huggingface.co/{spec.source} ({_size(spec, None)}); licence: {spec.licence}")
-        folder = fetch(spec, dtype=pick_dtype(dtype, pick_device(device).name, spec).name)
-        here = on_disk(spec) or OnDisk(folder, 0, True)
+        if spec.name in LORAS:
+            folder = fetch_lora(spec)
+        else:
+            folder = fetch(spec, dtype=pick_dtype(dtype, pick_device(device).name, spec).name)
+        here = _on_disk(spec) or OnDisk(folder, 0, True)
     output.result(f"{spec.name}: {_size(spec, here)} at {here.path}", _facts(spec, here) | {"output": str(here.path)})
 
 
@@ -116,7 +116,7 @@ def rm(
     """Delete a model from the hub's cache, with all its revisions unless --revision names one."""
     from ip2p_cli.models.hub import plan_removal
 
-    spec, output = loading.find(name, None), Output(json=json, quiet=quiet)
+    spec, output = _find(name, None), Output(json=json, quiet=quiet)
     removal = plan_removal(spec, revision)
     if not yes:
         if not sys.stdin.isatty():
@@ -140,23 +140,39 @@ def path(
     debug: opt.Debug = False,
 ) -> None:
     """Print the path of a model on this machine."""
-    from ip2p_cli.models.hub import on_disk
-
-    spec = loading.find(name, revision)
-    here = on_disk(spec)
+    spec = _find(name, revision)
+    here = _on_disk(spec)
     if here is None:
         raise ModelError(f"model {spec.name} is not on this machine; fetch it with: ip2p models pull {name}")
     Output(json=json, quiet=quiet).data(str(here.path), _facts(spec, here))
 
 
+def _find(name: str, revision: str | None) -> ModelSpec:
+    """The model or the LoRA called `name`."""
+    from ip2p_cli.models.known_loras import LORAS
+
+    if name not in LORAS:
+        return loading.find(name, revision)
+    return LORAS[name] if revision is None else replace(LORAS[name], revision=revision)
+
+
+def _on_disk(spec: ModelSpec) -> OnDisk | None:
+    """Where a model or a LoRA is on this machine."""
+    from ip2p_cli.models.hub import on_disk
+    from ip2p_cli.models.known_loras import LORAS, lora_on_disk
+
+    return lora_on_disk(spec) if spec.name in LORAS else on_disk(spec)
+
+
 def _all_models() -> list[tuple[ModelSpec, str]]:
-    """The models, each with the origin of its name. Models whose folder is missing are listed too."""
+    """The models and LoRAs, each with the origin of its name. Models whose folder is missing are listed too."""
     from ip2p_cli.config import read_config
     from ip2p_cli.models.hub import cached_sources
+    from ip2p_cli.models.known_loras import LORAS
     from ip2p_cli.models.registry import MODELS, find_model, known_models
 
     extra = read_config().models
-    listed = [(spec, "built in") for spec in MODELS.values()]
+    listed = [(spec, "built in") for spec in (*MODELS.values(), *LORAS.values())]
     for name in list(known_models(extra))[len(MODELS) :]:
         try:
             listed.append((find_model(name, extra), "config"))

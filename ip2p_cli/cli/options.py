@@ -78,6 +78,27 @@ Sampler = Annotated[
         rich_help_panel=_HOW,
     ),
 ]
+GuidanceInterval = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FROM-TO",
+        help="Shares of the steps with guidance, such as 0-0.6; the others take one evaluation. Default: 0-1.",
+        rich_help_panel=_HOW,
+    ),
+]
+AdaptiveGuidance = Annotated[
+    float | None,
+    typer.Option(
+        help="Leave out predictions that agree, up to this difference, from then on; such as 0.01. Default: 0, never.",
+        rich_help_panel=_HOW,
+    ),
+]
+FeatureReuse = Annotated[
+    int | None,
+    typer.Option(
+        help="Compute the model's deep features at every N-th step only: 2 or 3. Default: 1.", rich_help_panel=_HOW
+    ),
+]
 Resolution = Annotated[
     int | None,
     typer.Option(
@@ -169,8 +190,8 @@ ResizeMode = Annotated[
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="original, fast, balanced, or one of the config file: fills in what no flag says. `--preset help` lists "
-        "them.",
+        help="original, fast, balanced, turbo, or one of the config file: fills in what no flag says. `--preset help` "
+        "lists them.",
         callback=listing.preset_or_help,
         is_eager=True,
         autocompletion=listing.complete_preset,
@@ -199,7 +220,8 @@ Loras = Annotated[
     typer.Option(
         "--lora",
         metavar="PATH[:WEIGHT]",
-        help="A LoRA to add to the model, with a weight from -10 to 10; may be repeated.",
+        help="A LoRA to add to the model, with a weight from -10 to 10: a file, a folder, or lcm-lora-sdv1-5; may be "
+        "repeated.",
         rich_help_panel=_MODEL,
     ),
 ]

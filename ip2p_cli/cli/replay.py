@@ -93,6 +93,7 @@ def _choice(recorded: Recorded, flags: ModelFlags, *, is_trusted: bool) -> Model
     A record may come from anyone: unless it is trusted, it opens and fetches no model but those that are known by name
     and already on this machine.
     """
+    flags = replace(flags, loras=flags.loras or recorded.known_loras(fetch=is_trusted))
     recorded.check_parts(flags.loras or [], flags.vae)
     if flags.model is None and not is_trusted and not _is_known(recorded.model, flags.revision):
         name = printable(recorded.model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +186,7 @@ def records_of(item: Item, outcome: Outcome) -> list[dict[str, Any]]:
     records = []
     for place, (path, steps) in enumerate(zip(outcome.results, task.tree.paths, strict=True)):
         step = steps[-1]
-        made = {"model": step.choice.spec.name, **step.instructions, **asdict(step.settings)}
+        made = {"model": step.choice.spec.name, **step.instructions, **step.settings.facts}
         record = dict(outcome.records[place]) if outcome.records else made
         chain = {"recipe": task.tree.name, "handoff": task.tree.handoff} if task.tree.name is not None else {}
         record |= {"edits": [one.instruction for one in steps], **chain}

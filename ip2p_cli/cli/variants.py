@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,7 +63,7 @@ def variants(
     is_ranked = ranking.rank or ranking.keep is not None
     clip = find_clip(ranking.clip) if is_ranked or ranking.clip else None
     model, begin = _continued(model, last)
-    choice = choose(model)
+    choice = choose(model, settings.preset)
     base = replace(settings.settings(), seed=None).or_else(EditSettings() if settings.preset else begin)
     sweep = _sweep(instructions, vary, settings.seed if settings.seed is not None else begin.seed, choice.spec)
     mask = needs_area(masking.settings().or_else(last.mask if last is not None else MaskSettings()))
@@ -162,7 +162,7 @@ def _report_ranked(results: Sequence[Result], output: Output) -> None:
         if not result.is_kept or result.measured is None:
             continue
         like = f", nearly the same as number {result.measured.like + 1}" if result.measured.like is not None else ""
-        record = {"instruction": result.step.instruction, **asdict(result.step.settings), **result.facts}
+        record = {"instruction": result.step.instruction, **result.step.settings.facts, **result.facts}
         record |= result.verdict
         record |= {"input": str(result.item.source), "output": str(result.picture), "rank": place}
         output.data_only(str(result.picture), record)

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
+from ip2p_cli.diffusion.feature_reuse import ReusingUNet
 from ip2p_cli.diffusion.guidance import GuidedDenoiser
 from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent, check_finite
 from ip2p_cli.diffusion.masking import Hold, hold_after_step
 from ip2p_cli.diffusion.samplers import find_sampler, make_scheduler
+from ip2p_cli.diffusion.savings import Savings
 from ip2p_cli.diffusion.text import TextCondition, as_condition, null_condition, size_condition
 from ip2p_cli.diffusion.text import encode_text as encode_text
 from ip2p_cli.diffusion.text import null_text as null_text
@@ -124,6 +126,8 @@ def denoise(
     hold: Hold | None = None,
     on_step: OnStep | None = None,
     max_rows: int | None = None,
+    savings: Sequence[Savings] | None = None,
+    reuse: int = 1,
 ) -> SampledLatent:
     """Edit N pictures of one size, each with its own text, scales and generator.
 
@@ -142,6 +146,8 @@ def denoise(
         hold: What stays as it is in the pictures; None where all may change.
         on_step: Called with the number of steps done and of all steps.
         max_rows: The largest number of rows in a UNet call; None for no limit.
+        savings: How each of N items saves evaluations; None for not at all.
+        reuse: The UNet's deep features are computed at every such step, see `feature_reuse`; 1 for at each.
 
     Raises:
         UsageError: The sampler is unknown, or the number of steps is impossible.
@@ -152,7 +158,7 @@ def denoise(
         raise ValueError(f"{count} images but {len(generators)} generators: one each per item")
     scheduler = make_scheduler(sampler, editor.scheduler_config, steps)
     denoiser = GuidedDenoiser(
-        editor.unet,
+        editor.unet if reuse == 1 else ReusingUNet(editor.unet, reuse),
         # CosXL-edit was trained on scaled conditions, which ImageLatent excludes for other models.
         ImageLatent(image.tensor * editor.condition_factor),
         as_condition(text),
@@ -161,6 +167,8 @@ def denoise(
         cfg_image,
         time_ids=size_condition(editor, image),
         max_rows=max_rows,
+        savings=savings,
+        steps=steps,
     )
     start = initial_noise(shape, generators, editor.noise_offset) if noise is None else noise
     step_generators = list(generators) if find_sampler(sampler).stochastic else None

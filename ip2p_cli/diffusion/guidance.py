@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import enum
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from ip2p_cli.diffusion.branch_plan import BranchPlan
+from ip2p_cli.diffusion.branches import Branch as Branch
+from ip2p_cli.diffusion.branches import coefficients as coefficients
 from ip2p_cli.diffusion.latents import ImageLatent
+from ip2p_cli.diffusion.savings import Savings
 from ip2p_cli.diffusion.text import TextCondition, as_condition
 from ip2p_cli.errors import UsageError
-
-
-class Branch(enum.Enum):
-    """The conditions of a prediction."""
-
-    NEITHER = "e(0,0)"
-    IMAGE = "e(I,0)"
-    IMAGE_TEXT = "e(I,T)"
-
-
-def coefficients(cfg_text: float, cfg_image: float) -> dict[Branch, float]:
-    """The weights of the predictions in eq. 3 of arXiv:2211.09800; those that are zero are left out.
-
-    Args:
-        cfg_text: s_T, any finite number.
-        cfg_image: s_I, any finite number.
-
-    Returns:
-        Weights that sum to 1.
-
-    Raises:
-        UsageError: A scale is not finite.
-    """
-    if not (math.isfinite(cfg_text) and math.isfinite(cfg_image)):
-        raise UsageError(f"guidance scales must be finite numbers, not text {cfg_text}, image {cfg_image}")
-    # Eq. 3: e = e(0,0) + s_I (e(I,0) - e(0,0)) + s_T (e(I,T) - e(I,0)), sorted by prediction.
-    weights = {
-        Branch.NEITHER: 1.0 - cfg_image,
-        Branch.IMAGE: cfg_image - cfg_text,
-        Branch.IMAGE_TEXT: cfg_text,
-    }
-    return {branch: weight for branch, weight in weights.items() if weight != 0.0}
 
 
 def text_guided_prediction(without: torch.Tensor, with_text: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -74,17 +44,17 @@ def _added_conditions(
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of a UNet batch: the prediction `branch` of `item`, and its weight in eq. 3."""
+    """A row of a UNet batch: the prediction `branch` of `item`."""
 
     item: int
     branch: Branch
-    weight: float
 
 
 class GuidedDenoiser:
     """Callable: (scaled latent (N, C, h, w), timestep) -> guided model output (N, C, h, w), float32.
 
-    Only predictions with a weight in eq. 3 are evaluated. To change predictions, wrap the callable.
+    Only predictions with a weight in eq. 3 are evaluated, and fewer as `Savings` say; then it is for one run, and
+    called once a step. To change predictions, wrap the callable.
     """
 
     def __init__(
@@ -98,6 +68,8 @@ class GuidedDenoiser:
         *,
         time_ids: torch.Tensor | None = None,
         max_rows: int | None = None,
+        savings: Sequence[Savings] | None = None,
+        steps: int = 1,
     ) -> None:
         """Gather the conditions of all rows.
 
@@ -110,6 +82,8 @@ class GuidedDenoiser:
             cfg_image: N image scales.
             time_ids: SDXL's size condition (6,), see `text.size_condition`.
             max_rows: The largest number of rows in a UNet call; None for no limit.
+            savings: How each of N items saves evaluations; None for not at all.
+            steps: Steps of the run, which the savings count.
         """
         count = image.tensor.shape[0]
         texts, null = as_condition(text), as_condition(null_text)
@@ -121,11 +95,12 @@ class GuidedDenoiser:
         if max_rows is not None and max_rows < 1:
             raise UsageError(f"at least one row must fit in a UNet call, not {max_rows}")
         self._unet = unet
-        self._rows = [
-            _Row(item, branch, weight)
-            for item, scales in enumerate(zip(cfg_text, cfg_image, strict=True))
-            for branch, weight in coefficients(*scales).items()
+        saved = [Savings()] * count if savings is None else savings
+        self._plans = [
+            BranchPlan(text_scale, image_scale, one, steps)
+            for text_scale, image_scale, one in zip(cfg_text, cfg_image, saved, strict=True)
         ]
+        self._rows = [_Row(item, branch) for item, plan in enumerate(self._plans) for branch in plan.branches]
         blank = torch.zeros_like(image.tensor[0])
         images = [blank if row.branch is Branch.NEITHER else image.tensor[row.item] for row in self._rows]
         # Not unet.device: with offloading the UNet may be elsewhere until it is called.
@@ -134,8 +109,8 @@ class GuidedDenoiser:
         self._text = self._by_row(texts.states, null.states)
         has_pooled = texts.pooled is not None and null.pooled is not None
         pooled = self._by_row(texts.pooled, null.pooled) if has_pooled else None
-        self._added = _added_conditions(pooled, time_ids, self.rows, self._device)
-        self._rows_per_call = max_rows or self.rows
+        self._added = _added_conditions(pooled, time_ids, len(self._rows), self._device)
+        self._rows_per_call = max_rows or len(self._rows)
 
     def _by_row(self, text: Any, null: Any) -> torch.Tensor:
         """The text condition of each row, (rows, ...), from texts (N, ...) and null texts (1, ...) or (N, ...)."""
@@ -145,21 +120,28 @@ class GuidedDenoiser:
 
     @property
     def rows(self) -> int:
-        """Rows that the UNet evaluates in a step."""
-        return len(self._rows)
+        """Rows that the UNet evaluates in the next step."""
+        return sum(len(plan.weights) for plan in self._plans)
 
     def __call__(self, latent: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """The guided prediction for latents scaled by the scheduler's `scale_model_input`."""
         guided = torch.zeros_like(latent, dtype=torch.float32)
-        for start in range(0, self.rows, self._rows_per_call):
-            part = slice(start, start + self._rows_per_call)
-            items = [row.item for row in self._rows[part]]
+        weights = [plan.weights for plan in self._plans]
+        needed = [place for place, row in enumerate(self._rows) if row.branch in weights[row.item]]
+        found: list[dict[Branch, torch.Tensor]] = [{} for _ in self._plans]
+        for start in range(0, len(needed), self._rows_per_call):
+            part = needed[start : start + self._rows_per_call]
+            rows = [self._rows[place] for place in part]
+            items = [row.item for row in rows]
             unet_input = torch.cat([latent[items].to(self._image.dtype), self._image[part]], dim=1)
             added = {name: value[part] for name, value in self._added.items()}
             predictions = call_unet(self._unet, unet_input, timestep, self._text[part], added).float()
             # Row by row: index_add_ sums in no fixed order on CUDA, and a seed would not repeat exactly.
-            for row, prediction in zip(self._rows[part], predictions, strict=True):
-                guided[row.item].add_(prediction, alpha=row.weight)  # eq. 3
+            for row, prediction in zip(rows, predictions, strict=True):
+                guided[row.item].add_(prediction, alpha=weights[row.item][row.branch])  # eq. 3
+                found[row.item][row.branch] = prediction
+        for plan, of_item in zip(self._plans, found, strict=True):
+            plan.finish_step(of_item)
         return guided
 
 

@@ -1,10 +1,11 @@
-"""Samplers by name: diffusers schedulers and KEulerAncestral, set up to work with every model that ip2p loads.
+"""Samplers by name: diffusers schedulers and ip2p's own, set up to work with every model that ip2p loads.
 
 Importing this module imports neither torch nor diffusers, so that the command line can list the names.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -36,17 +37,26 @@ _EDM_KEYS = (
 )
 
 
+# Modules with samplers that diffusers does not have in this form.
+OWN: Mapping[str, str] = {
+    "KEulerAncestral": "ip2p_cli.diffusion.kdiffusion",
+    "LCM": "ip2p_cli.diffusion.consistency",
+    "TCD": "ip2p_cli.diffusion.consistency",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
     """A sampler.
 
     Attributes:
         description: One line for users.
-        scheduler: Its class in diffusers, or KEulerAncestral.
+        scheduler: Its class in diffusers, or in a module of `OWN`.
         options: Further arguments of the class.
         spacing: The spacing of timesteps where the model's config has none.
         stochastic: Whether its steps draw noise, from a generator for each item.
         keys: Keys of a model's scheduler config that describe the noise that the model was trained on.
+        most_steps: The most steps that it can take, where that is fewer than the model's timesteps.
     """
 
     description: str
@@ -55,13 +65,19 @@ class Sampler:
     spacing: Spacing = "linspace"
     stochastic: bool = False
     keys: tuple[str, ...] = _NOISE_KEYS
+    most_steps: int | None = None
+
+    def check_steps(self, steps: int) -> None:
+        """Raise UsageError for more steps than it can take."""
+        if self.most_steps is not None and steps > self.most_steps:
+            raise UsageError(
+                f"steps {steps} are too many for this sampler, which is for few: at most {self.most_steps}, usually 4"
+            )
 
     def build(self, config: Mapping[str, Any]) -> Any:
         """Make the scheduler for a model with this scheduler config."""
-        if self.scheduler == "KEulerAncestral":
-            from ip2p_cli.diffusion.kdiffusion import KEulerAncestral
-
-            return KEulerAncestral(config)
+        if self.scheduler in OWN:
+            return getattr(importlib.import_module(OWN[self.scheduler]), self.scheduler)(config)
         import diffusers
 
         return getattr(diffusers, self.scheduler)(**config, **self.options)
@@ -99,6 +115,18 @@ SAMPLERS: Mapping[str, Sampler] = {
     "euler": Sampler(
         description="Euler: deterministic, first order, on the same noise levels as euler_a",
         scheduler="EulerDiscreteScheduler",
+    ),
+    "lcm": Sampler(
+        description="LCM: 2 to 8 steps, for models that were distilled to it, such as by an LCM-LoRA: --preset turbo",
+        scheduler="LCM",
+        stochastic=True,
+        most_steps=50,
+    ),
+    "tcd": Sampler(
+        description="TCD: as lcm, with less fresh noise, for models that were distilled to it, such as by a TCD-LoRA",
+        scheduler="TCD",
+        stochastic=True,
+        most_steps=50,
     ),
 }
 
@@ -147,6 +175,7 @@ def make_scheduler(name: str, base_config: Mapping[str, Any], steps: int) -> Any
 
 
 def _check_steps(steps: int, config: Mapping[str, Any], sampler: Sampler) -> None:
+    sampler.check_steps(steps)
     most = int(config.get("num_train_timesteps", 1000)) - 1
     # With EDM noise levels a single step would start at sigma_min, where there is no noise to denoise.
     if sampler is _EDM_EULER and not 2 <= steps <= most:

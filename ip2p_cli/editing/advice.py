@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ip2p_cli.diffusion.samplers import find_sampler
 from ip2p_cli.measures import NOTICEABLE
 from ip2p_cli.settings import BUILT_IN
 from ip2p_cli.types import ModelSpec, ResolvedEditSettings, VerdictName
 
 # How far scales are moved from a model's own: beyond, edits of Stable Diffusion's shape break rather than help.
 _TEXT_RANGE, _IMAGE_RANGE = (0.4, 1.6), (2 / 3, 1.5)
+_DISTILLED_RANGE = (1.0, 3.0)  # of text scales with a sampler of distilled models
 
 
 def advise(
@@ -56,6 +58,8 @@ def next_scale(verdict: VerdictName, settings: ResolvedEditSettings, spec: Model
     """Return the scale to change and its new value; None if another seed is the better try."""
     if verdict == "ok" or not is_guided(spec):
         return None
+    if find_sampler(settings.sampler).most_steps is not None:
+        return _distilled(verdict, settings.cfg_text)
     text, image = settings.cfg_text, settings.cfg_image
     own_text, own_image = _own(spec, "cfg_text"), _own(spec, "cfg_image")
     if verdict == "off-target":
@@ -73,6 +77,14 @@ def next_scale(verdict: VerdictName, settings: ResolvedEditSettings, spec: Model
         ("cfg_text", max(_TEXT_RANGE[0] * own_text, spec.least_cfg_text, text * 0.75)),
     ]
     return next((one for one in map(_rounded, wanted) if _is_change(one, settings, spec, stronger=False)), None)
+
+
+def _distilled(verdict: VerdictName, text: float) -> tuple[str, float] | None:
+    """The next text scale with a sampler of distilled models; the image scale stays at 1, others give artefacts."""
+    wanted = {"no-change": min(_DISTILLED_RANGE[1], text + 0.5), "over-edit": max(_DISTILLED_RANGE[0], text - 0.5)}
+    value = wanted.get(verdict, text)
+    rises = value > text
+    return ("cfg_text", value) if value != text and rises is (verdict == "no-change") else None
 
 
 def _rounded(change: tuple[str, float]) -> tuple[str, float]:

@@ -22,6 +22,7 @@ from ip2p_cli.diffusion.latents import ImageLatent, SampledLatent, low_frequenci
 from ip2p_cli.diffusion.masking import Hold, free_cells
 from ip2p_cli.diffusion.registration import aligned
 from ip2p_cli.diffusion.relevance import noises_for, relevance
+from ip2p_cli.diffusion.savings import savings_of
 from ip2p_cli.diffusion.sharing import FirstSteps
 from ip2p_cli.diffusion.text import TextCondition, encode_condition
 from ip2p_cli.editing.memory import MemoryPlan, can_tile, ladder, tile_ladder, vae_as, with_retries
@@ -223,8 +224,11 @@ class Engine:
         settings = [row.prepared.request.settings for row in rows]
         instructions = [row.prepared.request.instruction if words else "" for row in rows]
         negatives = [one.negative_prompt for one in settings]
+        reuse = settings[0].feature_reuse
+        shared = self._first_steps.setdefault(choice, FirstSteps())
         sampled: SampledLatent = editing.denoise(
-            replace(editor, unet=self._first_steps.setdefault(choice, FirstSteps()).wrap(editor.unet)),
+            # Where features are reused a first step must run: it leaves them.
+            editor if reuse > 1 else replace(editor, unet=shared.wrap(editor.unet)),
             image,
             self._texts(editor, choice, instructions),
             steps=settings[0].steps,
@@ -236,6 +240,8 @@ class Engine:
             hold=hold,
             on_step=on_step,
             max_rows=memory.max_rows,
+            savings=list(map(savings_of, settings)),
+            reuse=reuse,
         )
         return sampled.as_condition(editor.scaling_factor).tensor
 

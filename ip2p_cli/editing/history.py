@@ -16,6 +16,7 @@ from ip2p_cli.io.files import write_whole
 from ip2p_cli.io.mask_settings import MASK_SETTINGS, read_mask_settings
 from ip2p_cli.io.setting_parser import SETTINGS, read_settings
 from ip2p_cli.models.hub import is_set
+from ip2p_cli.models.lora import lora_text
 from ip2p_cli.models.registry import MODELS
 from ip2p_cli.settings import choose_model
 from ip2p_cli.types import EditSettings, MaskSettings
@@ -89,7 +90,7 @@ def last_edit_of(source: Path, step: Step, model: str | None, revision: str | No
         settings=EditSettings(**asdict(step.settings)),
         model=_absolute(choose_model(model)[0]),
         revision=revision,
-        loras=tuple(f"{lora.path.absolute()}:{lora.weight:g}" for lora in choice.loras),
+        loras=tuple(map(lora_text, choice.loras)),
         vae=_absolute(choice.vae) if choice.vae else None,
         mask=step.mask.for_command() if step.mask is not None else MaskSettings(),
     )

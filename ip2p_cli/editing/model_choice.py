@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ip2p_cli.errors import UsageError
 from ip2p_cli.models.device import pick_device, pick_dtype
 from ip2p_cli.models.hub import on_disk
+from ip2p_cli.models.known_loras import fits, known_lora, lora_on_disk
+from ip2p_cli.settings import preset_lora
 from ip2p_cli.types import DeviceName, DtypeName, Lora, ModelSpec, OffloadName
 
 if TYPE_CHECKING:
@@ -65,12 +68,18 @@ class ModelChoice:
         Raises:
             ModelError: The model cannot be had.
         """
-        is_known = fetch or self.known_weights is not None or on_disk(self.spec) is not None
+        is_known = fetch or self.known_weights is not None or self._is_here
         weights = self.weights if is_known else None
         identity: dict[str, Any] = {"model": self.spec.name, "weights": weights, "dtype": self.dtype_name}
         if self.loras:
             identity["loras"] = [f"{lora.path.name}:{lora.weight:g}" for lora in self.loras]
         return {**identity, "vae": Path(self.vae).name} if self.vae else identity
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether the model and its LoRAs are on this machine."""
+        named = [known_lora(lora) for lora in self.loras]
+        return on_disk(self.spec) is not None and all(lora_on_disk(spec) for spec in named if spec is not None)
 
     def load(self) -> Editor | Adapter:
         """Load it; raises ModelError and DeviceError."""
@@ -84,3 +93,20 @@ class ModelChoice:
             loras=self.loras,
             vae=self.vae,
         )
+
+
+def with_preset(choice: ModelChoice, preset: str | None) -> ModelChoice:
+    """Return a choice with the LoRA that a preset needs, unless it has LoRAs already.
+
+    Raises:
+        UsageError: The preset is not for this model.
+    """
+    name = preset_lora(preset, choice.spec) if preset is not None else None
+    if name is None or choice.loras:
+        return choice
+    if not fits(choice.spec):
+        raise UsageError(
+            f"the preset {preset} needs a LoRA, and {name} is not for {choice.spec.name}, which has another shape than "
+            "Stable Diffusion 1.5: give an LCM-LoRA that was made for it: --lora FILE"
+        )
+    return replace(choice, loras=(Lora(path=Path(name)),))

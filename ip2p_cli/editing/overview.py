@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -172,7 +172,7 @@ class Overview:
         facts: dict[str, Any] = {"photo": item.source.name, **result.facts}
         steps: list[ReportStep] = []
         if item.task.ending is None:
-            facts = {"instruction": result.step.instruction, **asdict(result.step.settings), **facts}
+            facts = {"instruction": result.step.instruction, **result.step.settings.facts, **facts}
         else:
             facts |= {"recipe": item.task.tree.name, "handoff": item.task.tree.handoff, "edits": len(path)}
             steps = _report_steps(item, path, folder)
@@ -230,7 +230,7 @@ def _listed(result: Result, results: Sequence[Result]) -> dict[str, Any]:
         "input": result.item.source.name,
         "edits": [step.instruction for step in result.path],
         **result.step.choice.identity(),
-        **asdict(result.step.settings),
+        **result.step.settings.facts,
         **result.facts,
         **result.verdict,
         "kept": result.is_kept,

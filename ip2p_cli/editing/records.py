@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from ip2p_cli import __version__
@@ -22,7 +21,7 @@ def made(step: Step, result: StepResult, mask: Mapping[str, Any] | None) -> dict
     if result.tuned is not None:
         won = {**result.tuned.settings, "auto_tune": result.tuned.facts}
     masked = {"mask": dict(mask)} if mask is not None else {}
-    return {**step.choice.identity(), **step.instructions, **asdict(step.settings), **won, **masked}
+    return {**step.choice.identity(), **step.instructions, **step.settings.facts, **won, **masked}
 
 
 def made_earlier(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,11 +26,12 @@ from ip2p_cli.io.setting_parser import SETTINGS, read_settings, renamed
 from ip2p_cli.jobs.item import Item
 from ip2p_cli.jobs.manifest import open_manifest
 from ip2p_cli.jobs.plan import Plan, same_photo
+from ip2p_cli.models.known_loras import LORAS, lora_on_disk
 from ip2p_cli.settings import MAX_SEED, resolve, supported
-from ip2p_cli.types import EditSettings, Guard, Handoff, OutputOptions
+from ip2p_cli.types import NO_SAVINGS, EditSettings, Guard, Handoff, OutputOptions
 
 # Settings that records of earlier versions do not have, with what they stood for.
-_LATER_SETTINGS = {"negative_prompt": ""}
+_LATER_SETTINGS = {"negative_prompt": "", **NO_SAVINGS}
 _FOLDERS_UP = 4
 _MOST_IN_BATCH = 64  # a record that says more is not believed
 _MOST_SEEDS = 64
@@ -75,6 +76,20 @@ class Recorded:
             )
             return plan if plan.max_rows is None or plan.max_rows > 0 else None
         return None
+
+    def known_loras(self, *, fetch: bool = False) -> list[str]:
+        """The LoRAs it was made with, as --lora takes them, if all have names of `known_loras`; else none.
+
+        Args:
+            fetch: Also those that are not on this machine; a record from anywhere fetches nothing by itself.
+        """
+        recorded = self.record.get("loras")
+        texts = [text for text in recorded if isinstance(text, str)] if isinstance(recorded, list) else []
+        for text in texts:
+            known = LORAS.get(text.rpartition(":")[0])
+            if known is None or not (fetch or lora_on_disk(known)):
+                return []
+        return texts
 
     def check_parts(self, loras: Sequence[str], vae: str | None) -> None:
         """Raise UsageError if it was made with LoRAs or a VAE and none is given: a record names no folders."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,8 @@ class EditTree:
         """Whether it is one edit with one seed, which may share a batch with those of other photos."""
         step = self.steps[0]
         is_plain = step.best_of == 1 and step.max_tries == 0 and not (step.mask is not None and step.mask.is_auto)
+        # When predictions agree depends on last bits, and those on the batch's shape.
+        is_plain = is_plain and not step.settings.adaptive_guidance
         return len(self.paths) == 1 and len(self.paths[0]) == 1 and self.guard == "none" and is_plain
 
     @property
@@ -176,7 +178,7 @@ def hashed(facts: Any) -> str:
 
 
 def _facts(step: Step, tree: EditTree, fetch: bool) -> dict[str, Any]:
-    facts = {**step.instructions, **step.choice.identity(fetch=fetch), **asdict(step.settings)}
+    facts = {**step.instructions, **step.choice.identity(fetch=fetch), **step.settings.facts}
     if step.best_of > 1 or step.max_tries:
         clip = files_fingerprint([tree.clip / "model.safetensors"]) if tree.clip else None
         tries = {"best_of": step.best_of} if step.best_of > 1 else {"max_tries": step.max_tries}

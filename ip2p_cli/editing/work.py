@@ -223,7 +223,7 @@ def group_by(batch_size: int | None) -> GroupOf:
             return None
         automatic = 1 if step.choice.device_name == "cpu" else _PIXELS_AT_ONCE // (padded[0] * padded[1])
         size = batch_size if batch_size is not None else max(1, min(_MOST_AT_ONCE, automatic))
-        return (step.choice, padded, step.settings.sampler, step.settings.steps), size
+        return (step.choice, padded, step.settings.sampler, step.settings.steps, step.settings.feature_reuse), size
 
     return group_of
 

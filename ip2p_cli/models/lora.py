@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ip2p_cli.errors import ModelError, UsageError
 from ip2p_cli.folders import expand_home
 from ip2p_cli.models.hub import read_json
+from ip2p_cli.models.known_loras import fetch_lora, known_lora
 from ip2p_cli.types import Lora
 
 if TYPE_CHECKING:
@@ -64,8 +65,21 @@ def parse_lora(text: str) -> Lora:
     return Lora(path=expand_home(head), weight=weight)
 
 
+def lora_text(lora: Lora) -> str:
+    """A LoRA as --lora takes it, from wherever it will be used next."""
+    path = lora.path if known_lora(lora) is not None else lora.path.absolute()
+    return f"{path}:{lora.weight:g}"
+
+
 def lora_file(lora: Lora) -> Path:
-    """The file of `lora`, also where its path is a folder; raises ModelError where there is none."""
+    """The file of `lora`, also where its path is a folder or a name of `known_loras`, which is fetched if need be.
+
+    Raises:
+        ModelError: There is none.
+    """
+    known = known_lora(lora)
+    if known is not None:
+        return fetch_lora(known)
     if lora.path.is_file():
         return lora.path
     for name in _NAMES:

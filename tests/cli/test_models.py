@@ -16,6 +16,7 @@ import pytest
 from ip2p_cli.cli.app import main
 from ip2p_cli.config import read_config
 from ip2p_cli.errors import UsageError
+from ip2p_cli.models.known_loras import LORAS
 from ip2p_cli.models.registry import MODELS, PAPER_DEFAULTS, find_model
 
 
@@ -89,7 +90,7 @@ def test_list_without_a_cache(ip2p: Run) -> None:
     done = ip2p("list")
     assert done.code == 0
     rows = {line.split()[0]: line for line in done.out.splitlines()}
-    assert list(rows) == list(MODELS)
+    assert list(rows) == [*MODELS, *LORAS]
     assert " here " in rows["nano"]
     assert "Apache-2.0" in rows["nano"]
     assert "~4.27 GB" in rows["instruct-pix2pix"]

@@ -18,7 +18,9 @@ from tests.tiny import NANO_SCHEDULER, SD15_SCHEDULER
 
 CONFIGS = {"sd15": SD15_SCHEDULER, "nano": NANO_SCHEDULER}
 both_models = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-every_sampler = pytest.mark.parametrize("name", SAMPLERS)
+# Those for distilled models are compared with diffusers in test_consistency.py: an exact model of a spread of pictures
+# is not what they were made for.
+every_sampler = pytest.mark.parametrize("name", [name for name, one in SAMPLERS.items() if one.most_steps is None])
 
 Oracle = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

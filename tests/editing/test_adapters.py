@@ -27,7 +27,7 @@ from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
-from ip2p_cli.types import EditRequest, EditResult, EditSettings, OffloadName
+from ip2p_cli.types import NO_SAVINGS, EditRequest, EditResult, EditSettings, OffloadName
 from tests.edits import edited, engine_for, single_run
 from tests.tiny_kontext import save_kontext, tiny_kontext
 from tests.tiny_qwen import save_qwen, tiny_qwen
@@ -281,9 +281,8 @@ def test_a_setting_that_it_lacks_is_refused(adapter: Adapter, name: str, value: 
 def test_unsaid_settings_are_the_models(adapter: Adapter) -> None:
     resolved = resolve(EditSettings(seed=1), adapter.spec)
     wanted = PIPELINES[str(adapter.spec.pipeline)].defaults
-    assert asdict(resolved) == asdict(
-        wanted.or_else(EditSettings(seed=1, output_size="input", resize_mode="pad", negative_prompt=""))
-    )
+    others = EditSettings(seed=1, output_size="input", resize_mode="pad", negative_prompt="", **NO_SAVINGS)
+    assert asdict(resolved) == asdict(wanted.or_else(others))
 
 
 def test_tiles_where_the_vae_runs_out(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
