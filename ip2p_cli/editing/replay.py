@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from ip2p_cli import __version__
 from ip2p_cli.editing.file_specs import EditTask
 from ip2p_cli.editing.memory import MemoryPlan
-from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.model_choice import PLAIN_TORCH, ModelChoice
 from ip2p_cli.editing.step_masks import recorded_mask
 from ip2p_cli.editing.tree import EditTree, Step
 from ip2p_cli.errors import InputError, UsageError
@@ -27,10 +27,11 @@ from ip2p_cli.jobs.item import Item
 from ip2p_cli.jobs.manifest import open_manifest
 from ip2p_cli.jobs.plan import Plan, same_photo
 from ip2p_cli.settings import MAX_SEED, resolve, supported
-from ip2p_cli.types import EditSettings, Guard, Handoff, OutputOptions
+from ip2p_cli.types import EditSettings, Guard, Handoff, OutputOptions, QuantizeName
 
 # Settings that records of earlier versions do not have, with what they stood for.
 _LATER_SETTINGS = {"negative_prompt": ""}
+_OF_THE_MODEL = ("ip2p", "model", "weights", "dtype", "loras", "vae", *PLAIN_TORCH)
 _FOLDERS_UP = 4
 _MOST_IN_BATCH = 64  # a record that says more is not believed
 _MOST_SEEDS = 64
@@ -75,6 +76,13 @@ class Recorded:
             )
             return plan if plan.max_rows is None or plan.max_rows > 0 else None
         return None
+
+    @property
+    def run_by(self) -> dict[str, Any]:
+        """What ran the model: the fields `backend`, `quantize` and `compiled` of a ModelChoice."""
+        said = {name: self.record.get(name, plain) for name, plain in PLAIN_TORCH.items()}
+        known = {"backend": ("torch", "openvino"), "quantize": get_args(QuantizeName), "compiled": (True, False)}
+        return {name: value if value in known[name] else PLAIN_TORCH[name] for name, value in said.items()}
 
     def check_parts(self, loras: Sequence[str], vae: str | None) -> None:
         """Raise UsageError if it was made with LoRAs or a VAE and none is given: a record names no folders."""
@@ -257,9 +265,9 @@ def differences(edits: Sequence[Recorded], tree: EditTree, is_same_photo: bool) 
     found = [] if is_same_photo else ["the photo is another one"]
     for recorded, step in zip(edits, tree.paths[0], strict=True):
         settings = step.settings if step.winner is None else replace(step.settings, seed=step.seeds[step.winner])
-        now = {"ip2p": __version__, **step.choice.identity(), **step.instructions, **asdict(settings)}
-        then = _LATER_SETTINGS | renamed(recorded.record)
-        for name in ("ip2p", "model", "weights", "dtype", "loras", "vae", "instruction", "done_as", *SETTINGS):
+        now = {"ip2p": __version__, **PLAIN_TORCH, **step.choice.identity(), **step.instructions, **asdict(settings)}
+        then = _LATER_SETTINGS | PLAIN_TORCH | renamed(recorded.record)
+        for name in (*_OF_THE_MODEL, "instruction", "done_as", *SETTINGS):
             if name in now and then.get(name) != now[name] and not (name == "ip2p" and then.get(name) is None):
                 text = f"{name}: {then.get(name)} then, {now[name]} now"
                 found += [text] if text not in found else []

@@ -1,7 +1,7 @@
 """Models exported for OpenVINO, in the user's cache folder: made once, whole or not at all, and made again if broken.
 
-The shapes of an export's inputs are open; `openvino_parts.StaticModel` fixes them when it compiles. So the weights lie on
-the disk once, whatever sizes of pictures and however many branches of guidance are used.
+The shapes of an export's inputs are open; `openvino_parts.StaticModel` fixes them when it compiles. So the weights lie
+on the disk once, whatever sizes of pictures and however many branches of guidance are used.
 """
 
 from __future__ import annotations

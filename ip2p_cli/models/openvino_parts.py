@@ -38,7 +38,9 @@ def with_openvino(
         ModelError: The model is nano's kind, or `export` fails.
     """
     if type(editor.unet).__name__ != "UNet2DConditionModel":
-        raise ModelError(f"model {editor.spec.name} is small and runs on torch alone: leave out --backend and --quantize")
+        raise ModelError(
+            f"model {editor.spec.name} is small and runs on torch alone: leave out --backend and --quantize"
+        )
     folder = export(editor, weights, quantize=quantize, tell=tell)
     for name, place in ((ENCODER, "encoder"), (DECODER, "decoder")):
         file = folder / f"{name}.xml"
