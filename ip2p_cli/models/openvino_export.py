@@ -7,6 +7,7 @@ on the disk once, whatever sizes of pictures and however many branches of guidan
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import secrets
 import shutil
@@ -28,6 +29,7 @@ from ip2p_cli.types import QuantizeName
 
 UNET, ENCODER, DECODER = "unet", "vae_encoder", "vae_decoder"
 _SIZES = "export.json"
+_LAYOUT = "1"  # another one where a version of ip2p exports other modules or inputs
 _TEMPORARY = ".export-"
 _OLD_SECONDS = 3600  # an export that is being made changes its files all the time
 # Of the traced inputs. Any will do that the UNet's and the VAE's levels divide.
@@ -75,7 +77,8 @@ def export(
     if root is None:
         raise ModelError("there is no home folder to keep an export in: set XDG_CACHE_HOME, or use --backend torch")
     number_format = str(editor.dtype).removeprefix("torch.")
-    name = "-".join([weights, number_format, *([quantize] if quantize != "none" else []), str(openvino_version())])
+    quantized = [quantize] if quantize != "none" else []
+    name = "-".join([weights, number_format, *quantized, str(openvino_version()), _LAYOUT])
     folder = root / name
     if _is_whole(folder):
         return folder
@@ -100,11 +103,15 @@ def _parts(editor: Editor) -> dict[str, _Part]:
     config = editor.unet.config
     rows, side = _ROWS, _SIDE
     states = torch.zeros(rows, editor.text_length, _width(config.cross_attention_dim))
-    inputs = [torch.zeros(rows, config.in_channels, side, side), torch.tensor(500.0), states]
+    inputs = [
+        torch.zeros(rows, config.in_channels, side, side),
+        torch.zeros(rows, config.block_out_channels[0]),
+        states,
+    ]
     if config.addition_embed_type == "text_time":
-        numbers = 6 * config.addition_time_embed_dim
-        pooled = config.projection_class_embeddings_input_dim - numbers
-        inputs += [torch.zeros(rows, pooled), torch.zeros(rows, 6)]
+        sizes = 6 * config.addition_time_embed_dim
+        pooled = config.projection_class_embeddings_input_dim - sizes
+        inputs += [torch.zeros(rows, pooled), torch.zeros(rows, sizes)]
     # bf16 has no more digits than fp16, and OpenVINO's files know no bf16.
     half = editor.dtype is not torch.float32
     parts = {UNET: _Part(_TracedUNet(editor.unet.float()), tuple(inputs), half)}
@@ -122,16 +129,35 @@ def _width(width: Any) -> int:
 
 
 class _TracedUNet(torch.nn.Module):
-    """A UNet with positional inputs and a tensor as output."""
+    """A UNet with positional inputs and a tensor as output.
+
+    In place of timesteps and SDXL's sizes it takes their sinusoids: in bf16 sin(t f) would be another number.
+    """
 
     def __init__(self, unet: Any) -> None:
         super().__init__()
-        self.unet = unet
+        # A shallow copy, so that the UNet keeps its own.
+        self.unet = copy.copy(unet)
+        self.unet._modules = {**unet._modules, "time_proj": _Given()}
+        if unet.config.addition_embed_type == "text_time":
+            self.unet._modules["add_time_proj"] = _Given()
 
-    def forward(self, sample: Any, timestep: Any, states: Any, text_embeds: Any = None, time_ids: Any = None) -> Any:
-        added = {} if text_embeds is None else {"text_embeds": text_embeds, "time_ids": time_ids}
-        sdxl = {"added_cond_kwargs": added} if added else {}
-        return self.unet(sample, timestep, encoder_hidden_states=states, **sdxl, return_dict=False)[0]
+    def forward(self, sample: Any, times: Any, states: Any, text_embeds: Any = None, sizes: Any = None) -> Any:
+        self.unet.time_proj.value = [times]
+        sdxl = {}
+        if text_embeds is not None:
+            self.unet.add_time_proj.value = [sizes]
+            sdxl = {"added_cond_kwargs": {"text_embeds": text_embeds, "time_ids": sizes}}
+        return self.unet(sample, torch.tensor(0.0), encoder_hidden_states=states, **sdxl, return_dict=False)[0]
+
+
+class _Given(torch.nn.Module):
+    """Gives what it was told instead of computing it."""
+
+    value: list[torch.Tensor]  # a list: a module's own tensors would become constants
+
+    def forward(self, _: torch.Tensor) -> torch.Tensor:
+        return self.value[0]
 
 
 def _export_part(part: _Part, file: Path, quantize: QuantizeName) -> None:

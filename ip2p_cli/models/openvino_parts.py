@@ -42,11 +42,12 @@ def with_openvino(
             f"model {editor.spec.name} is small and runs on torch alone: leave out --backend and --quantize"
         )
     folder = export(editor, weights, quantize=quantize, tell=tell)
+    unet = OpenVinoUNet(StaticModel(folder / f"{UNET}.xml", editor.dtype), editor.unet)
     for name, place in ((ENCODER, "encoder"), (DECODER, "decoder")):
         file = folder / f"{name}.xml"
         if file.is_file():
             setattr(editor.vae, place, OpenVinoLayers(StaticModel(file, torch.float32)))
-    return replace(editor, unet=OpenVinoUNet(StaticModel(folder / f"{UNET}.xml", editor.dtype), editor.unet.config))
+    return replace(editor, unet=unet)
 
 
 class StaticModel:
@@ -98,13 +99,14 @@ class OpenVinoUNet:
 
     Args:
         model: The exported UNet.
-        config: The config of torch's UNet.
+        unet: Torch's UNet, of which the config and the sinusoids of timesteps are used.
     """
 
     dtype = torch.float32  # of what it takes and gives; it may compute in another
 
-    def __init__(self, model: StaticModel, config: Any) -> None:
-        self._model, self.config = model, config
+    def __init__(self, model: StaticModel, unet: Any) -> None:
+        self._model, self.config = model, unet.config
+        self._time_proj, self._add_time_proj = unet.time_proj, getattr(unet, "add_time_proj", None)
 
     def __call__(
         self,
@@ -116,15 +118,15 @@ class OpenVinoUNet:
         return_dict: bool = False,
     ) -> tuple[torch.Tensor]:
         """Predict as UNet2DConditionModel does; always returns a tuple."""
-        added = added_cond_kwargs or {}
-        by_row = [sample, encoder_hidden_states, *(added[name] for name in ("text_embeds", "time_ids") if added)]
-        time = torch.as_tensor(timestep, dtype=torch.float32)
-        step = rows_at_once(len(sample))
-        outputs = []
-        for start in range(0, len(sample), step):
-            rows, *conditions = (tensor[start : start + step] for tensor in by_row)
-            outputs.append(self._model(rows, time, *conditions))
-        return (torch.cat(outputs),)
+        count = len(sample)
+        times = self._time_proj(torch.as_tensor(timestep).reshape(-1).expand(count))
+        by_row = [sample, times, encoder_hidden_states]
+        if added_cond_kwargs and self._add_time_proj is not None:
+            sizes = self._add_time_proj(added_cond_kwargs["time_ids"].flatten()).reshape(count, -1)
+            by_row += [added_cond_kwargs["text_embeds"], sizes]
+        step = rows_at_once(count)
+        parts = [[tensor[start : start + step] for tensor in by_row] for start in range(0, count, step)]
+        return (torch.cat([self._model(*part) for part in parts]),)
 
 
 def rows_at_once(rows: int) -> int:

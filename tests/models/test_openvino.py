@@ -18,6 +18,7 @@ from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.openvino_export import export, openvino
 from ip2p_cli.models.openvino_parts import OpenVinoUNet, StaticModel, rows_at_once, with_openvino
 from tests import tiny
+from tests.tiny_xl import tiny_xl_editor
 
 pytest.importorskip("openvino")
 WEIGHTS = "0123456789abcdef"
@@ -79,10 +80,28 @@ def test_bf16_is_as_near_as_torch_is(exported: tuple[Editor, Path]) -> None:
     with torch.no_grad():
         exact = editor.unet(sample, TIME, encoder_hidden_states=states)[0]
         by_torch = editor.unet.bfloat16()(sample.bfloat16(), TIME, encoder_hidden_states=states.bfloat16())[0].float()
-    unet = OpenVinoUNet(StaticModel(exported[1] / "unet.xml", torch.bfloat16), editor.unet.config)
+    unet = OpenVinoUNet(StaticModel(exported[1] / "unet.xml", torch.bfloat16), editor.unet)
     [given] = unet(sample, TIME, encoder_hidden_states=states)
     errors = [float((one - exact).square().mean().sqrt()) for one in (given, by_torch)]
-    assert 0 < errors[0] < 3 * errors[1]
+    assert 0 < errors[0] < 3 * errors[1], errors
+
+
+@pytest.mark.numeric
+def test_predictions_of_sdxl(tmp_path: Path) -> None:
+    editor = tiny_xl_editor()
+    sizes = torch.tensor([[1024.0, 768, 0, 0, 1024, 768]]).expand(2, -1)
+    width = editor.unet.config.projection_class_embeddings_input_dim - 6 * editor.unet.config.addition_time_embed_dim
+    added = {"text_embeds": random(2, width), "time_ids": sizes}
+    inputs = {
+        "encoder_hidden_states": random(2, 77, editor.unet.config.cross_attention_dim),
+        "added_cond_kwargs": added,
+    }
+    sample = random(2, 8, 16, 24)
+    with torch.no_grad():
+        expected = editor.unet(sample, TIME, **inputs, return_dict=False)[0]
+    openvino_export._export_part(openvino_export._parts(editor)["unet"], tmp_path / "unet.xml", "none")
+    [given] = OpenVinoUNet(StaticModel(tmp_path / "unet.xml", torch.float32), editor.unet)(sample, TIME, **inputs)
+    assert torch.allclose(given, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "at_once"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 1), (24, 3)])
