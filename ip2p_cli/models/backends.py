@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import metadata
 from pathlib import Path
 
@@ -66,8 +67,8 @@ def _automatic(model: ModelSpec, device: str, dtype: str) -> Choice:
         return Choice("torch", f"{model.name} is small")
     if openvino_version() is None:
         return Choice("torch", f"OpenVINO, which is faster on a CPU, is not installed: {_INSTALL}")
-    if dtype == "bf16" and not cpu_has_bf16():
-        return Choice("torch", "this processor has no bf16 instructions")
+    if dtype == "bf16" and (reason := _no_bf16()) is not None:
+        return Choice("torch", reason)
     folder = exports_folder()
     if folder is None or not can_write(folder):
         return Choice("torch", "there is no cache folder to keep an export for OpenVINO in")
@@ -82,8 +83,21 @@ def _check(model: ModelSpec, device: str, dtype: str, flag: str) -> None:
         raise UsageError(f"{flag} needs OpenVINO, which is not installed: {_INSTALL}")
     if device != "cpu":
         raise DeviceError(f"{flag} is for the CPU, and this runs on {device}: add --device cpu, or leave it out")
-    if dtype == "bf16" and not cpu_has_bf16():
-        raise DeviceError(f"{flag}: this processor has no bf16 instructions: use --dtype fp32")
+    if dtype == "bf16" and (reason := _no_bf16()) is not None:
+        raise DeviceError(f"{flag}: {reason}: use --dtype fp32")
+
+
+def _no_bf16() -> str | None:
+    """Why OpenVINO cannot compute in bf16 here; None where it can."""
+    if not cpu_has_bf16():
+        return "this processor has no bf16 instructions"
+    # It crashes there, see `openvino_compile`.
+    return "OpenVINO needs two processor cores for bf16" if _cores() < 2 else None
+
+
+def _cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_full_size(model: ModelSpec) -> bool:

@@ -11,7 +11,6 @@ import copy
 import json
 import secrets
 import shutil
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,8 +24,10 @@ from ip2p_cli.errors import ModelError
 from ip2p_cli.models.backends import exports_folder, openvino_version
 from ip2p_cli.models.editor import Editor
 from ip2p_cli.models.hub import reason
+from ip2p_cli.models.openvino_compile import openvino, try_in_another_process
 from ip2p_cli.types import QuantizeName
 
+PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 UNET, ENCODER, DECODER = "unet", "vae_encoder", "vae_decoder"
 _SIZES = "export.json"
 _LAYOUT = "1"  # another one where a version of ip2p exports other modules or inputs
@@ -34,15 +35,6 @@ _TEMPORARY = ".export-"
 _OLD_SECONDS = 3600  # an export that is being made changes its files all the time
 # Of the traced inputs. Any will do that the UNet's and the VAE's levels divide.
 _ROWS, _SIDE = 2, 16
-
-
-def openvino() -> Any:
-    """Import OpenVINO."""
-    # OpenVINO's and NNCF's tools report their use to a server, unless this package is missing.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
 
 
 @dataclass(frozen=True)
@@ -71,7 +63,7 @@ def export(
         A folder with OpenVINO models: unet.xml and, for an AutoencoderKL, vae_encoder.xml and vae_decoder.xml.
 
     Raises:
-        ModelError: There is no room or no folder for it, or OpenVINO cannot export the model.
+        ModelError: There is no room or no folder for it, or OpenVINO cannot export or compile the model.
     """
     root = exports_folder()
     if root is None:
@@ -92,6 +84,7 @@ def export(
         with _errors_of(editor.spec.name, root):
             for part, what in parts.items():
                 _export_part(what, temporary / f"{part}.xml", quantize if part == UNET else "none")
+            _try(temporary / f"{UNET}.xml", parts[UNET], editor.dtype)
             sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
             (temporary / _SIZES).write_text(json.dumps(sizes), "utf-8")
             _publish(temporary, folder)
@@ -169,6 +162,13 @@ def _export_part(part: _Part, file: Path, quantize: QuantizeName) -> None:
         model = _compressed(model)
     ov.save_model(model, str(file), compress_to_fp16=part.half)
     ov.Core().read_model(str(file))  # OpenVINO does not say when a disk is full
+
+
+def _try(file: Path, part: _Part, dtype: torch.dtype) -> None:
+    """Compile the UNet once in another process, which may crash, for a picture of about 256 pixels."""
+    sample, *others = (tuple(tensor.shape) for tensor in part.inputs)
+    shapes = [(*sample[:2], 2 * _SIDE, 2 * _SIDE), *others]
+    try_in_another_process(file, shapes, PRECISIONS[dtype], torch.get_num_threads())
 
 
 def _compressed(model: Any) -> Any:

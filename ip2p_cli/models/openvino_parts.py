@@ -13,12 +13,12 @@ import torch
 
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.editor import Editor
-from ip2p_cli.models.openvino_export import DECODER, ENCODER, UNET, export, openvino
+from ip2p_cli.models.openvino_compile import compile_static
+from ip2p_cli.models.openvino_export import DECODER, ENCODER, PRECISIONS, UNET, export
 from ip2p_cli.types import QuantizeName
 
 # Rows of one call: the branches of one edit. More are no faster on a CPU, and each number is compiled by itself.
 _MOST_ROWS = 3
-_PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 def with_openvino(
@@ -82,16 +82,7 @@ class StaticModel:
         return self._compiled[shapes]
 
     def _compile(self, shapes: tuple[torch.Size, ...]) -> Any:
-        core = openvino().Core()
-        model = core.read_model(str(self._file))
-        model.reshape(dict(zip(model.inputs, map(list, shapes), strict=True)))
-        settings = {
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[self._dtype],
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "ENABLE_CPU_PINNING": False,  # several workers would share the first cores
-        }
-        return core.compile_model(model, "CPU", settings)
+        return compile_static(self._file, shapes, PRECISIONS[self._dtype], torch.get_num_threads())
 
 
 class OpenVinoUNet:

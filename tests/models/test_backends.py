@@ -24,6 +24,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]
     versions = {"openvino": "1", "nncf": "1"}
     monkeypatch.setattr(backends, "_version", versions.get)
     monkeypatch.setattr(backends, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(backends, "_cores", lambda: 2)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return versions
 
@@ -80,6 +81,14 @@ def test_what_cannot_be(
 def test_bf16_needs_a_processor_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "cpu_has_bf16", lambda: False)
     with pytest.raises(DeviceError, match="--dtype fp32"):
+        pick("openvino")
+
+
+def test_bf16_needs_two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_cores", lambda: 1)
+    assert pick() == "torch"
+    assert pick(dtype="fp32") == "openvino"
+    with pytest.raises(DeviceError, match="two processor cores"):
         pick("openvino")
 
 

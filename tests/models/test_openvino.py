@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from ip2p_cli.errors import ModelError
 from ip2p_cli.models import openvino_export
 from ip2p_cli.models.device import cpu_has_bf16
 from ip2p_cli.models.editor import Editor
-from ip2p_cli.models.openvino_export import export, openvino
+from ip2p_cli.models.openvino_compile import openvino, try_in_another_process
+from ip2p_cli.models.openvino_export import export
 from ip2p_cli.models.openvino_parts import OpenVinoUNet, StaticModel, rows_at_once, with_openvino
 from tests import tiny
 from tests.tiny_xl import tiny_xl_editor
@@ -127,6 +129,7 @@ def export_by_copying(monkeypatch: pytest.MonkeyPatch, whole: Path) -> list[str]
             shutil.copy(path, file.parent)
 
     monkeypatch.setattr(openvino_export, "_export_part", copy)
+    monkeypatch.setattr(openvino_export, "_try", lambda *_: None)
     return made
 
 
@@ -176,6 +179,22 @@ def test_what_a_killed_process_left_is_deleted(
     export(tiny.tiny_editor(), "after-a-kill")
     assert not old.exists()
     assert new.exists()
+
+
+def test_a_crash_of_the_compiler_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, root: Path, exported: tuple[Editor, Path]
+) -> None:
+    file, shapes = exported[1] / "vae_decoder.xml", [(1, 4, 8, 8)]
+    try_in_another_process(file, shapes, "f32", 2)
+    with pytest.raises(ModelError, match="cannot compile vae_decoder on this machine"):
+        try_in_another_process(file, [(1, 5, 8, 8)], "f32", 2)
+    crash = "import os; os.kill(os.getpid(), 8)"
+    program = root.parent / "python"
+    program.write_text(f"#!{sys.executable}\n{crash}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(ModelError, match=r"ended by signal 8\): use --backend torch"):
+        try_in_another_process(file, shapes, "f32", 2)
 
 
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
