@@ -50,7 +50,7 @@ Backend = Annotated[
 ]
 Quantize = Annotated[
     QuantizeName,
-    typer.Option(help="Format of the model's weights, with OpenVINO; int8: half the memory.", rich_help_panel=_MODEL),
+    typer.Option(help="Format of the model's weights, with OpenVINO; int8: half the disk.", rich_help_panel=_MODEL),
 ]
 Compile = Annotated[
     bool,
