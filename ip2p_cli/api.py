@@ -30,6 +30,7 @@ from ip2p_cli.models.lora import parse_lora
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import choose_model, draw_seed, resolve
 from ip2p_cli.types import (
+    BackendName,
     DeviceName,
     DtypeName,
     EditResult,
@@ -39,6 +40,7 @@ from ip2p_cli.types import (
     MaskSettings,
     ModelSpec,
     OffloadName,
+    QuantizeName,
     Unknown,
 )
 
@@ -68,6 +70,8 @@ class Editor:
         device: DeviceName = "auto",
         dtype: DtypeName = "auto",
         offload: OffloadName = "none",
+        backend: BackendName = "auto",
+        quantize: QuantizeName = "none",
         loras: Sequence[str] = (),
         vae: str | None = None,
     ) -> Editor:
@@ -78,18 +82,24 @@ class Editor:
             device: Where to compute.
             dtype: The number format.
             offload: Which parts wait in main memory, for a small GPU.
+            backend: What runs the UNet and the VAE: "torch" or "openvino". "auto" is OpenVINO for full-size models on
+                a CPU, where it is installed.
+            quantize: The format of the UNet's weights, with OpenVINO.
             loras: LoRA files, each with a weight if wanted: "style.safetensors:0.8".
             vae: Another autoencoder: a folder, a file or a hub id.
 
         Raises:
             ModelError: The model cannot be had.
             DeviceError: The device or number format does not exist there.
+            UsageError: OpenVINO was asked for and is not installed.
         """
         choice = ModelChoice(
             spec=find_model(choose_model(model)[0], read_config().models),
             device=device,
             dtype=dtype,
             offload=offload,
+            backend=backend,
+            quantize=quantize,
             loras=tuple(parse_lora(text) for text in loras),
             vae=vae,
         )

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from ip2p_cli.config import config_path, read_config
 from ip2p_cli.errors import Ip2pError
 from ip2p_cli.folders import can_write, user_folder
+from ip2p_cli.models.backends import exports_folder, openvino_version, pick_backend
 from ip2p_cli.models.device import pick_device, pick_dtype
 from ip2p_cli.models.hub import cache_folder, has_cache_folder, offline
 from ip2p_cli.models.registry import MODELS
@@ -34,6 +35,7 @@ _USES = {
     "llm": "asks language models behind an endpoint for triplets and scores",
     "ray": "runs a batch on a cluster",
     "preview": "shows pictures in the terminal",
+    "openvino": "runs full-size models faster on a CPU",
     "subject": "finds the subject of a photo, for --region subject and background",
 }
 _DEVELOPMENT = frozenset({"test"})
@@ -62,6 +64,7 @@ def examine() -> Iterator[Check]:
         "device": _device,
         "dtype": _dtype,
         "threads": _threads,
+        "backend": _backend,
         "memory": _memory,
         "cache": _cache,
         "home": _home,
@@ -107,6 +110,18 @@ def _dtype() -> Check:
     large, small = (pick_dtype("auto", device, MODELS[name]) for name in ("instruct-pix2pix", "nano"))
     text = f"{large.name} for full-size models: {large.why}; {small.name} for nano"
     return Check(text, facts={"large": large.name, "nano": small.name})
+
+
+def _backend() -> Check:
+    """Check what runs full-size models, and how much their exports take."""
+    device, spec = pick_device().name, MODELS["instruct-pix2pix"]
+    choice = pick_backend("auto", spec, device=device, dtype=pick_dtype("auto", device, spec).name)
+    folder, version = exports_folder(), openvino_version()
+    size = _size(folder) if folder else 0
+    text = f"{choice.name} for full-size models: {choice.why}; torch for nano"
+    text += f"; exported models: {folder} ({_gb(size)}), made again if deleted" if size else ""
+    facts = {"large": choice.name, "openvino": version, "exports": str(folder) if folder else None, "bytes": size}
+    return Check(text, facts=facts)
 
 
 def _threads() -> Check:

@@ -33,6 +33,9 @@ class ModelFlags:
     device: opt.Device = "auto"
     dtype: opt.Dtype = "auto"
     offload: opt.Offload = "none"
+    backend: opt.Backend = "auto"
+    quantize: opt.Quantize = "none"
+    compiled: opt.Compile = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,9 @@ def choose(flags: ModelFlags, preset: str | None = None) -> ModelChoice:
         device=flags.device,
         dtype=flags.dtype,
         offload=flags.offload,
+        backend=flags.backend,
+        quantize=flags.quantize,
+        compiled=flags.compiled,
         loras=loras,
         vae=flags.vae,
     )
@@ -97,7 +100,7 @@ def models_for(instructions: Iterable[tuple[ModelChoice, str]], output: Output) 
         if not choice.chosen:
             _introduce_nano(output)
         with output.progress(f"loading {choice.spec.name}"):
-            editor = choice.load()
+            editor = choice.load(output.say)
         _hint(editor, (text for model, text in asked if model == choice), output)
         return editor
 

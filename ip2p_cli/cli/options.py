@@ -9,7 +9,7 @@ import typer
 
 from ip2p_cli.cli import listing
 from ip2p_cli.io.names import check_output_name
-from ip2p_cli.types import DeviceName, DtypeName, EngineName, OffloadName
+from ip2p_cli.types import BackendName, DeviceName, DtypeName, EngineName, OffloadName, QuantizeName
 from ip2p_cli.types import OutputSize as OutputSizeName
 from ip2p_cli.types import PictureFormat as PictureFormatName
 from ip2p_cli.types import ResizeMode as ResizeModeName
@@ -38,6 +38,24 @@ Offload = Annotated[
     typer.Option(
         help="For a small GPU: keep the model's unused parts (model) or layers (sequential, slow) in main memory.",
         rich_help_panel=_MODEL,
+    ),
+]
+Backend = Annotated[
+    BackendName,
+    typer.Option(
+        help="What runs the model. openvino: faster on CPUs; the model is exported once. auto: that for full-size "
+        "models on a CPU, where it is installed.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Quantize = Annotated[
+    QuantizeName,
+    typer.Option(help="Format of the model's weights, with OpenVINO; int8: half the disk.", rich_help_panel=_MODEL),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile", help="On CUDA: compile the model's blocks first, for many edits.", rich_help_panel=_MODEL
     ),
 ]
 

@@ -88,11 +88,13 @@ def replay(
 
 
 def _choice(recorded: Recorded, flags: ModelFlags, *, is_trusted: bool) -> ModelChoice:
-    """The model and number format of the record, unless the user names others.
+    """The model, number format and backend of the record, unless the user names others.
 
     A record may come from anyone: unless it is trusted, it opens and fetches no model but those that are known by name
     and already on this machine.
     """
+    from ip2p_cli.models.device import pick_device
+
     flags = replace(flags, loras=flags.loras or recorded.known_loras(fetch=is_trusted))
     recorded.check_parts(flags.loras or [], flags.vae)
     if flags.model is None and not is_trusted and not _is_known(recorded.model, flags.revision):
@@ -103,6 +105,10 @@ def _choice(recorded: Recorded, flags: ModelFlags, *, is_trusted: bool) -> Model
         )
     then = recorded.record.get("dtype")
     dtype = next((name for name in get_args(DtypeName) if flags.dtype == "auto" and name == then), flags.dtype)
+    if flags.backend == "auto" and flags.quantize == "none":
+        has_cuda = pick_device(flags.device).name == "cuda"
+        run_by = recorded.run_by
+        flags = replace(flags, **{**run_by, "compiled": has_cuda and (flags.compiled or run_by["compiled"])})
     try:
         return choose(replace(flags, model=flags.model or recorded.model, dtype=dtype))
     except ModelError as error:

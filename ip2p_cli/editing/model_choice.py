@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from ip2p_cli.errors import UsageError
+from ip2p_cli.errors import DeviceError, ModelError, UsageError
+from ip2p_cli.models.backends import pick_backend
 from ip2p_cli.models.device import pick_device, pick_dtype
 from ip2p_cli.models.hub import on_disk
 from ip2p_cli.models.known_loras import fits, known_lora, lora_on_disk
 from ip2p_cli.settings import preset_lora
-from ip2p_cli.types import DeviceName, DtypeName, Lora, ModelSpec, OffloadName
+from ip2p_cli.types import BackendName, DeviceName, DtypeName, Lora, ModelSpec, OffloadName, QuantizeName
 
 if TYPE_CHECKING:
     from ip2p_cli.models.adapters import Adapter
     from ip2p_cli.models.editor import Editor
+
+# What an identity that names none of them was made with.
+PLAIN_TORCH: dict[str, Any] = {"backend": "torch", "quantize": "none", "compiled": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +31,9 @@ class ModelChoice:
     Attributes:
         device: "auto" is decided where it runs.
         dtype: "auto" is decided where it runs.
+        backend: "auto" is decided where it runs.
+        quantize: The format of the UNet's weights.
+        compiled: Whether the UNet's repeated blocks are compiled, on CUDA.
         chosen: Whether the user named the model.
         known_weights: Stands for the hash of the weights of a model that is in memory and has no files.
     """
@@ -36,6 +44,9 @@ class ModelChoice:
     offload: OffloadName = "none"
     loras: tuple[Lora, ...] = ()
     vae: str | None = None
+    backend: BackendName = "auto"
+    quantize: QuantizeName = "none"
+    compiled: bool = False
     chosen: bool = True
     known_weights: str | None = None
 
@@ -48,6 +59,18 @@ class ModelChoice:
     def dtype_name(self) -> str:
         """The number format, decided; raises DeviceError if it does not work there."""
         return pick_dtype(self.dtype, self.device_name, self.spec).name
+
+    @cached_property
+    def backend_name(self) -> str:
+        """What runs the UNet and the VAE, decided; raises an Ip2pError if it cannot."""
+        if self.known_weights is not None:
+            return "torch"  # as it is in memory
+        if self.compiled and self.device_name != "cuda":
+            raise DeviceError(f"--compile is for CUDA, and this runs on {self.device_name}: leave it out")
+        if self.compiled and self.spec.pipeline is not None:
+            raise ModelError(f"model {self.spec.name} edits by its own pipeline: leave out --compile")
+        device, dtype = self.device_name, self.dtype_name
+        return pick_backend(self.backend, self.spec, device=device, dtype=dtype, quantize=self.quantize).name
 
     @cached_property
     def weights(self) -> str:
@@ -63,7 +86,7 @@ class ModelChoice:
             fetch: Whether a model that is not on this machine is fetched now; otherwise its hash is None.
 
         Returns:
-            Name, hash of the weights, number format and, if used, LoRAs and VAE.
+            Name, hash of the weights, number format and, if used, LoRAs, VAE, and a backend other than plain torch.
 
         Raises:
             ModelError: The model cannot be had.
@@ -73,7 +96,10 @@ class ModelChoice:
         identity: dict[str, Any] = {"model": self.spec.name, "weights": weights, "dtype": self.dtype_name}
         if self.loras:
             identity["loras"] = [f"{lora.path.name}:{lora.weight:g}" for lora in self.loras]
-        return {**identity, "vae": Path(self.vae).name} if self.vae else identity
+        if self.vae:
+            identity["vae"] = Path(self.vae).name
+        run_by = {"backend": self.backend_name, "quantize": self.quantize, "compiled": self.compiled}
+        return identity | {name: value for name, value in run_by.items() if value != PLAIN_TORCH[name]}
 
     @property
     def _is_here(self) -> bool:
@@ -81,8 +107,8 @@ class ModelChoice:
         named = [known_lora(lora) for lora in self.loras]
         return on_disk(self.spec) is not None and all(lora_on_disk(spec) for spec in named if spec is not None)
 
-    def load(self) -> Editor | Adapter:
-        """Load it; raises ModelError and DeviceError."""
+    def load(self, tell: Callable[[str], None] = lambda _: None) -> Editor | Adapter:
+        """Load it; `tell` is told of an export that is made. Raises ModelError, DeviceError and UsageError."""
         from ip2p_cli.models.adapters import load_model
 
         return load_model(
@@ -92,7 +118,18 @@ class ModelChoice:
             offload=self.offload,
             loras=self.loras,
             vae=self.vae,
+            backend=self.backend_name,
+            quantize=self.quantize,
+            compiled=self.compiled,
+            tell=tell,
         )
+
+
+def recorded_backend(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ran the model of a picture, by its record: `backend`, `quantize` and `compiled` of a ModelChoice."""
+    said = {name: record.get(name, plain) for name, plain in PLAIN_TORCH.items()}
+    known = {"backend": ("torch", "openvino"), "quantize": get_args(QuantizeName), "compiled": (True, False)}
+    return {name: value if value in known[name] else PLAIN_TORCH[name] for name, value in said.items()}
 
 
 def with_preset(choice: ModelChoice, preset: str | None) -> ModelChoice:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from ip2p_cli import __version__
 from ip2p_cli.editing.file_specs import EditTask
 from ip2p_cli.editing.memory import MemoryPlan
-from ip2p_cli.editing.model_choice import ModelChoice
+from ip2p_cli.editing.model_choice import PLAIN_TORCH, ModelChoice, recorded_backend
 from ip2p_cli.editing.step_masks import recorded_mask
 from ip2p_cli.editing.tree import EditTree, Step
 from ip2p_cli.errors import InputError, UsageError
@@ -32,6 +32,7 @@ from ip2p_cli.types import NO_SAVINGS, EditSettings, Guard, Handoff, OutputOptio
 
 # Settings that records of earlier versions do not have, with what they stood for.
 _LATER_SETTINGS = {"negative_prompt": "", **NO_SAVINGS}
+_OF_THE_MODEL = ("ip2p", "model", "weights", "dtype", "loras", "vae", *PLAIN_TORCH)
 _FOLDERS_UP = 4
 _MOST_IN_BATCH = 64  # a record that says more is not believed
 _MOST_SEEDS = 64
@@ -90,6 +91,11 @@ class Recorded:
             if known is None or not (fetch or lora_on_disk(known)):
                 return []
         return texts
+
+    @property
+    def run_by(self) -> dict[str, Any]:
+        """What ran the model: the fields `backend`, `quantize` and `compiled` of a ModelChoice."""
+        return recorded_backend(self.record)
 
     def check_parts(self, loras: Sequence[str], vae: str | None) -> None:
         """Raise UsageError if it was made with LoRAs or a VAE and none is given: a record names no folders."""
@@ -272,9 +278,9 @@ def differences(edits: Sequence[Recorded], tree: EditTree, is_same_photo: bool) 
     found = [] if is_same_photo else ["the photo is another one"]
     for recorded, step in zip(edits, tree.paths[0], strict=True):
         settings = step.settings if step.winner is None else replace(step.settings, seed=step.seeds[step.winner])
-        now = {"ip2p": __version__, **step.choice.identity(), **step.instructions, **asdict(settings)}
-        then = _LATER_SETTINGS | renamed(recorded.record)
-        for name in ("ip2p", "model", "weights", "dtype", "loras", "vae", "instruction", "done_as", *SETTINGS):
+        now = {"ip2p": __version__, **PLAIN_TORCH, **step.choice.identity(), **step.instructions, **asdict(settings)}
+        then = _LATER_SETTINGS | PLAIN_TORCH | renamed(recorded.record)
+        for name in (*_OF_THE_MODEL, "instruction", "done_as", *SETTINGS):
             if name in now and then.get(name) != now[name] and not (name == "ip2p" and then.get(name) is None):
                 text = f"{name}: {then.get(name)} then, {now[name]} now"
                 found += [text] if text not in found else []

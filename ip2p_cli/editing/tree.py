@@ -63,6 +63,8 @@ class Step:
             checked_instruction(self.done_as)
         if self.mask is not None and self.mask.is_auto and self.choice.spec.pipeline is not None:
             raise UsageError(f"--auto-mask: {self.choice.spec.name} has none: give --region, --mask or --box")
+        if self.settings.feature_reuse > 1 and self.choice.backend_name == "openvino":
+            raise UsageError(f"--feature-reuse {self.settings.feature_reuse} needs --backend torch")
 
     @property
     def words(self) -> str:

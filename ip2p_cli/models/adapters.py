@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.library_logging import loading
 from ip2p_cli.models.pipelines import PIPELINES
-from ip2p_cli.types import Lora, ModelSpec, OffloadName
+from ip2p_cli.types import Lora, ModelSpec, OffloadName, QuantizeName
 
 if TYPE_CHECKING:
     import torch
@@ -36,19 +36,43 @@ def load_model(
     offload: OffloadName = "none",
     loras: Sequence[Lora] = (),
     vae: str | None = None,
+    backend: str = "torch",
+    quantize: QuantizeName = "none",
+    compiled: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Editor | Adapter:
     """Load `spec` for ip2p's own loop, or its pipeline where it has one.
 
-    The arguments are those of `loader.load_editor`.
+    Args:
+        spec: The model.
+        device: "cuda", "mps" or "cpu".
+        dtype: "fp32", "fp16" or "bf16".
+        offload: How the parts are placed, see `models.offload`.
+        loras: Added to the weights, one after the other.
+        vae: Another autoencoder with the same kind of latents: a folder, a file or a hub id.
+        backend: What runs the UNet and the VAE, from `backends.pick_backend`.
+        quantize: The format of the UNet's weights, with OpenVINO.
+        compiled: Whether the UNet's repeated blocks are compiled, see `cuda.tune`.
+        tell: Told of an export that is made.
 
     Raises:
-        ModelError: The model cannot be loaded, or has its own pipeline and `loras` or `vae` are given.
+        ModelError: The model cannot be loaded or exported, or has its own pipeline and `loras` or `vae` are given.
         DeviceError: Offloading was requested without an accelerator.
     """
     from ip2p_cli.models.loader import load_editor
 
     if spec.pipeline is None:
-        return load_editor(spec, device=device, dtype=dtype, offload=offload, loras=loras, vae=vae)
+        editor = load_editor(spec, device=device, dtype=dtype, offload=offload, loras=loras, vae=vae)
+        if backend == "openvino":
+            from ip2p_cli.models.fingerprint import fingerprint
+            from ip2p_cli.models.openvino_parts import with_openvino
+
+            return with_openvino(editor, fingerprint(editor, loras, vae), quantize=quantize, tell=tell)
+        if editor.device.type == "cuda":
+            from ip2p_cli.models.cuda import tune
+
+            tune(editor, compiled=compiled)
+        return editor
     if loras or vae:
         raise ModelError(f"model {spec.name} edits by its own pipeline: leave out --lora and --vae")
     return load_adapter(spec, device=device, dtype=dtype, offload=offload)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 # Smaller models are fast in fp32 too, and half precision would only cost quality.
-_SMALL_MB = 200
+SMALL_MB = 200
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ def pick_dtype(name: DtypeName, device: str, model: ModelSpec) -> Choice:
     """Choose the number format for `model` on `device`; raises DeviceError where `name` does not work there."""
     if name != "auto":
         return _named_dtype(name, device)
-    if model.size_mb is not None and model.size_mb < _SMALL_MB:
+    if model.size_mb is not None and model.size_mb < SMALL_MB:
         return Choice("fp32", f"{model.name} is small: full precision costs little")
     if device == "cuda":
         return Choice("fp16", "half the memory, and published weights are fp16")
     if device == "mps":
         return Choice("fp16", "half of the memory that the GPU shares with everything else")
-    if _cpu_has_bf16():
+    if cpu_has_bf16():
         return Choice("bf16", "this processor has bf16 instructions: nearly twice as fast as fp32")
     return Choice("fp32", "this processor has no bf16 instructions, and without them bf16 is many times slower")
 
@@ -84,7 +84,7 @@ def _named_dtype(name: str, device: str) -> Choice:
         raise DeviceError("fp16 does not work on the CPU; use --dtype auto (or fp32, bf16), or a GPU")
     if name == "bf16" and not _has_bf16(device):
         raise DeviceError(f"this {device} device has no bf16; use --dtype auto (or fp16, fp32)")
-    if name == "bf16" and device == "cpu" and not _cpu_has_bf16():
+    if name == "bf16" and device == "cpu" and not cpu_has_bf16():
         return Choice("bf16", "asked for; this processor has no bf16 instructions, so expect it to be very slow")
     return Choice(name, "asked for")
 
@@ -110,7 +110,8 @@ def _has_bf16(device: str) -> bool:
     return device == "cpu" or bool(torch.backends.mps.is_macos_or_newer(14, 0))
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
+    """Whether the processor has bf16 instructions: AVX-512 or AMX."""
     import torch
 
     # torch has no public function for this; where a private one is missing, the answer is no.

@@ -40,7 +40,8 @@ def test_all_is_well(ip2p: Run, tmp_path: Path) -> None:
     code, out, err = ip2p("--json")
     assert (code, err) == (0, "")
     checks = {check["name"]: check for check in map(json.loads, out.splitlines())}
-    wanted = ["python", "torch", "device", "dtype", "threads", "memory", "cache", "home", "network", "config"]
+    wanted = ["python", "torch", "device", "dtype", "threads", "backend", "memory", "cache", "home", "network"]
+    wanted += ["config"]
     assert list(checks) == [*wanted, *(f"extra {name}" for name in doctor.extras()), "edit"]
     assert not any(check["state"] == "fail" for check in checks.values())
     assert all(check["fix"] for check in checks.values() if check["state"] != "ok")
