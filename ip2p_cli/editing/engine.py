@@ -148,7 +148,8 @@ class Engine:
         """Run an edit on a model that edits in a way of its own.
 
         Returns:
-            The photo's part, (3, h, w) in [0, 1], without the shift and the zoom that such models may add.
+            The photo's part, (3, h, w) in [0, 1], without the shift and the zoom that such models may add. Where the
+            inpainting pipeline holds a part in place there is neither.
         """
         adapter, prepared = self._editors(choice), row.prepared
         assert isinstance(adapter, Adapter)
@@ -163,10 +164,13 @@ class Engine:
                     steps=settings.steps,
                     cfg_text=settings.cfg_text,
                     generator=editing.make_generators([prepared.noise_seed])[0],
+                    may_change=row.may_change,
                     on_step=on_step,
                 )[0]
 
         edited = cut(self._in_memory(adapter, prepared.size, run).cpu(), prepared.fit)
+        if row.may_change is not None and not row.may_change.all() and adapter.inpainting is not None:
+            return edited
         return aligned(cut(prepared.pixels, prepared.fit), edited)
 
     def decode(self, choice: ModelChoice, fit: Fit, latent: Tensor) -> Tensor:
