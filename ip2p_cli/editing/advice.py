@@ -54,8 +54,10 @@ def is_guided(spec: ModelSpec) -> bool:
 
 def next_scale(verdict: VerdictName, settings: ResolvedEditSettings, spec: ModelSpec) -> tuple[str, float] | None:
     """Return the scale to change and its new value; None if another seed is the better try."""
-    if verdict == "ok" or not is_guided(spec):
+    if verdict == "ok":
         return None
+    if not is_guided(spec):
+        return _back_to_own(settings, spec)
     text, image = settings.cfg_text, settings.cfg_image
     own_text, own_image = _own(spec, "cfg_text"), _own(spec, "cfg_image")
     if verdict == "off-target":
@@ -73,6 +75,12 @@ def next_scale(verdict: VerdictName, settings: ResolvedEditSettings, spec: Model
         ("cfg_text", max(_TEXT_RANGE[0] * own_text, spec.least_cfg_text, text * 0.75)),
     ]
     return next((one for one in map(_rounded, wanted) if _is_change(one, settings, spec, stronger=False)), None)
+
+
+def _back_to_own(settings: ResolvedEditSettings, spec: ModelSpec) -> tuple[str, float] | None:
+    """The first scale that is not the model's own: a model without guidance is made for these alone."""
+    names = [name for name in ("cfg_text", "cfg_image") if _has(spec, name)]
+    return next(((name, _own(spec, name)) for name in names if getattr(settings, name) != _own(spec, name)), None)
 
 
 def _rounded(change: tuple[str, float]) -> tuple[str, float]:
