@@ -24,6 +24,7 @@ import torch
 from PIL import Image, ImageOps
 
 from benchmarks.draws import draw_of
+from benchmarks.other_upsampling import bilateral_grid, guided_filter
 from ip2p_cli.diffusion.detail import return_to_full_size
 from ip2p_cli.editing.choose import Chooser
 from ip2p_cli.editing.engine import Engine
@@ -39,6 +40,7 @@ from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
 from ip2p_cli.types import EditSettings
 
+OTHERS = ("Lanczos", "ours", "guided filter", "bilateral grid")
 TONE_AND_COLOUR = ("seasons", "time", "light", "colour")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SIDE_OF_PHOTOS = 1000
@@ -108,10 +110,12 @@ def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def measure(photos: Sequence[Path], names: Sequence[str], args: argparse.Namespace) -> None:
     gained: dict[str, list[float]] = defaultdict(list)
-    print(f"{'look':18}{'group':9}{'Lanczos':>8}{'ours':>7}{'gain':>7}   dB, mean of {len(photos)} photos")
+    more = f"{'guided':>8}{'grid':>7}" if args.others else ""
+    print(f"{'look':18}{'group':9}{'Lanczos':>8}{'ours':>7}{'gain':>7}{more}   dB, mean of {len(photos)} photos")
+    all_others: list[tuple[float, ...]] = []
     loaded = [load(path) for path in photos]
     for name in names:
-        pairs = []
+        pairs, others = [], []
         for photo, path in zip(loaded, photos, strict=True):
             if args.ideal:
                 small, target = ideal_small(name, photo, args.noise), tensor(apply(name, pixels(photo)))
@@ -122,6 +126,9 @@ def measure(photos: Sequence[Path], names: Sequence[str], args: argparse.Namespa
             ours = return_to_full_size(full, small.source, small.edited)
             plain = lanczos(small.edited, photo.size)
             pairs.append((psnr(plain, target), psnr(ours, target)))
+            if args.others:
+                ways = (guided_filter, bilateral_grid)
+                others.append(tuple(psnr(way(full, small.source, small.edited), target) for way in ways))
             if args.save is not None:
                 strip = torch.cat([full, plain, ours, target], 2).permute(1, 2, 0)
                 Image.fromarray((strip.numpy() * 255).round().astype(np.uint8)).save(
@@ -130,8 +137,13 @@ def measure(photos: Sequence[Path], names: Sequence[str], args: argparse.Namespa
         theirs, ours_mean = (statistics.mean(column) for column in zip(*pairs, strict=True))
         group = looks()[name].group
         gained[group].append(ours_mean - theirs)
-        print(f"{name:18}{group:9}{theirs:8.1f}{ours_mean:7.1f}{ours_mean - theirs:+7.2f}", flush=True)
+        beside = "".join(f"{statistics.mean(column):7.1f}" for column in zip(*others, strict=True))
+        print(f"{name:18}{group:9}{theirs:8.1f}{ours_mean:7.1f}{ours_mean - theirs:+7.2f} {beside}", flush=True)
+        all_others += [(*pair, *other) for pair, other in zip(pairs, others, strict=True)] if others else []
     print()
+    if all_others:
+        means = [statistics.mean(column) for column in zip(*all_others, strict=True)]
+        print("mean, dB: " + ", ".join(f"{name} {mean:.1f}" for name, mean in zip(OTHERS, means, strict=True)))
     for group, values in gained.items():
         goal = "goal: +3 or more" if group in TONE_AND_COLOUR else "goal: no look below -0.3"
         print(f"{group:9} mean {statistics.mean(values):+6.2f} dB, least {min(values):+6.2f} dB   {goal}")
@@ -169,6 +181,7 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--ideal", action="store_true", help="the look itself at the model's size, instead of a model")
     parser.add_argument("--noise", type=float, default=0.0, help="noise on the ideal edit, standard deviation")
+    parser.add_argument("--others", action="store_true", help="compare with a guided filter and a bilateral grid too")
     parser.add_argument("--looks", nargs="+", default=list(looks()), metavar="LOOK")
     parser.add_argument("--save", type=Path, help="a folder for pictures: photo, Lanczos, ours, target")
     parser.add_argument("--threads", type=int, default=2)

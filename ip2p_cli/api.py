@@ -139,7 +139,7 @@ class Editor:
         Returns:
             The result. `image` is RGB, upright, at the photo's size, with transparent parts on white; `request` holds
             the resolved settings; `verdict` says whether it worked; `extra["input_sha256"]` names the input,
-            `extra["mask"]` says how a mask was made.
+            `extra["mask"]` says how a mask was made, `extra["auto_tune"]` what was tried.
 
         Raises:
             InputError: The photo cannot be read.

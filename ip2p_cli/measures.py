@@ -23,8 +23,10 @@ Pixels = npt.NDArray[Any]  # float32
 
 def reduced(image: Image.Image, size: tuple[int, int] | None = None) -> Pixels:
     """Convert a picture to pixels, reduced to at most SIDE a side, or resized to `size` (width, height)."""
-    resized = image.convert("RGB").resize(size or reduced_size(image.size), Image.Resampling.BOX, reducing_gap=3.0)
-    return np.asarray(resized, dtype=np.float32) / 255
+    # Converting a picture at its full size would copy it.
+    colours = image if image.mode in ("L", "RGB") else image.convert("RGB")
+    resized = colours.resize(size or reduced_size(image.size), Image.Resampling.BOX, reducing_gap=3.0)
+    return np.asarray(resized.convert("RGB"), dtype=np.float32) / 255
 
 
 def reduced_size(size: tuple[int, int]) -> tuple[int, int]:

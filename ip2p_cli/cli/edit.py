@@ -128,7 +128,9 @@ class _Requests:
         self._preset, self._saving, self._running, self._output = preset, saving, running, output
         self._mask = mask
         self._mask_files = (
-            MaskPlaces("--save-mask", save_mask, overwrite=saving.overwrite) if save_mask is not None else None
+            MaskPlaces("--save-mask", save_mask, overwrite=saving.overwrite or place.manifest is not None)
+            if save_mask is not None
+            else None
         )
 
     def from_words(self) -> list[Request]:
@@ -188,22 +190,23 @@ class _Requests:
         photo: InputPhoto,
         instruction: str,
         given: EditSettings,
-        mask: MaskSettings,
+        masking: MaskSettings,
         seed: EditSettings,
         output: str | None,
     ) -> Request:
         from ip2p_cli.editing.file_specs import EditTask
+        from ip2p_cli.editing.mask_files import holds_mask
         from ip2p_cli.editing.tree_plan import single_edit
         from ip2p_cli.jobs.item import Request
         from ip2p_cli.settings import resolve
 
         choice = self._choices()
         settings = resolve(given.or_else(seed), choice.spec, self._preset)
-        tree = single_edit(instruction, settings, choice, mask, max_tries=self._max_tries, clip=self._clip).for_photo(
-            photo
-        )
-        is_saved = self._mask_files is not None and tree.steps[0].mask is not None
-        mask_file = self._mask_files.of(photo) if self._mask_files is not None and is_saved else None
+        tree = single_edit(
+            instruction, settings, choice, masking, max_tries=self._max_tries, clip=self._clip
+        ).for_photo(photo)
+        mask = tree.steps[0].mask
+        mask_file = self._mask_files.of(photo).absolute() if self._mask_files is not None and mask is not None else None
         task = EditTask(tree=tree, options=self._saving.options(), mask_file=mask_file)
         ending = self._saving.ending(photo.path, keep=self._place.manifest is not None)
         return Request(
@@ -213,6 +216,7 @@ class _Requests:
             name=output_name(photo.path, instruction, ending, photo.folder),
             output=output,
             title=instruction,
+            lacks_more=mask_file is not None and mask is not None and not holds_mask(mask_file, mask),
         )
 
 

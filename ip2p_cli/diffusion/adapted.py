@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ip2p_cli.diffusion.latents import check_finite
+from ip2p_cli.diffusion.masking import free_cells
 from ip2p_cli.errors import ModelError
 from ip2p_cli.models.adapters import Adapter
 
@@ -25,6 +26,7 @@ def edit_adapted(
     steps: int,
     cfg_text: float,
     generator: torch.Generator,
+    may_change: torch.Tensor | None = None,
     on_step: OnStep | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Edit one picture at its own size; the pipelines by themselves would change it.
@@ -36,6 +38,8 @@ def edit_adapted(
         steps: Steps of the sampler.
         cfg_text: The text scale.
         generator: A CPU generator, the only source of noise.
+        may_change: Where the picture may change, (H, W) bool; None for everywhere. Elsewhere the latents are held to
+            the picture's if diffusers has an inpainting pipeline for the model.
         on_step: Called with the number of steps done and of all steps.
 
     Returns:
@@ -46,7 +50,8 @@ def edit_adapted(
         ModelError: The installed diffusers chooses sizes in an unknown way.
     """
     height, width = pixels.shape[-2:]
-    pipeline = adapter.pipeline
+    mask = None if may_change is None else _mask_arguments(adapter, may_change)
+    pipeline = adapter.pipeline if mask is None else adapter.inpainting
     last: dict[str, torch.Tensor] = {}
 
     def after_step(_: Any, index: int, __: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -62,17 +67,32 @@ def edit_adapted(
             height=height,
             width=width,
             **_ARGUMENTS[name](pipeline, pixels, cfg_text),
+            **(mask or {}),
             num_inference_steps=steps,
             generator=generator,
             callback_on_step_end=after_step,
             output_type="pt",
         ).images
+    # Offloading is arranged on the first pipeline; the other one only shares its parts.
+    adapter.pipeline.maybe_free_model_hooks()
     check_finite(last["latents"], adapter.dtype, adapter.device)
     latent = pipeline._unpack_latents(last["latents"], height, width, pipeline.vae_scale_factor)
     edited: torch.Tensor = result[0].float().clamp(0, 1)
     if edited.shape != pixels.shape:
         raise ValueError(f"the pipeline changed the size from {tuple(pixels.shape)} to {tuple(edited.shape)}")
     return edited, _first_frame(latent).float()
+
+
+def _mask_arguments(adapter: Adapter, may_change: torch.Tensor) -> dict[str, Any] | None:
+    """What the inpainting pipeline takes in addition; None where the picture goes through the model without a mask."""
+    if bool(may_change.all()) or adapter.inpainting is None:
+        return None
+    factor = adapter.inpainting.vae_scale_factor
+    free = free_cells(may_change, factor)
+    # The pipeline takes one pixel of each cell of the latents, so all pixels of a cell are made alike.
+    mask = free.float().repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+    # At full strength it begins with noise alone, as the pipeline without a mask does.
+    return {"mask_image": mask[None], "strength": 1.0}
 
 
 def _kontext_arguments(pipeline: Any, pixels: torch.Tensor, cfg_text: float) -> dict[str, Any]:

@@ -12,12 +12,13 @@ model saw only the middle of the photo, both terms are continued beyond its bord
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from ip2p_cli.diffusion.upsampling import Box, apply_models, square
+from ip2p_cli.diffusion.upsampling import Box, ReadPart, apply_models, coloured_parts, square
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,32 @@ def return_to_full_size(
         raise ValueError(f"small photo {tuple(source_small.shape)} and its edit {tuple(edited_small.shape)} differ")
     slopes, offsets = fit(source_small.float(), edited_small.float(), settings)
     return apply_models(source_full, slopes, offsets, seen, settings.strip_pixels)
+
+
+def full_size_parts(
+    read: ReadPart,
+    size: tuple[int, int],
+    source_small: torch.Tensor,
+    edited_small: torch.Tensor,
+    *,
+    seen: Box | None = None,
+    settings: DetailSettings = DEFAULT,
+) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+    """Do what `return_to_full_size` does, part by part.
+
+    Args:
+        read: Gives the part (3, H, W) of the photo in some rows and columns.
+        size: The photo's (height, width).
+        source_small: As there.
+        edited_small: As there.
+        seen: As there.
+        settings: As there.
+
+    Yields:
+        Rows, columns, and the result there, (3, H, W).
+    """
+    slopes, offsets = fit(source_small.float(), edited_small.float(), settings)
+    yield from coloured_parts(read, size, slopes, offsets, seen, settings.strip_pixels)
 
 
 def fit(small: torch.Tensor, edited: torch.Tensor, settings: DetailSettings) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
 
 Kernel = Literal["linear", "lanczos"]
 Box = tuple[float, float, float, float]
+ReadPart = Callable[[slice, slice], torch.Tensor]
 
 # The most numbers in a matrix of weights and in upsampled slopes and offsets: more is worked on in blocks of a line.
 _MAX_WEIGHTS = 1 << 25
@@ -24,35 +26,53 @@ def square(planes: torch.Tensor) -> torch.Tensor:
 def apply_models(
     full: torch.Tensor, slopes: torch.Tensor, offsets: torch.Tensor, seen: Box | None, strip_pixels: int
 ) -> torch.Tensor:
-    """Compute slopes . full + offsets, both upsampled to the size of full (3, H, W), block by block.
+    """Compute slopes . full + offsets, both upsampled to the size of full (3, H, W)."""
+    out = torch.empty_like(full)
+    size, slopes, offsets = (full.shape[-2], full.shape[-1]), slopes.to(full.device), offsets.to(full.device)
+    parts = coloured_parts(lambda rows, columns: full[:, rows, columns], size, slopes, offsets, seen, strip_pixels)
+    for rows, columns, part in parts:
+        out[:, rows, columns] = part
+    return out
 
-    All but long strips and very large photos are one block.
+
+def coloured_parts(
+    read: ReadPart, size: tuple[int, int], slopes: torch.Tensor, offsets: torch.Tensor, seen: Box | None, most: int
+) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+    """Yield slopes . full + offsets, both upsampled, part by part, so that a large photo is never held as a whole.
+
+    All but long strips and very large photos are strips of their whole width.
+
+    Args:
+        read: Gives the part (3, H, W) of the photo in some rows and columns.
+        size: The photo's (height, width).
+        slopes: (3, 3, h, w).
+        offsets: (3, h, w).
+        seen: As for `detail.return_to_full_size`.
+        most: Pixels of a part.
+
+    Yields:
+        The rows, the columns, and what they are now, in the type of the photo.
     """
-    height, width = full.shape[-2:]
+    height, width = size
     h, w = offsets.shape[-2:]
     left, top, right, bottom = seen or (0, 0, width, height)
-    out = torch.empty_like(full)
+    device = offsets.device
     # Slopes are smooth; offsets hold the edit itself where no model explains it, and want the better kernel.
-    kinds: tuple[tuple[torch.Tensor, Kernel], ...] = (
-        (slopes.flatten(0, 1).to(full.device), "linear"),
-        (offsets.to(full.device), "lanczos"),
-    )
+    kinds: tuple[tuple[torch.Tensor, Kernel], ...] = ((slopes.flatten(0, 1), "linear"), (offsets, "lanczos"))
     for columns in _blocks(width, is_one=width * w <= _MAX_WEIGHTS and 12 * width * h <= _MAX_PLANES):
         wide = [
-            (_wider(plane, *_weights(kernel, w, columns, (left, right), full.device)), kernel)
-            for plane, kernel in kinds
+            (_wider(plane, *_weights(kernel, w, columns, (left, right), device)), kernel) for plane, kernel in kinds
         ]
         for rows in _blocks(height, is_one=height * h <= _MAX_WEIGHTS):
-            tall = [(plane, *_weights(kernel, h, rows, (top, bottom), full.device)) for plane, kernel in wide]
-            step = max(1, strip_pixels // len(columns))
+            tall = [(plane, *_weights(kernel, h, rows, (top, bottom), device)) for plane, kernel in wide]
+            step = max(1, most // len(columns))
             for start in range(0, len(rows), step):
                 slope, result = (
                     _taller(plane[:, band], weights[start : start + step]) for plane, band, weights in tall
                 )
                 strip = slice(rows.start + start, min(rows.start + start + step, rows.stop))
-                part = (slice(None), strip, slice(columns.start, columns.stop))
-                out[part] = _coloured(full[part], square(slope), result)
-    return out
+                across = slice(columns.start, columns.stop)
+                yield strip, across, _coloured(read(strip, across), square(slope), result)
 
 
 def _blocks(length: int, *, is_one: bool) -> list[range]:
@@ -68,7 +88,7 @@ def _coloured(photo: torch.Tensor, slope: torch.Tensor, result: torch.Tensor) ->
     for colour in range(3):
         result.addcmul_(slope[:, colour], values[colour])
     result.clamp_(0, 1)
-    return result.mul_(255).round_() if bytes_ else result
+    return result.mul_(255).round_().byte() if bytes_ else result
 
 
 def _wider(planes: torch.Tensor, band: slice, weights: torch.Tensor) -> torch.Tensor:

@@ -56,8 +56,10 @@ def is_guided(spec: ModelSpec) -> bool:
 
 def next_scale(verdict: VerdictName, settings: ResolvedEditSettings, spec: ModelSpec) -> tuple[str, float] | None:
     """Return the scale to change and its new value; None if another seed is the better try."""
-    if verdict == "ok" or not is_guided(spec):
+    if verdict == "ok":
         return None
+    if not is_guided(spec):
+        return _back_to_own(settings, spec)
     if find_sampler(settings.sampler).most_steps is not None:
         return _distilled(verdict, settings.cfg_text)
     text, image = settings.cfg_text, settings.cfg_image
@@ -85,6 +87,12 @@ def _distilled(verdict: VerdictName, text: float) -> tuple[str, float] | None:
     value = wanted.get(verdict, text)
     rises = value > text
     return ("cfg_text", value) if value != text and rises is (verdict == "no-change") else None
+
+
+def _back_to_own(settings: ResolvedEditSettings, spec: ModelSpec) -> tuple[str, float] | None:
+    """The first scale that is not the model's own: a model without guidance is made for these alone."""
+    names = [name for name in ("cfg_text", "cfg_image") if _has(spec, name)]
+    return next(((name, _own(spec, name)) for name in names if getattr(settings, name) != _own(spec, name)), None)
 
 
 def _rounded(change: tuple[str, float]) -> tuple[str, float]:

@@ -164,11 +164,13 @@ class Engine:
                     steps=settings.steps,
                     cfg_text=settings.cfg_text,
                     generator=editing.make_generators([prepared.noise_seed])[0],
+                    may_change=row.may_change,
                     on_step=on_step,
                 )[0]
 
         edited = cut(self._in_memory(adapter, prepared.size, run).cpu(), prepared.fit)
-        return aligned(cut(prepared.pixels, prepared.fit), edited)
+        is_held = adapter.inpainting is not None and row.may_change is not None and not row.may_change.all()
+        return edited if is_held else aligned(cut(prepared.pixels, prepared.fit), edited)
 
     def decode(self, choice: ModelChoice, fit: Fit, latent: Tensor) -> Tensor:
         """Return the photo's part of an unscaled latent (1, C, h, w) as (3, h, w) in [0, 1], on the CPU."""
@@ -223,8 +225,7 @@ class Engine:
     ) -> Tensor:
         settings = [row.prepared.request.settings for row in rows]
         instructions = [row.prepared.request.instruction if words else "" for row in rows]
-        negatives = [one.negative_prompt for one in settings]
-        reuse = settings[0].feature_reuse
+        negatives, reuse = [one.negative_prompt for one in settings], settings[0].feature_reuse
         shared = self._first_steps.setdefault(choice, FirstSteps())
         sampled: SampledLatent = editing.denoise(
             # Where features are reused a first step must run: it leaves them.

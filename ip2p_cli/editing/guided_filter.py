@@ -19,7 +19,7 @@ from ip2p_cli.looks.tones import f32
 
 MOST = 1024  # longer side, in pixels, at which masks are found and fitted
 _RIDGE = 4e-4  # a variance of colours in [0, 1]: differences far below 0.02 are no edges
-_STRIP = 1 << 22  # pixels of the full size that are worked on at once
+_STRIP = 1 << 20  # pixels of the full size that are worked on at once
 _LITTLE = 0.01  # the weight of uncertain pixels; not 0, since all of a window may be uncertain
 _SURE = 0.12  # the filter leaves traces where the mask is 0 or 1: up to here it is exactly that
 _Models = np.ndarray[Any, np.dtype[np.float32]]  # (h, w, 4): three slopes and an offset
@@ -46,9 +46,11 @@ def refined(mask: Plane, small: Pixels, full: Image.Image, *, radius: int, reach
     for start in range(0, height, rows):
         strip = np.asarray(full.crop((0, start, width, min(start + rows, height))), np.float32) / 255
         wide = _resampled(models, width, height, start, len(strip))
-        values = (wide[..., :3] * strip).sum(-1) + wide[..., 3]
-        values = np.clip((values - _SURE) / (1 - 2 * _SURE), 0, 1)
-        result[start : start + rows] = (values * 255 + 0.5).astype(np.uint8)
+        values = np.einsum("hwc,hwc->hw", wide[..., :3], strip)
+        values += wide[..., 3] - _SURE
+        values *= 255 / (1 - 2 * _SURE)
+        values += 0.5
+        result[start : start + rows] = np.clip(values, 0, 255, out=values).astype(np.uint8)
     return Image.fromarray(result)
 
 

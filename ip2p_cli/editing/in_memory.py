@@ -70,11 +70,13 @@ def run_in_memory(
                 model=step.choice.spec.name,
                 seconds=time.monotonic() - began,
                 verdict=verdict,
-                extra={"input_sha256": picture.digest, **resolved.facts(step), **_mask_facts(run, step)},
+                extra={"input_sha256": picture.digest, **resolved.facts(step), **_more_facts(run, step)},
             )
         )
     return results
 
 
-def _mask_facts(run: TreeRun, step: Step) -> dict[str, Any]:
-    return {"mask": run.masks.record(step, None)} if step.mask is not None else {}
+def _more_facts(run: TreeRun, step: Step) -> dict[str, Any]:
+    tuned = run.tuned(step)
+    masked = {"mask": run.masks.record(step, None)} if step.mask is not None else {}
+    return masked | ({"auto_tune": tuned.facts} if tuned is not None else {})

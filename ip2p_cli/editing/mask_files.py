@@ -11,10 +11,12 @@ import numpy as np
 from PIL import Image
 
 from ip2p_cli import __version__
-from ip2p_cli.errors import OutputError
+from ip2p_cli.editing.step_masks import StepMask
+from ip2p_cli.errors import InputError, OutputError
 from ip2p_cli.io.files import write_whole
 from ip2p_cli.io.images import Picture
 from ip2p_cli.io.output import encode_picture
+from ip2p_cli.io.provenance import read_record
 
 _COVER = 0.65  # how much of the photo a heat map covers where it is hot
 
@@ -44,6 +46,16 @@ def write_mask(
     except OutputError:
         if path.is_symlink() or not path.is_file() or path.read_bytes() != data:
             raise
+
+
+def holds_mask(path: Path, mask: StepMask) -> bool:
+    """Whether a file holds what was said of a mask, so that it need not be written again."""
+    try:
+        record = read_record(path)
+    except InputError:
+        return False
+    said = record.get("mask") if record is not None else None
+    return isinstance(said, dict) and said.items() >= mask.record(path.parent).items()
 
 
 def heat_map(photo: Image.Image, values: Image.Image) -> Image.Image:

@@ -174,7 +174,7 @@ def _larger_of_shifted(values: Plane, down: int, across: int) -> Plane:
     result = values.copy()
     to = (slice(max(down, 0), height + min(down, 0)), slice(max(across, 0), width + min(across, 0)))
     of = (slice(max(-down, 0), height + min(-down, 0)), slice(max(-across, 0), width + min(-across, 0)))
-    np.maximum(result[to], values[of], out=result[to])
+    np.maximum(values[to], values[of], out=result[to])
     return result
 
 

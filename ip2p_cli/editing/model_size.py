@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ip2p_cli.diffusion.detail import return_to_full_size
+from ip2p_cli.diffusion.detail import full_size_parts
 from ip2p_cli.editing.masks import at_model_size, composite
 from ip2p_cli.editing.seeds import item_seed
 from ip2p_cli.io.sizes import Fit, fit_for, from_model, to_model
@@ -94,14 +94,32 @@ def finish(request: EditRequest, fit: Fit, edit: ModelSizeEdit, done: Finished |
             below = below if below.size == size else below.resize(size, Image.Resampling.LANCZOS)
         else:
             below = from_model(to_model(request.source, fit), fit) if is_small else request.source
-    if is_small:
-        picture = as_image(edit.edited)
-    else:
-        picture = as_image(return_to_full_size(_bytes(request.source), edit.source, edit.edited, seen=fit.seen))
-    if edit.mask is None or below is None:
-        return picture
-    mask = edit.mask()
-    return composite(picture, below, at_model_size(mask, fit) if is_small else mask)
+    mask = edit.mask() if edit.mask is not None else None
+    if not is_small:
+        return _full_size(request.source, fit, edit, below, mask)
+    picture = as_image(edit.edited)
+    return picture if mask is None or below is None else composite(picture, below, at_model_size(mask, fit))
+
+
+def _full_size(
+    photo: Image.Image, fit: Fit, edit: ModelSizeEdit, below: Image.Image | None, mask: Image.Image | None
+) -> Image.Image:
+    """An edit at the photo's size, made in strips: a picture of 100 megapixels has 0.4 GB."""
+    picture = Image.new("RGB", photo.size)
+
+    def read(rows: slice, columns: slice) -> Tensor:
+        return _bytes(photo.crop(_box(rows, columns)))
+
+    for rows, columns, part in full_size_parts(read, photo.size[::-1], edit.source, edit.edited, seen=fit.seen):
+        box, strip = _box(rows, columns), as_image(part)
+        if below is not None and mask is not None:
+            strip = composite(strip, below.crop(box), mask.crop(box))
+        picture.paste(strip, box)
+    return picture
+
+
+def _box(rows: slice, columns: slice) -> tuple[int, int, int, int]:
+    return columns.start, rows.start, columns.stop, rows.stop
 
 
 def cut(pixels: Tensor, fit: Fit) -> Tensor:

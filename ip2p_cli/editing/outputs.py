@@ -14,7 +14,7 @@ from ip2p_cli import __version__
 from ip2p_cli.editing.file_specs import INDEX, EditTask, FileSpec, file_specs, options_of_pictures
 from ip2p_cli.editing.item_verdicts import ItemVerdicts, facts_of_path
 from ip2p_cli.editing.judging import Judge
-from ip2p_cli.editing.mask_files import write_mask
+from ip2p_cli.editing.mask_files import holds_mask, write_mask
 from ip2p_cli.editing.model_size import Finished, ModelSizeEdit, finish
 from ip2p_cli.editing.tree import Step, StepPath, hashed
 from ip2p_cli.editing.tree_run import Earlier, TreeRun
@@ -61,6 +61,8 @@ class ItemOutput:
             sweep_temporary(folder / name)
         self.missing = tuple(files.missing(self.keys))
         files.check_free(self.missing)
+        mask = task.tree.steps[0].mask
+        self.lacks_mask = task.mask_file is not None and mask is not None and not holds_mask(task.mask_file, mask)
         self._images: dict[str, Image.Image] = {}
         self._encoded: dict[str, tuple[bytes, dict[str, Any]]] = {}
         self._last: Finished | None = None
@@ -90,7 +92,7 @@ class ItemOutput:
         for spec in self.specs:
             if spec.name in self.missing:
                 self._files.put(spec.name, self._bytes(spec, edits), self.keys[spec.name])
-        if self.task.mask_file is not None and self.missing_steps:
+        if self.task.mask_file is not None and (self.lacks_mask or self.missing_steps):
             self._write_mask(self.task.mask_file)
         results = [spec for spec in self.specs if spec.is_result]
         made = [self._encoded[self._picture_key(spec.step)][1] for spec in results if spec.name in self.missing]

@@ -20,7 +20,7 @@ def made(step: Step, result: StepResult, mask: Mapping[str, Any] | None) -> dict
     won = {"seed": chosen["seed"], "best_of": chosen} if chosen else {}
     if result.tuned is not None:
         won = {**result.tuned.settings, "auto_tune": result.tuned.facts}
-    masked = {"mask": dict(mask)} if mask is not None else {}
+    masked = {"mask": {**mask, **step.inpainted_by}} if mask is not None else {}
     return {**step.choice.identity(), **step.instructions, **step.settings.facts, **won, **masked}
 
 

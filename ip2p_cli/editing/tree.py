@@ -18,6 +18,7 @@ from ip2p_cli.errors import UsageError
 from ip2p_cli.io.inputs import InputPhoto
 from ip2p_cli.io.instructions import checked_instruction
 from ip2p_cli.models.fingerprint import files_fingerprint
+from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.settings import MAX_SEED
 from ip2p_cli.types import Guard, Handoff, ResolvedEditSettings
 
@@ -65,6 +66,8 @@ class Step:
             raise UsageError(f"--auto-mask: {self.choice.spec.name} has none: give --region, --mask or --box")
         if self.settings.feature_reuse > 1 and self.choice.backend_name == "openvino":
             raise UsageError(f"--feature-reuse {self.settings.feature_reuse} needs --backend torch")
+        if self.mask is not None and self.mask.mask_steps == "last" and self.choice.spec.pipeline is not None:
+            raise UsageError(f"--mask-steps last: {self.choice.spec.name} cannot do that: leave it out")
 
     @property
     def words(self) -> str:
@@ -75,6 +78,12 @@ class Step:
     def instructions(self) -> dict[str, str]:
         """What was asked for and, if it differs, what is done instead, by the names of the record."""
         return {"instruction": self.instruction} | ({} if self.done_as is None else {"done_as": self.done_as})
+
+    @property
+    def inpainted_by(self) -> dict[str, str]:
+        """The pipeline that keeps to the mask, by its name in records; {} where ip2p does."""
+        pipeline = PIPELINES.get(self.choice.spec.pipeline or "")
+        return {"inpainted_by": pipeline.inpainting} if pipeline is not None and pipeline.inpainting else {}
 
     @property
     def latent_space(self) -> str:
@@ -186,5 +195,5 @@ def _facts(step: Step, tree: EditTree, fetch: bool) -> dict[str, Any]:
         tries = {"best_of": step.best_of} if step.best_of > 1 else {"max_tries": step.max_tries}
         facts |= {**tries, "clip": clip}
     if step.mask is not None:
-        facts["mask"] = step.mask.facts
+        facts["mask"] = step.mask.facts | step.inpainted_by
     return facts | {"save": step.save}

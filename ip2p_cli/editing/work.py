@@ -105,14 +105,14 @@ class EditWork:
         cache = self._cache if task.ending is not None else StepCache(None)
         run = TreeRun(task.tree, picture, self._engine, cache, self._chooser, earlier)
         output = ItemOutput(task, item.name, self._folder, run, files, self._judge)
-        if output.missing_steps:
+        if output.missing_steps or output.lacks_mask:
             run.masks.check()
         if task.tree.is_single and output.missing_steps:
             run.row(task.tree.steps[0])  # resized here, while the model works on another photo
         return Read(
             work=output,
             sha256=picture.digest,
-            missing=output.missing,
+            missing=(*output.missing, *([str(task.mask_file)] if output.lacks_mask else [])),
             notes=picture.notes,
             verdicts=output.verdicts,
         )
@@ -135,6 +135,8 @@ class EditWork:
         for place, output in outputs.items():
             output.run.on_step = partial(counter.tell, place)
             edits = {step.place: output.run.edit(step) for step in output.missing_steps}
+            if output.lacks_mask:
+                output.run.masks.of(output.task.tree.steps[0])  # an automatic one runs the model
             output.judged.prepare(output.task.tree.steps)
             finishes[place] = partial(output.write, edits)
         for output in outputs.values():

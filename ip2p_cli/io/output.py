@@ -20,6 +20,7 @@ from ip2p_cli.io.formats import FORMATS, Format, Writer
 from ip2p_cli.io.names import printable
 from ip2p_cli.io.provenance import as_json, bounded, parameters, xmp_packet
 
+_STRIP = 1 << 22  # pixels that are worked on at once
 _WITH_DENSITY = ("PNG", "JPEG")  # WebP and AVIF have it in EXIF only; the tags of TIFF are EXIF
 
 
@@ -99,7 +100,10 @@ def encode_picture(
         options["dpi"] = density
     if format_.name != "TIFF":  # Pillow's TIFF writer loses it; it is added to the file below
         options |= _metadata(block, record, packet, format_)
-    data = _encode(image.convert("RGB"), alpha, format_.name, writer, options, printable(path))
+    # Converting an RGB picture would copy it.
+    data = _encode(
+        image if image.mode == "RGB" else image.convert("RGB"), alpha, format_.name, writer, options, printable(path)
+    )
     return exif_blocks.add_to_tiff(data, block) if format_.name == "TIFF" else data
 
 
@@ -164,10 +168,15 @@ def _encode(
 
 def _remove_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     """Solve seen = a colour + (1 - a) white for the colour; where a = 0 any will do, and the seen one stays."""
-    coverage = np.asarray(alpha).astype(np.float32) / 255
-    coverage[coverage == 0] = 1
-    bands = (255 - (255 - np.asarray(band).astype(np.float32)) / coverage for band in rgb.split())
-    return Image.merge("RGB", [Image.fromarray((np.clip(b, 0, 255) + 0.5).astype(np.uint8)) for b in bands])
+    result = Image.new("RGB", rgb.size)
+    rows = max(1, _STRIP // rgb.width)
+    for top in range(0, rgb.height, rows):
+        box = (0, top, rgb.width, min(top + rows, rgb.height))
+        coverage = np.asarray(alpha.crop(box)).astype(np.float32)[..., None] / 255
+        coverage[coverage == 0] = 1
+        colours = 255 - (255 - np.asarray(rgb.crop(box)).astype(np.float32)) / coverage
+        result.paste(Image.fromarray((np.clip(colours, 0, 255) + 0.5).astype(np.uint8)), box)
+    return result
 
 
 def check_ending(path: Path) -> None:

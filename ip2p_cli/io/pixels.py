@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ip2p_cli.io import tiff
 from ip2p_cli.io.colour import to_srgb
@@ -34,7 +34,7 @@ def upright_srgb(
             base = to_srgb(base, profile)
         except ValueError as error:
             note = f"its colour profile {error} and was ignored"
-    rgb = base.convert("RGB")
+    rgb = base if base.mode == "RGB" and base is not image else base.convert("RGB")  # converting would copy it
     turn = _TRANSPOSES.get(orientation)
     if turn is not None:
         rgb = rgb.transpose(turn)
@@ -42,7 +42,8 @@ def upright_srgb(
         return rgb, None, note
     if turn is not None:
         alpha = alpha.transpose(turn)
-    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), alpha, note
+    rgb.paste("white", (0, 0), ImageChops.invert(alpha))
+    return rgb, alpha, note
 
 
 def _base_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -54,7 +55,7 @@ def _base_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None
         return Image.fromarray(_grey_8bit(values, image)), alpha
     if image.has_transparency_data:
         mode = "LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"
-        whole = image.convert(mode)
+        whole = image if image.mode == mode else image.convert(mode)
         return whole.convert(mode[:-1]), whole.getchannel("A")
     if image.mode in ("L", "RGB", "CMYK"):
         return image, None

@@ -25,6 +25,7 @@ class Request:
         output: The name that the user gave.
         title: Tells an earlier run's item apart from others of the same photo, e.g. the instruction.
         is_folder: Whether the output is a folder of files. An existing folder is used, an existing file is not.
+        lacks_more: Whether something outside the job's folder is still to be made, so that the item is not done.
     """
 
     photo: InputPhoto
@@ -34,6 +35,7 @@ class Request:
     output: str | None = None
     title: str = ""
     is_folder: bool = False
+    lacks_more: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class Item:
         size: The photo's upright (width, height); None if its header cannot be read. The item then fails in its turn.
         state: "done" by an earlier run; "redo" if it was done with another recipe.
         overwrite: Whether files that no run made may be replaced.
+        lacks_more: As in `Request`.
         verdicts: Of an item that is done, what the earlier run said of each result; None if nothing.
     """
 
@@ -60,6 +63,7 @@ class Item:
     size: tuple[int, int] | None = None
     state: State = "to do"
     overwrite: bool = False
+    lacks_more: bool = False
     verdicts: tuple[Mapping[str, Any], ...] | None = None
 
 

@@ -101,6 +101,7 @@ def make_plan(
             title=request.title,
             size=_size(request.photo.path),
             overwrite=overwrite,
+            lacks_more=request.lacks_more,
         )
         for request, name in zip(requests, names, strict=True)
     ]
@@ -140,7 +141,7 @@ def difference(then: Any, now: Any, name: str = "recipe") -> str | None:
 def is_done(item: Item, manifest: Manifest) -> bool:
     """Whether an item with this recipe is done, whichever process did it, and all its files exist."""
     entry = manifest.entries.get(item.name)
-    if not _files_exist(item, manifest.folder):
+    if item.lacks_more or not _files_exist(item, manifest.folder):
         return False
     return entry is not None and entry.state == "done" and changed(item, entry, manifest.folder) is None
 

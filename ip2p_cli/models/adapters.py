@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,18 @@ class Adapter:
     spec: ModelSpec
     device: torch.device
     dtype: torch.dtype
+
+    @cached_property
+    def inpainting(self) -> Any:
+        """The pipeline for edits with a mask, of the same parts; None where diffusers has none for the model."""
+        import diffusers
+
+        name = PIPELINES[self.spec.pipeline or ""].inpainting
+        if name is None:
+            return None
+        pipeline = getattr(diffusers, name)(**self.pipeline.components)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
 
 
 def load_model(

@@ -7,7 +7,7 @@ pipeline does not have.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class EditPipeline:
         check: Raises ModelError for a loaded pipeline, from this folder, that ip2p cannot run.
         least_cfg_text: The smallest text scale; the pipeline would silently replace a smaller one.
         parts: Loads those parts of a folder that the pipeline should not load itself.
+        inpainting: diffusers' class for edits with a mask, made of the same parts; None where it has none.
     """
 
     supports: frozenset[str]
@@ -34,6 +35,7 @@ class EditPipeline:
     check: Callable[[Any, Path], None]
     least_cfg_text: float = 0
     parts: Callable[[Path], Mapping[str, Any]] = lambda folder: {}
+    inpainting: str | None = None
 
 
 def _check_kontext(pipeline: Any, folder: Path) -> None:
@@ -60,7 +62,7 @@ def _qwen_parts(folder: Path) -> Mapping[str, Any]:
 
 _SETTINGS = frozenset({"steps", "cfg_text", "seed", "resolution", "output_size", "resize_mode"})
 
-_QWEN = EditPipeline(
+_QWEN_PLUS = EditPipeline(
     supports=_SETTINGS,
     # Steps and scale are the defaults of diffusers' pipeline, which has no guidance at scales up to 1.
     defaults=EditSettings(steps=50, cfg_text=4.0, cfg_image=1.0, sampler="euler", resolution=1024),
@@ -78,7 +80,8 @@ PIPELINES: Mapping[str, EditPipeline] = {
         defaults=EditSettings(steps=28, cfg_text=2.5, cfg_image=1.0, sampler="euler", resolution=1024),
         multiple=16,
         check=_check_kontext,
+        inpainting="FluxKontextInpaintPipeline",
     ),
-    "QwenImageEditPipeline": _QWEN,
-    "QwenImageEditPlusPipeline": _QWEN,
+    "QwenImageEditPipeline": replace(_QWEN_PLUS, inpainting="QwenImageEditInpaintPipeline"),
+    "QwenImageEditPlusPipeline": _QWEN_PLUS,
 }

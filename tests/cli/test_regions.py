@@ -88,6 +88,33 @@ def test_a_photo_without_the_region_fails_alone(ip2p: Run) -> None:
     assert (refused.code, "region the sky, now left" in refused.err) == (2, True), refused.err
 
 
+def test_a_mask_can_be_asked_for_later(ip2p: Run) -> None:
+    for name in ("a", "b"):
+        save_scene(f"in/{name}.png")
+    command = ("edit", "in", "winter", "--region", "the sky", "-o", "out", "--seed", 1)
+    assert ip2p(*command).code == 0
+    before = {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
+    later = ip2p(*command, "--save-mask", "masks")
+    assert later.code == 0, later.err
+    masks = {path.name: path.stat().st_mtime_ns for path in Path("masks").iterdir()}
+    assert sorted(masks) == ["a.png", "b.png"]
+    assert ip2p(*command, "--save-mask", "masks").code == 0
+    assert {path.name: path.stat().st_mtime_ns for path in Path("masks").iterdir()} == masks
+    Path("masks/b.png").unlink()
+    save_mask("masks/a.png", (0, 0, 9, 9), SIZE)  # not the mask of this edit, nor ours
+    refused = ip2p(*command, "--save-mask", "masks")
+    assert (refused.code, "masks/a.png exists already" in refused.err) == (4, True), refused.err
+    assert Path("masks/b.png").exists()
+    assert {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")} == before
+    assert ip2p(*command, "--save-mask", "masks", "--overwrite").code == 0
+    assert pixels("masks/a.png").mean() > 50
+    one = ("edit", "in/a.png", "winter", "--auto-mask", "--seed", 1, "-o", "auto")
+    assert ip2p(*one).code == 0
+    assert ip2p(*one, "--save-mask", "auto.png").code == 0
+    assert ip2p(*one, "--save-mask", "auto.png").code == 0
+    assert pixels("auto.png").shape[1::-1] == SIZE
+
+
 def test_in_jobs_recipes_and_variants(ip2p: Run, photo: str) -> None:
     Path("jobs.csv").write_text("input,instruction,region,output\nphoto.png,winter,the left half,a.png\n")
     assert ip2p("edit", "--jobs", "jobs.csv", "-o", "out").code == 0

@@ -8,9 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from diffusers import QwenImageEditPipeline, QwenImageEditPlusPipeline
+from diffusers import (
+    FluxKontextInpaintPipeline,
+    QwenImageEditInpaintPipeline,
+    QwenImageEditPipeline,
+    QwenImageEditPlusPipeline,
+)
 from PIL import Image
 
 from ip2p_cli.api import Editor
@@ -27,7 +33,7 @@ from ip2p_cli.models.loader import load_editor
 from ip2p_cli.models.pipelines import PIPELINES
 from ip2p_cli.models.registry import find_model
 from ip2p_cli.settings import resolve
-from ip2p_cli.types import NO_SAVINGS, EditRequest, EditResult, EditSettings, OffloadName
+from ip2p_cli.types import NO_SAVINGS, EditRequest, EditResult, EditSettings, MaskSettings, OffloadName
 from tests.edits import edited, engine_for, single_run
 from tests.tiny_kontext import save_kontext, tiny_kontext
 from tests.tiny_qwen import save_qwen, tiny_qwen
@@ -85,7 +91,9 @@ def edit(adapter: Adapter, instruction: str = "make it winter", **given: float) 
     return Editor(adapter).edit(photo(), instruction, settings(**given))
 
 
-def in_floats(adapter: Adapter, prepared: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
+def in_floats(
+    adapter: Adapter, prepared: Prepared, may_change: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The edit (3, H, W), padding and all, before it becomes a picture of 8 bits; and the latent."""
     [generator] = editing.make_generators([prepared.noise_seed])
     chosen = prepared.request.settings
@@ -96,6 +104,7 @@ def in_floats(adapter: Adapter, prepared: Prepared) -> tuple[torch.Tensor, torch
         steps=chosen.steps,
         cfg_text=chosen.cfg_text,
         generator=generator,
+        may_change=may_change,
     )
 
 
@@ -189,6 +198,81 @@ def test_qwen_as_in_diffusers(
     mean, deviation = (torch.tensor(vae.config[of]).view(1, 4, 1, 1) for of in ("latents_mean", "latents_std"))
     decoded = vae.decode((latent * deviation + mean)[:, :, None]).sample[:, :, 0] / 2 + 0.5
     torch.testing.assert_close(decoded.clamp(0, 1), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["kontext", "qwen"])
+def test_masked_edits_as_in_diffusers(adapters: dict[str, Adapter], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = adapters[name]
+    kinds = {"kontext": FluxKontextInpaintPipeline, "qwen": QwenImageEditInpaintPipeline}
+    run = run_of(adapter)
+    prepared = prepared_for(run, adapter)
+    height, width = prepared.pixels.shape[-2:]
+    may_change = torch.zeros(height, width, dtype=torch.bool)
+    may_change[20:40, 30:61] = True
+    pipeline = kinds[name](**(tiny_kontext() if name == "kontext" else tiny_qwen()).components)
+    pipeline.set_progress_bar_config(disable=True)
+    cells = torch.zeros(height, width)
+    cells[16:40, 24:64] = 1  # whole cells of the latents
+    picture = Image.fromarray((prepared.pixels * 255).round().byte().permute(1, 2, 0).numpy())
+    given: dict[str, Any] = {"image": prepared.pixels[None], "guidance_scale": 2.5, "max_area": height * width}
+    given["_auto_resize"] = False
+    if name == "qwen":
+        monkeypatch.setattr(
+            sys.modules[QwenImageEditInpaintPipeline.__module__], "calculate_dimensions", lambda *_: (width, height, 0)
+        )
+        given = {"image": picture, "true_cfg_scale": 4.0, "negative_prompt": " "}
+    expected = pipeline(
+        prompt="make it winter",
+        mask_image=Image.fromarray((cells * 255).byte().numpy()),
+        strength=1.0,
+        height=height,
+        width=width,
+        num_inference_steps=2,
+        generator=editing.make_generators([prepared.noise_seed])[0],
+        output_type="pt",
+        **given,
+    ).images[0]
+    ours, latent = in_floats(adapter, prepared, may_change)
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=0)
+    other = edit_adapted(
+        adapter,
+        prepared.pixels,
+        "add a hat",
+        steps=2,
+        cfg_text=prepared.request.settings.cfg_text,
+        generator=editing.make_generators([prepared.noise_seed])[0],
+        may_change=may_change,
+    )[1]
+    moved = (latent - other).abs().amax((0, 1)) > 1e-4
+    assert moved[2:5, 3:8].all()
+    moved[2:5, 3:8] = False
+    assert not moved.any()  # elsewhere the photo, whatever the instruction
+    everywhere = torch.ones(height, width, dtype=torch.bool)
+    torch.testing.assert_close(
+        in_floats(adapter, prepared, everywhere)[1], in_floats(adapter, prepared)[1], atol=0, rtol=0
+    )
+
+
+def test_outside_a_mask_the_photo_stays(adapter: Adapter) -> None:
+    source = photo()
+    mask = Image.new("L", source.size)
+    mask.paste(255, (30, 20, 60, 40))
+    result = Editor(adapter).edit(source, "make it winter", settings(), mask=mask)
+    changed = (np.asarray(result.image) != np.asarray(source)).any(2)
+    assert changed[20:40, 30:60].any()
+    changed[20:40, 30:60] = False
+    assert not changed.any()
+    white = Image.new("L", source.size, 255)
+    assert (
+        edit(adapter).image.tobytes()
+        == Editor(adapter).edit(source, "make it winter", settings(), mask=white).image.tobytes()
+    )
+
+
+def test_masks_in_the_last_steps_are_refused(adapter: Adapter) -> None:
+    mask = MaskSettings(box=("0,0,50%,50%",), mask_steps="last")
+    with pytest.raises(UsageError, match="--mask-steps last: model cannot do that"):
+        Editor(adapter).edit(photo(), "make it winter", settings(), mask=mask)
 
 
 @pytest.mark.slow

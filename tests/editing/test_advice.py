@@ -46,6 +46,13 @@ def test_a_model_without_guidance_is_told_of_no_scale(verdict: VerdictName) -> N
     assert next_scale(verdict, resolve(EditSettings(seed=1), NANO), NANO) is None
 
 
+@pytest.mark.parametrize("verdict", ["no-change", "over-edit", "off-target"])
+def test_a_model_without_guidance_goes_back_to_its_own_scales(verdict: VerdictName) -> None:
+    assert advice(verdict, NANO, cfg_text=0.2) == "raise --cfg-text to 1"
+    assert advice(verdict, NANO, cfg_text=4.0, cfg_image=3.0) == "lower --cfg-text to 1"
+    assert advice(verdict, NANO, cfg_image=3.0) == "lower --cfg-image to 1"
+
+
 def test_only_settings_that_the_model_has_are_named() -> None:
     defaults = EditSettings(cfg_text=2.5, cfg_image=1.5)
     spec = replace(PAPER, supports=frozenset({"steps", "cfg_text", "seed"}), defaults=defaults)

@@ -16,7 +16,6 @@ from ip2p_cli.cli.flags import CommonFlags, takes_flags
 from ip2p_cli.cli.gen_data import flags as gen
 from ip2p_cli.cli.gen_data.running import run_shown
 from ip2p_cli.cli.output import Output
-from ip2p_cli.io.shards import read_object, reading
 
 _llm = partial(Option, rich_help_panel="Language models")
 _filter = partial(Option, rich_help_panel="Filters")
@@ -106,6 +105,8 @@ def triplets(
 
 def _print_usage(folder: Path, prices: PriceFlags, output: Output) -> None:
     """Print the calls and tokens of all shards in the folder, by the endpoint's own counts."""
+    from ip2p_cli.io.shards import read_object, reading
+
     totals: Counter[str] = Counter()
     for path in folder.glob("*.usage.json"):
         with reading(path):
