@@ -75,7 +75,9 @@ class ItemVerdicts:
             return image
         scales = [shown / full for shown, full in zip(image.size * 2, size * 2, strict=True)]
         left, top, right, bottom = (round(edge * scale) for edge, scale in zip(seen, scales, strict=True))
-        return image.crop((left, top, right, bottom))
+        part = Image.new(image.mode, (right - left, bottom - top))
+        part.paste(image, (-left, -top))  # Image.crop warns of 89 megapixels
+        return part
 
 
 def facts_of_path(verdicts: Sequence[Verdict | None]) -> dict[str, Any]:

@@ -94,7 +94,8 @@ def grown(mask: Image.Image, pixels: int) -> Image.Image:
     values: Plane = np.pad(np.asarray(mask), margin)
     for step, reach in (((0, 1), straight), ((1, 0), straight), ((1, 1), diagonal), ((1, -1), diagonal)):
         values = _spread(values, step, reach)
-    return Image.fromarray(values).crop((margin, margin, margin + mask.width, margin + mask.height))
+    # Image.crop warns of 89 megapixels.
+    return Image.fromarray(values[margin : margin + mask.height, margin : margin + mask.width])
 
 
 def feathered(mask: Image.Image, pixels: int) -> Image.Image:

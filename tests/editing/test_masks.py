@@ -189,3 +189,9 @@ def test_a_composite_keeps_both_ends_exactly(seed: int, mask: Image.Image) -> No
     result = np.asarray(masks.composite(Image.fromarray(edit), Image.fromarray(photo), mask))
     assert (result[np.asarray(mask) == 0] == photo[np.asarray(mask) == 0]).all()
     assert (result[np.asarray(mask) == 255] == edit[np.asarray(mask) == 255]).all()
+
+
+def test_growing_a_mask_of_90_megapixels_warns_of_nothing() -> None:
+    mask = Image.new("L", (90_000, 1_000))
+    mask.putpixel((45_000, 500), 255)
+    assert masks.grown(mask, 1).getbbox() == (44_999, 499, 45_002, 502)
