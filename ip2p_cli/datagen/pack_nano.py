@@ -1,14 +1,16 @@
 """Pack a trained model into ip2p as nano.
 
-    python -m ip2p_cli.datagen.pack_nano MODEL FIGURES RECIPE TARGET
+    python -m ip2p_cli.datagen.pack_nano RECIPE TARGET --model MODEL
+    python -m ip2p_cli.datagen.pack_nano RECIPE TARGET --figures FIGURES
 
-TARGET gets the weights in half precision, the known wordings with their sentence states, and a model card.
+The first gives TARGET the weights in half precision, and the known wordings with their sentence states, so that they
+can be measured; the second gives it the model card with the figures that were measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from dataclasses import replace
 from importlib import resources
 from itertools import groupby
@@ -25,11 +27,11 @@ from ip2p_cli.models.registry import MODELS, find_model
 from ip2p_cli.models.save import save_editor
 
 
-def pack(model: Path, figures: dict[str, float], recipe: TrainRecipe, target: Path) -> None:
-    """Write a model, a finished run of `recipe`, with its measured `figures` to the folder `target`."""
+def pack(model: Path, target: Path) -> None:
+    """Write a trained model to the folder `target`, without a model card."""
     trained = load_editor(find_model(str(model)), device="cpu", dtype="fp32")
     editor = replace(trained, spec=MODELS["nano"])
-    save_editor(editor, target, card=card(figures, recipe), dtype=torch.float16)
+    save_editor(editor, target, card="", dtype=torch.float16)
     wordings = [(text, look.name) for look in looks().values() for text in look.wordings + look.slightly + look.much]
     write_known(editor, wordings, target)
 
@@ -48,7 +50,20 @@ def card(figures: dict[str, float], recipe: TrainRecipe) -> str:
     )
 
 
+def main() -> None:
+    """Do what the module says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--model", type=Path, help="a finished run of the recipe")
+    parser.add_argument("--figures", type=Path, help="what benchmarks.nano_quality --write wrote")
+    args = parser.parse_args()
+    if args.model is not None:
+        pack(args.model, args.target)
+    if args.figures is not None:
+        figures = json.loads(args.figures.read_text("utf-8"))
+        (args.target / "README.md").write_text(card(figures, read_train_recipe(args.recipe)), "utf-8")
+
+
 if __name__ == "__main__":
-    _, model_folder, figures_file, recipe_file, target_folder = sys.argv
-    measured = json.loads(Path(figures_file).read_text("utf-8"))
-    pack(Path(model_folder), measured, read_train_recipe(Path(recipe_file)), Path(target_folder))
+    main()
