@@ -74,7 +74,8 @@ def find_cached(source: str, revision: str | None = None) -> Path | None:
 
     try:
         return Path(snapshot_download(source, revision=revision, local_files_only=True))
-    except (OSError, ValueError):  # not there, or a folder of another user; ValueError: not a repository's name
+    # Not there, or a folder of another user; ValueError: not a repository's name; RuntimeError: no home folder.
+    except (OSError, ValueError, RuntimeError):
         return None
 
 

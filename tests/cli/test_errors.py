@@ -68,7 +68,7 @@ def test_a_command_ends_with_its_code_and_one_line(
     monkeypatch.setattr(Ip2pError, "__init__", noted)
     if kind == "InterruptionError":
 
-        def stop(_: object) -> None:
+        def stop(*_: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("ip2p_cli.editing.model_choice.ModelChoice.load", stop)
