@@ -6,6 +6,7 @@ with others. Formulas and timesteps are those of diffusers' LCMScheduler and TCD
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ DISTILLED_STEPS = 50
 _TIME_SCALE, _DATA_SPREAD = 10.0, 0.5  # of LCM's boundary condition
 
 
-class _Consistency:
+class _Consistency(ABC):
     """A scheduler for `editing.run` with x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise; can be used once."""
 
     order = 1
@@ -89,6 +90,7 @@ class _Consistency:
         fresh = randn_tensor(sample.shape, generator, sample.device, sample.dtype)
         return (share**0.5 * held + (1 - share) ** 0.5 * fresh,)
 
+    @abstractmethod
     def _towards(
         self, picture: torch.Tensor, noise: torch.Tensor, sample: torch.Tensor, time: int, after: int | None
     ) -> tuple[torch.Tensor, float]:
@@ -101,7 +103,6 @@ class _Consistency:
             time: The timestep now.
             after: The next timestep; None after the last step.
         """
-        raise NotImplementedError
 
 
 class LCM(_Consistency):

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ip2p_cli.diffusion.guidance import call_unet
+from ip2p_cli.diffusion.guidance import WrappedUNet
 
 
 @dataclass
@@ -31,51 +31,34 @@ class _Kept:
         return same and torch.equal(self.states, states) and torch.equal(self.condition, condition)
 
 
-class ReusingUNet:
-    """A UNet for one denoising run that runs whole at every `interval`-th step; used like the UNet itself."""
+class ReusingUNet(WrappedUNet):
+    """A UNet that runs whole at every `interval`-th step only."""
 
     def __init__(self, unet: Any, interval: int) -> None:
         """Wrap a UNet2DConditionModel; an interval of 1 reuses nothing."""
-        self._unet, self._interval = unet, interval
+        super().__init__(unet)
+        self._interval = interval
         self._deep = [*unet.down_blocks[1:], unet.mid_block, *unet.up_blocks[:-1]]
         self._step, self._call = -1, 0
         self._timestep: float | None = None
         self._kept: dict[int, _Kept] = {}
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The number format of the UNet."""
-        dtype: torch.dtype = self._unet.dtype
-        return dtype
-
-    @property
-    def config(self) -> Any:
-        """The config of the UNet."""
-        return self._unet.config
-
-    def __call__(
-        self,
-        sample: torch.Tensor,
-        timestep: torch.Tensor,
-        *,
-        encoder_hidden_states: torch.Tensor,
-        added_cond_kwargs: dict[str, torch.Tensor] | None = None,
-        return_dict: bool = False,
-    ) -> tuple[torch.Tensor]:
-        """Predict as UNet2DConditionModel does; always returns a tuple."""
+    def _predict(
+        self, sample: torch.Tensor, timestep: torch.Tensor, states: torch.Tensor, added: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
         if float(timestep) != self._timestep:
             self._timestep = float(timestep)
             self._step, self._call = self._step + 1, 0
         else:
             self._call += 1  # the rows of a step may take several calls
         kept = self._kept.get(self._call)
-        if self._step % self._interval == 0 or kept is None or not kept.is_for(sample, encoder_hidden_states):
-            kept = self._kept[self._call] = _Kept(encoder_hidden_states, _condition(sample).clone())
+        if self._step % self._interval == 0 or kept is None or not kept.is_for(sample, states):
+            kept = self._kept[self._call] = _Kept(states, _condition(sample).clone())
             blocks = _recording(self._deep, kept)
         else:
             blocks = _replaced(self._deep, kept)
         with blocks:
-            return (call_unet(self._unet, sample, timestep, encoder_hidden_states, added_cond_kwargs or {}),)
+            return super()._predict(sample, timestep, states, added)
 
 
 def _condition(sample: torch.Tensor) -> torch.Tensor:

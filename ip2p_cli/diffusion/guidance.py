@@ -31,6 +31,46 @@ def call_unet(
     return output
 
 
+class WrappedUNet:
+    """Stands in for a UNet within one denoising run; a subclass says how it predicts.
+
+    Args:
+        unet: A UNet2DConditionModel, or what is called like one.
+    """
+
+    def __init__(self, unet: Any) -> None:
+        self._unet = unet
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the UNet."""
+        dtype: torch.dtype = self._unet.dtype
+        return dtype
+
+    @property
+    def config(self) -> Any:
+        """The config of the UNet."""
+        return self._unet.config
+
+    def __call__(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        *,
+        encoder_hidden_states: torch.Tensor,
+        added_cond_kwargs: dict[str, torch.Tensor] | None = None,
+        return_dict: bool = False,
+    ) -> tuple[torch.Tensor]:
+        """Predict as UNet2DConditionModel does; always returns a tuple."""
+        return (self._predict(sample, timestep, encoder_hidden_states, added_cond_kwargs or {}),)
+
+    def _predict(
+        self, sample: torch.Tensor, timestep: torch.Tensor, states: torch.Tensor, added: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """The prediction; arguments as of `call_unet`."""
+        return call_unet(self._unet, sample, timestep, states, added)
+
+
 def _added_conditions(
     pooled: torch.Tensor | None, time_ids: torch.Tensor | None, rows: int, device: torch.device
 ) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ip2p_cli.diffusion.guidance import call_unet
+from ip2p_cli.diffusion.guidance import WrappedUNet, call_unet
 
 _Key = tuple[bytes, ...]
 
@@ -51,46 +51,27 @@ class FirstSteps:
         return self._predictions[key][[key.index(digest) for digest in digests]]
 
 
-class SharedUNet:
-    """A UNet that shares the calls of its first timestep; used like the UNet itself."""
+class SharedUNet(WrappedUNet):
+    """A UNet that shares the calls of its first timestep."""
 
     def __init__(self, unet: Any, first_steps: FirstSteps) -> None:
-        self._unet, self._first_steps = unet, first_steps
+        super().__init__(unet)
+        self._first_steps = first_steps
         self._first_timestep: float | None = None
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The number format of the UNet."""
-        dtype: torch.dtype = self._unet.dtype
-        return dtype
-
-    @property
-    def config(self) -> Any:
-        """The config of the UNet."""
-        return self._unet.config
-
-    def __call__(
-        self,
-        sample: torch.Tensor,
-        timestep: torch.Tensor,
-        *,
-        encoder_hidden_states: torch.Tensor,
-        added_cond_kwargs: dict[str, torch.Tensor] | None = None,
-        return_dict: bool = False,
-    ) -> tuple[torch.Tensor]:
-        """Predict as UNet2DConditionModel does; always returns a tuple."""
-        added = added_cond_kwargs or {}
-
-        def call(rows: list[int] | slice) -> torch.Tensor:
+    def _predict(
+        self, sample: torch.Tensor, timestep: torch.Tensor, states: torch.Tensor, added: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        def call(rows: list[int]) -> torch.Tensor:
             conditions = {name: value[rows] for name, value in added.items()}
-            return call_unet(self._unet, sample[rows], timestep, encoder_hidden_states[rows], conditions)
+            return call_unet(self._unet, sample[rows], timestep, states[rows], conditions)
 
         if self._first_timestep is None:
             self._first_timestep = float(timestep)
         if float(timestep) != self._first_timestep:
-            return (call(slice(None)),)
+            return super()._predict(sample, timestep, states, added)
         times = torch.full((len(sample), 1), float(timestep), dtype=torch.float64)
-        return (self._first_steps.predict([times, sample, encoder_hidden_states, *added.values()], call),)
+        return self._first_steps.predict([times, sample, states, *added.values()], call)
 
 
 def _row_digests(inputs: Sequence[torch.Tensor]) -> list[bytes]:

@@ -105,10 +105,15 @@ def plan_job(
     return make_plan(list(requests), folder, manifest, **more), manifest
 
 
+def plan(folder: Path, requests: Iterable[Request], **more: Any) -> Plan:
+    """Plan a job; returns the plan."""
+    return plan_job(folder, requests, **more)[0]
+
+
 def run_job(folder: Path, requests: Iterable[Request], *, work: FakeWork | None = None, **more: Any) -> list[Outcome]:
     """Plan and run a job as a command does, from what the folder holds."""
-    plan, manifest = plan_job(folder, requests, **more)
-    return list(Runner(plan=plan, work=work or FakeWork(), manifest=manifest).run())
+    made, manifest = plan_job(folder, requests, **more)
+    return list(Runner(plan=made, work=work or FakeWork(), manifest=manifest).run())
 
 
 def contents(folder: Path) -> dict[str, bytes]:

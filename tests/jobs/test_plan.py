@@ -14,21 +14,7 @@ from ip2p_cli.errors import UsageError
 from ip2p_cli.jobs.item import Item, Request
 from ip2p_cli.jobs.manifest import Entry, file_digest, file_stamp, open_manifest
 from ip2p_cli.jobs.plan import Plan, difference, input_name, make_plan
-from tests.jobs.fake_work import contents, files_of, plan_job, request_for, run_job, some_photos
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> list[Path]:
-    return some_photos(tmp_path / "photos")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-def plan(folder: Path, requests: list[Request], **more: Any) -> Plan:
-    return plan_job(folder, requests, **more)[0]
+from tests.jobs.fake_work import contents, files_of, plan, request_for, run_job, some_photos
 
 
 def names(made: Plan) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,22 +11,7 @@ from PIL import Image
 from ip2p_cli.errors import UsageError
 from ip2p_cli.jobs.item import Request
 from ip2p_cli.jobs.manifest import open_manifest
-from ip2p_cli.jobs.plan import Plan
-from tests.jobs.fake_work import plan_job, request_for, run_job, some_photos
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> list[Path]:
-    return some_photos(tmp_path / "photos")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-def plan(folder: Path, requests: list[Request], **more: Any) -> Plan:
-    return plan_job(folder, requests, **more)[0]
+from tests.jobs.fake_work import plan, request_for, run_job
 
 
 def judged(folder: Path, requests: list[Request], verdicts: list[str]) -> None:
