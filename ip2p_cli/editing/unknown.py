@@ -30,6 +30,7 @@ class Understood:
         problem: What nano does not know of the instruction; None if it knows all of it.
         instead: What nano does all the same.
         closest: What it can do that is near.
+        note: How it takes words that it knows the look of, but that are not nearly those it was trained with; or "".
     """
 
     done_as: str | None = None
@@ -37,6 +38,7 @@ class Understood:
     problem: str | None = None
     instead: str = ""
     closest: str = ""
+    note: str = ""
 
     @property
     def line(self) -> str:
@@ -50,16 +52,18 @@ def understand(editor: Editor, instruction: str) -> Understood:
     region = f"does not know the region “{near.unknown_region}”" if near.unknown_region is not None else ""
     examples = f"The closest that it can do: {near.examples}. {_ANY}"
     masked = REGIONS[near.masked_region].nouns[0] if near.masked_region is not None else None
+    where = f", in {masked}" if masked is not None else ""
     if near.known:
         # A wording that it was trained with is followed more surely than other words for it.
         done_as = near.nearest if near.region is None and near.nearest != instruction else None
         problem = f"nano {region} in “{instruction}”" if region else None
         whole = "the whole photo may change"
-        return Understood(done_as=done_as, region=masked, problem=problem, instead=whole, closest=examples)
+        note = "" if done_as is None or near.same else f"nano takes “{instruction}” as “{done_as}”{where}"
+        return Understood(done_as=done_as, region=masked, problem=problem, instead=whole, closest=examples, note=note)
     problem = f"nano was not trained for “{instruction}”" + (f" and {region}" if region else "")
     if not near.near:
         return Understood(problem=problem, instead="the photo would hardly change", closest=examples)
-    instead = f"it does “{near.plainest}” instead" + (f", in {masked}" if masked is not None else "")
+    instead = f"it does “{near.plainest}” instead{where}"
     return Understood(done_as=near.plainest, region=masked, problem=problem, instead=instead, closest=examples)
 
 
@@ -126,6 +130,8 @@ class InstructionResolver:
             self._known[key] = found
             if found.problem is not None and self._unknown == "do":
                 self._tell(found.line)
+            elif found.note:
+                self._tell(found.note)
         return self._known[key]
 
     def _ask(self, step: Step) -> Understood:

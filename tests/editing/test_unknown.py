@@ -20,7 +20,7 @@ from ip2p_cli.models.registry import MODELS
 from ip2p_cli.settings import resolve
 from ip2p_cli.types import EditSettings, MaskSettings
 
-SIMILARITIES = {"as known": KNOWN, "as near": NEAR, "as far": NEAR - 0.01}
+SIMILARITIES = {"as known": KNOWN, "as near": NEAR, "as far": NEAR - 0.01, "nearly the same": 0.95}
 
 
 def tree(instruction: str, model: str = "nano") -> EditTree:
@@ -53,7 +53,13 @@ def test_known_instructions_are_done_in_words_that_nano_was_trained_with(models:
     asked = tree("as known")
     [step] = InstructionResolver(models, "fail", told.append).resolve(asked).tree.steps
     assert (step.instruction, step.words) == ("as known", "make it wintry")
-    assert told == []
+    assert told == ["nano takes “as known” as “make it wintry”"]
+
+
+def test_a_typing_error_is_no_news(models: Mock) -> None:
+    told: list[str] = []
+    [step] = InstructionResolver(models, "fail", told.append).resolve(tree("nearly the same")).tree.steps
+    assert (step.words, told) == ("make it wintry", [])
 
 
 def test_a_region_that_the_weights_know_stays_in_the_instruction(models: Mock) -> None:
@@ -125,7 +131,7 @@ def test_a_region_that_the_weights_do_not_keep_to_is_masked(models: Mock) -> Non
     assert step.done_as == "make it wintry"
     assert step.mask is not None
     assert step.mask.settings.region == "the left half"
-    assert told == []
+    assert told == ["nano takes “as known in the left half” as “make it wintry”, in the left half"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ _LETTERS = 1.8  # weight of alike letters against that of a near meaning
 # from NEAR on it can do the nearest look in place of the instruction.
 KNOWN = 0.55
 NEAR = 0.42
+_SAME = 0.9  # from here on, words differ by a typing error or a full stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,11 @@ class Closest:
     def known(self) -> bool:
         """Whether nano knows the look."""
         return self.similarity >= KNOWN
+
+    @property
+    def same(self) -> bool:
+        """Whether the instruction is nearly word for word the nearest wording."""
+        return self.similarity >= _SAME
 
     @property
     def near(self) -> bool:
