@@ -1,4 +1,7 @@
-"""The UNet and VAE on OpenVINO, against torch: the same results within a tolerance; exports are whole or not there."""
+"""The UNet and VAE on OpenVINO, against torch: the same results within a tolerance; exports are whole or not there.
+
+Run by tests/test_openvino.py.
+"""
 
 from __future__ import annotations
 
@@ -197,8 +200,8 @@ def test_a_crash_of_the_compiler_is_an_error(
         try_in_another_process(file, shapes, "f32", 2)
 
 
-def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-    usage = shutil.disk_usage(root.parent)
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path) -> None:
+    usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(ModelError, match=r"0\.0 GB are free: make room"):
         export(tiny.tiny_editor(), "full")
