@@ -100,7 +100,7 @@ GuidanceInterval = Annotated[
     str | None,
     typer.Option(
         metavar="FROM-TO",
-        help="Shares of the steps with guidance, such as 0-0.6; the others take one evaluation. Default: 0-1.",
+        help="Shares of the steps with guidance, such as 0.25-1; the others take one evaluation. Default: 0-1.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -45,7 +45,7 @@ def parse_interval(text: str) -> tuple[float, float]:
     first, last = (float(match[1]), float(match[2])) if match else (1.0, 0.0)
     if not 0 <= first < last <= 1:
         raise UsageError(
-            f"--guidance-interval {text} is not possible: give two shares of the steps, e.g. 0-0.6 for guidance in the "
-            "first 60 %"
+            f"--guidance-interval {text} is not possible: give two shares of the steps, e.g. 0.25-1 for guidance in "
+            "all but the first quarter"
         )
     return first, last
