@@ -30,8 +30,10 @@ def test_low_frequencies_keep_means_and_drop_detail(height: int, width: int) -> 
 def test_the_guard_holds_the_colour_and_lets_edits_be(ip2p: Run) -> None:
     with Image.open(SAMPLES / "palace.jpg") as image:
         image.resize((96, 64)).save("in.png")
-    Path("r.yaml").write_text("name: x\nguard: low\nedits: [{instruction: sharpen it, repeat: 4}, make it night]\n")
-    means = {}
+    Path("r.yaml").write_text(
+        "name: x\nguard: low\nedits: [{instruction: sharpen it, cfg_text: 0, repeat: 4}, make it night]\n"
+    )
+    means = {}  # without guidance by the text, the first four ask for nothing
     for guard in ("none", "low"):
         words = ("chain", "in.png", "r.yaml", "-o", guard, *NANO, *(("--guard", "none") if guard == "none" else ()))
         done = ip2p(*words, tiny=False)
@@ -40,7 +42,7 @@ def test_the_guard_holds_the_colour_and_lets_edits_be(ip2p: Run) -> None:
         means[guard] = [pixels(path).mean((0, 1)) for path in sorted(Path(guard, "in").glob("0*.png"))]
     photo = pixels("in.png").mean((0, 1))
     apart = {guard: float(np.linalg.norm(means[guard][3] - photo)) for guard in means}
-    assert apart["low"] < 0.85 * apart["none"]
+    assert apart["low"] < 0.5 * apart["none"]
     assert means["low"][4].mean() < means["low"][3].mean() - 20  # night is dark all the same
     changed = ip2p("chain", "in.png", "r.yaml", "-o", "none", *NANO, tiny=False)
     assert (changed.code, "guard none, now low" in changed.err) == (2, True), changed.err

@@ -28,6 +28,8 @@ photos = st.fixed_dictionaries(
         "resize_mode": st.sampled_from(["pad", "crop"]),
         "seed": st.integers(0, 99),
     }
+).filter(
+    lambda one: one["resize_mode"] == "pad" or max(one["width"], one["height"]) < 2 * min(one["width"], one["height"])
 )
 
 
