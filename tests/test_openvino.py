@@ -12,7 +12,6 @@ pytest.importorskip("openvino")
 HERE = Path(__file__).parent
 
 
-@pytest.mark.numeric
 def test_openvino() -> None:
     cases = [str(path) for path in HERE.glob("*/openvino_cases.py")]
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *cases]

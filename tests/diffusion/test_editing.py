@@ -86,7 +86,7 @@ def test_a_negative_prompt_takes_the_place_of_the_null_text_as_in_diffusers(
     found = edit(
         tiny_editor, pixels, INSTRUCTIONS, [cfg_text] * 3, [cfg_image] * 3, seeds, "euler", steps=3, negative=negative
     )
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found, expected, atol=5e-4, rtol=1e-4)
     plain = edit(tiny_editor, pixels, INSTRUCTIONS, [cfg_text] * 3, [cfg_image] * 3, seeds, "euler", steps=3)
     assert difference(found[0], plain[0]) > 1e-3
     torch.testing.assert_close(found[1], plain[1], atol=1e-5, rtol=1e-5)

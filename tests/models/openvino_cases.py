@@ -55,7 +55,6 @@ def random(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-@pytest.mark.numeric
 @pytest.mark.parametrize(("rows", "height", "width"), [(3, 8, 8), (4, 16, 8)])
 def test_predictions(exported: tuple[Editor, Path], rows: int, height: int, width: int) -> None:
     sample, states = random(rows, 8, height, width), random(rows, 77, 32)
@@ -65,7 +64,6 @@ def test_predictions(exported: tuple[Editor, Path], rows: int, height: int, widt
     assert torch.allclose(given, expected, atol=1e-4)
 
 
-@pytest.mark.numeric
 def test_pictures(exported: tuple[Editor, Path]) -> None:
     vae, torch_vae = exported[0].vae, tiny.tiny_editor().vae
     pixels, latent = random(1, 3, 64, 96), random(1, 4, 8, 12)
@@ -77,7 +75,6 @@ def test_pictures(exported: tuple[Editor, Path]) -> None:
     assert vae.dtype is torch.float32
 
 
-@pytest.mark.numeric
 @pytest.mark.skipif(not cpu_has_bf16(), reason="this processor has no bf16 instructions")
 def test_bf16_is_as_near_as_torch_is(exported: tuple[Editor, Path]) -> None:
     editor = tiny.tiny_editor()
@@ -91,7 +88,6 @@ def test_bf16_is_as_near_as_torch_is(exported: tuple[Editor, Path]) -> None:
     assert 0 < errors[0] < 3 * errors[1], errors
 
 
-@pytest.mark.numeric
 def test_predictions_of_sdxl(tmp_path: Path) -> None:
     editor = tiny_xl_editor()
     sizes = torch.tensor([[1024.0, 768, 0, 0, 1024, 768]]).expand(2, -1)
